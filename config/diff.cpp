@@ -1,0 +1,197 @@
+#include "config/diff.hpp"
+
+#include "config/names.hpp"
+
+#include <algorithm>
+
+namespace topsman::config {
+namespace {
+
+using Keys = std::vector<std::string>;
+
+template <class T>
+void note(Keys& keys, const char* key, const T& before, const T& after) {
+    if (!(before == after)) {
+        keys.emplace_back(key);
+    }
+}
+
+Keys exec_changes(const Exec& a, const Exec& b) {
+    Keys keys;
+    note(keys, "command", a.command, b.command);
+    note(keys, "listeners", a.listeners, b.listeners);
+    note(keys, "segment", a.segment, b.segment);
+    note(keys, "environment", a.environment, b.environment);
+    note(keys, "env_file", a.env_file, b.env_file);
+    note(keys, "working_directory", a.working_directory, b.working_directory);
+    note(keys, "umask", a.umask, b.umask);
+    note(keys, "user", a.user, b.user);
+    note(keys, "group", a.group, b.group);
+    note(keys, "limits", a.limits, b.limits);
+    note(keys, "output.to", a.output, b.output);
+    return keys;
+}
+
+Keys policy_changes(const Pool& a, const Pool& b) {
+    Keys keys;
+    note(keys, "ready.by", a.ready.by, b.ready.by);
+    note(keys, "ready.timeout", a.ready.timeout, b.ready.timeout);
+    note(keys, "ready.min_uptime", a.ready.min_uptime, b.ready.min_uptime);
+    note(keys, "watchdog.timeout", a.watchdog.timeout, b.watchdog.timeout);
+    note(keys, "watchdog.signal", a.watchdog.signal, b.watchdog.signal);
+    note(keys, "watchdog.kill_after", a.watchdog.kill_after, b.watchdog.kill_after);
+    note(keys, "restart", a.restart, b.restart);
+    note(keys, "backoff.initial", a.backoff.initial, b.backoff.initial);
+    note(keys, "backoff.factor", a.backoff.factor, b.backoff.factor);
+    note(keys, "backoff.max", a.backoff.max, b.backoff.max);
+    note(keys, "backoff.jitter", a.backoff.jitter, b.backoff.jitter);
+    note(keys, "backoff.reset_after", a.backoff.reset_after, b.backoff.reset_after);
+    note(keys, "start_limit.burst", a.start_limit.burst, b.start_limit.burst);
+    note(keys, "start_limit.interval", a.start_limit.interval, b.start_limit.interval);
+    note(keys, "start_limit.action", a.start_limit.action, b.start_limit.action);
+    note(keys, "stop_signal", a.stop_signal, b.stop_signal);
+    note(keys, "stop_timeout", a.stop_timeout, b.stop_timeout);
+    note(keys, "rollout.max_surge", a.rollout.max_surge, b.rollout.max_surge);
+    note(keys, "rollout.max_unavailable", a.rollout.max_unavailable, b.rollout.max_unavailable);
+    note(keys, "recycle.lifetime", a.recycle.lifetime, b.recycle.lifetime);
+    note(keys, "recycle.jitter", a.recycle.jitter, b.recycle.jitter);
+    return keys;
+}
+
+PoolChange compare(const Pool& before, const Pool& after) {
+    PoolChange change;
+    change.pool = after.name;
+    change.workers_before = before.workers;
+    change.workers_after = after.workers;
+    const Keys exec = exec_changes(before.exec, after.exec);
+    const Keys policy = policy_changes(before, after);
+    change.exec = !exec.empty();
+    change.policy = !policy.empty();
+    if (before.workers != after.workers) {
+        change.keys.emplace_back("workers");
+    }
+    change.keys.insert(change.keys.end(), exec.begin(), exec.end());
+    change.keys.insert(change.keys.end(), policy.begin(), policy.end());
+    return change;
+}
+
+/// The names of listeners that are new, gone or different.
+Keys listener_changes(const Config& before, const Config& after) {
+    Keys names;
+    for (const Listener& listener : after.listeners) {
+        const Listener* old = before.find_listener(listener.name);
+        if (old == nullptr || !(*old == listener)) {
+            names.push_back(listener.name);
+        }
+    }
+    for (const Listener& listener : before.listeners) {
+        if (after.find_listener(listener.name) == nullptr) {
+            names.push_back(listener.name);
+        }
+    }
+    return names;
+}
+
+void refuse(std::vector<std::string>& refused, const std::string& what) {
+    refused.push_back(what +
+                      ": a reload cannot change this; undo it, or stop topsman and run it "
+                      "again");
+}
+
+std::vector<std::string> refused_changes(const Config& before, const Config& after) {
+    std::vector<std::string> refused;
+    if (before.cluster != after.cluster) {
+        refuse(refused, "cluster: " + before.cluster + " -> " + after.cluster);
+    }
+    // Their order means nothing: workers find them by name.
+    if (const Keys names = listener_changes(before, after); !names.empty()) {
+        refuse(refused, "listeners: " + listed(names));
+    }
+    if (!(before.segment == after.segment)) {
+        refuse(refused, "segment.lanes: " + std::to_string(before.segment.lanes) + " -> " +
+                            std::to_string(after.segment.lanes));
+    }
+    if (before.shared.counters != after.shared.counters) {
+        refuse(refused, "shared.counters");
+    }
+    if (before.shared.mutexes != after.shared.mutexes) {
+        refuse(refused, "shared.mutexes");
+    }
+    if (before.control.socket != after.control.socket) {
+        refuse(refused, "control.socket");
+    }
+    if (before.control.mode != after.control.mode) {
+        refuse(refused, "control.mode");
+    }
+    if (before.control.group != after.control.group) {
+        refuse(refused, "control.group");
+    }
+    return refused;
+}
+
+std::string workers(std::uint32_t count) {
+    return std::to_string(count) + (count == 1 ? " worker" : " workers");
+}
+
+}  // namespace
+
+Diff diff(const Config& before, const Config& after) {
+    Diff result;
+    for (const Pool& pool : after.pools) {
+        if (const Pool* old = before.find_pool(pool.name)) {
+            PoolChange change = compare(*old, pool);
+            if (!change.keys.empty()) {
+                result.pools.push_back(std::move(change));
+            }
+            continue;
+        }
+        PoolChange added;
+        added.pool = pool.name;
+        added.added = true;
+        added.workers_after = pool.workers;
+        result.pools.push_back(std::move(added));
+    }
+    for (const Pool& pool : before.pools) {
+        if (after.find_pool(pool.name) == nullptr) {
+            PoolChange removed;
+            removed.pool = pool.name;
+            removed.removed = true;
+            removed.workers_before = pool.workers;
+            result.pools.push_back(std::move(removed));
+        }
+    }
+    result.refused = refused_changes(before, after);
+    note(result.other, "log.level", before.log.level, after.log.level);
+    note(result.other, "log.format", before.log.format, after.log.format);
+    note(result.other, "watch", before.watch, after.watch);
+    return result;
+}
+
+std::vector<std::string> Diff::lines() const {
+    std::vector<std::string> lines = refused;
+    for (const PoolChange& change : pools) {
+        if (change.added || change.removed) {
+            lines.push_back(change.pool + (change.added
+                                               ? ": added, " + workers(change.workers_after)
+                                               : ": removed, " + workers(change.workers_before)));
+            continue;
+        }
+        if (change.workers_before != change.workers_after) {
+            lines.push_back(change.pool + ": workers " + std::to_string(change.workers_before) +
+                            " -> " + std::to_string(change.workers_after));
+        }
+        Keys keys = change.keys;
+        std::erase(keys, "workers");
+        if (!keys.empty()) {
+            lines.push_back(change.pool + ": " + listed(keys) +
+                            (change.exec ? " changed: workers are replaced one by one"
+                                         : " changed: applies at once"));
+        }
+    }
+    for (const std::string& key : other) {
+        lines.push_back(key + " changed: applies at once");
+    }
+    return lines;
+}
+
+}  // namespace topsman::config

@@ -1,0 +1,25 @@
+#pragma once
+
+// The bounds of a configuration. A file may come from anybody; these make it cost little.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace topsman::config {
+
+inline constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20;
+inline constexpr std::size_t kMaxDepth = 64;      // the deepest valid file has 5 levels
+inline constexpr std::size_t kMaxNodes = 50'000;  // after aliases: what an alias bomb hits
+inline constexpr std::size_t kMaxTextBytes = 4 * kMaxFileBytes;  // after aliases and ${NAME}
+inline constexpr std::size_t kMaxProblems = 100;  // nobody reads more; then "and more"
+
+// What the segment has room for.
+inline constexpr std::uint32_t kMinLanes = 4;
+inline constexpr std::uint32_t kMaxLanes = 1'023;
+inline constexpr std::size_t kMaxPools = 64;
+inline constexpr std::size_t kMaxListeners = 64;
+inline constexpr std::size_t kMaxCounters = 256;
+inline constexpr std::size_t kMaxMutexes = 64;
+inline constexpr std::size_t kMaxUnixPath = 107;  // sun_path of unix(7) less the NUL
+
+}  // namespace topsman::config

@@ -1,0 +1,176 @@
+#pragma once
+
+// What a YAML file means, as plain values. No parsing, no I/O: the pure core links this and nothing
+// else of config/. Every default is here and documented in config/README.md; a test compares them.
+//
+// Names are the YAML's own. A value that a later version will accept is refused by validate.cpp
+// with a sentence, and is not modelled here.
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace topsman::config {
+
+using Duration = std::chrono::milliseconds;
+
+enum class Accept : std::uint8_t { Shared, ReusePort };
+enum class ReadyBy : std::uint8_t { None, Notify };
+enum class RestartPolicy : std::uint8_t { Always, OnFailure, OnAbnormal, No };
+enum class BreakerAction : std::uint8_t { Degrade, Stop, Exit };
+enum class OutputTo : std::uint8_t { Inherit, Prefix };
+enum class SegmentUse : std::uint8_t { Inherit, None };
+enum class LogLevel : std::uint8_t { Debug, Info, Warning, Error };
+enum class LogFormat : std::uint8_t { Text, Json };
+
+/// `http: { address: "0.0.0.0:8080", backlog: 4096, accept: shared }`
+struct Listener {
+    std::string name;
+    std::string address;  ///< as written: `host:port`, `[v6]:port`, `unix:/path`
+    std::uint32_t backlog = 4096;
+    Accept accept = Accept::Shared;
+    std::optional<std::uint32_t> mode;  ///< unix sockets only; octal in the file: "0660"
+    std::string owner;                  ///< unix sockets only; `user` or `user:group`; empty: as is
+    friend bool operator==(const Listener&, const Listener&) = default;
+};
+
+struct Ready {
+    ReadyBy by = ReadyBy::None;
+    Duration timeout{30'000};
+    Duration min_uptime{1'000};  ///< with `none`: alive for so long means ready
+    friend bool operator==(const Ready&, const Ready&) = default;
+};
+
+struct Watchdog {
+    Duration timeout{0};  ///< 0 = off
+    int signal = 6;       ///< SIGABRT
+    Duration kill_after{5'000};
+    friend bool operator==(const Watchdog&, const Watchdog&) = default;
+};
+
+struct Backoff {
+    Duration initial{100};
+    double factor = 2;
+    Duration max{30'000};
+    double jitter = 0.2;
+    Duration reset_after{60'000};
+    friend bool operator==(const Backoff&, const Backoff&) = default;
+};
+
+struct StartLimit {
+    std::uint32_t burst = 0;  ///< 0 = no limit
+    Duration interval{10'000};
+    BreakerAction action = BreakerAction::Degrade;
+    friend bool operator==(const StartLimit&, const StartLimit&) = default;
+};
+
+struct Rollout {
+    std::uint32_t max_surge = 1;
+    std::uint32_t max_unavailable = 0;
+    friend bool operator==(const Rollout&, const Rollout&) = default;
+};
+
+struct Recycle {
+    Duration lifetime{0};  ///< 0 = never
+    double jitter = 0.1;
+    friend bool operator==(const Recycle&, const Recycle&) = default;
+};
+
+/// Resource limits by their setrlimit(2) names in lower case: nofile, memory (RLIMIT_AS), core, ...
+/// -1 means unlimited.
+using Limits = std::map<std::string, std::int64_t>;
+
+/// What only exec can change: a worker with another one of these is another generation.
+struct Exec {
+    std::vector<std::string> command;
+    std::vector<std::string> listeners;  ///< names, in the order of their descriptors
+    SegmentUse segment = SegmentUse::Inherit;
+    std::map<std::string, std::string> environment;
+    std::string env_file;           ///< absolute; empty: none
+    std::string working_directory;  ///< absolute
+    std::optional<std::uint32_t> umask;
+    std::string user;   ///< empty: the master's own
+    std::string group;  ///< empty: the user's own
+    Limits limits;
+    OutputTo output = OutputTo::Inherit;
+    friend bool operator==(const Exec&, const Exec&) = default;
+};
+
+/// One pool. What is not in `exec` applies at once to living workers.
+struct Pool {
+    std::string name;
+    Exec exec;
+    std::uint32_t workers = 1;  ///< `auto` is resolved when the file is loaded
+    bool workers_auto = false;
+    Ready ready;
+    Watchdog watchdog;
+    RestartPolicy restart = RestartPolicy::Always;
+    Backoff backoff;
+    StartLimit start_limit;
+    int stop_signal = 15;  ///< SIGTERM
+    Duration stop_timeout{30'000};
+    Rollout rollout;
+    Recycle recycle;
+    friend bool operator==(const Pool&, const Pool&) = default;
+};
+
+struct Shared {
+    std::vector<std::string> counters;
+    std::vector<std::string> mutexes;
+    friend bool operator==(const Shared&, const Shared&) = default;
+};
+
+struct Control {
+    std::string socket;  ///< empty: RUNTIME/CLUSTER.sock
+    std::uint32_t mode = 0600;
+    std::string group;  ///< empty: as is
+    friend bool operator==(const Control&, const Control&) = default;
+};
+
+struct Log {
+    LogLevel level = LogLevel::Info;
+    LogFormat format = LogFormat::Text;
+    friend bool operator==(const Log&, const Log&) = default;
+};
+
+struct Segment {
+    std::uint32_t lanes = 256;  ///< at most 1,023; lane 0 is the master's
+    friend bool operator==(const Segment&, const Segment&) = default;
+};
+
+/// A whole file, valid: names resolve, ranges hold, relative paths are absolute.
+struct Config {
+    std::string cluster;
+    std::string file;  ///< real path of the file it came from
+    Log log;
+    Segment segment;
+    std::vector<Listener> listeners;  ///< in the file's order
+    std::vector<Pool> pools;          ///< in the file's order
+    Shared shared;
+    Control control;
+    bool watch = false;
+    friend bool operator==(const Config&, const Config&) = default;
+
+    [[nodiscard]] const Pool* find_pool(const std::string& name) const {
+        for (const Pool& pool : pools) {
+            if (pool.name == name) {
+                return &pool;
+            }
+        }
+        return nullptr;
+    }
+
+    [[nodiscard]] const Listener* find_listener(const std::string& name) const {
+        for (const Listener& listener : listeners) {
+            if (listener.name == name) {
+                return &listener;
+            }
+        }
+        return nullptr;
+    }
+};
+
+}  // namespace topsman::config

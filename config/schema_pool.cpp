@@ -1,0 +1,396 @@
+#include "config/schema_pool.hpp"
+
+#include "config/units.hpp"
+
+#include <string>
+#include <string_view>
+
+namespace topsman::config {
+namespace {
+
+// Ranges that belong to one key.
+
+Result<double> parse_factor(std::string_view text) {
+    auto value = parse_real(text);
+    if (value && (*value < 1 || *value > 1'000)) {
+        return plain_error("a factor is from 1 to 1000: write 1 for delays that do not grow");
+    }
+    return value;
+}
+
+Result<double> parse_fraction(std::string_view text) {
+    auto value = parse_real(text);
+    if (value && *value > 1) {
+        return plain_error("this is from 0 to 1: write 0.2 for a fifth");
+    }
+    return value;
+}
+
+Result<int> parse_stop_signal(std::string_view text) {
+    auto value = parse_signal(text);
+    if (value && (*value == 19 || *value == 18 || *value == 17)) {
+        return plain_error(signal_name(*value) + " stops no program for good: write SIGTERM");
+    }
+    return value;
+}
+
+Result<RestartPolicy> parse_restart(std::string_view text) {
+    static constexpr Word<RestartPolicy> kWords[] = {
+        {"always", RestartPolicy::Always},
+        {"on-failure", RestartPolicy::OnFailure},
+        {"on-abnormal", RestartPolicy::OnAbnormal},
+        {"no", RestartPolicy::No},
+    };
+    return choose<RestartPolicy>(text, kWords);
+}
+
+Result<BreakerAction> parse_action(std::string_view text) {
+    static constexpr Word<BreakerAction> kWords[] = {
+        {"degrade", BreakerAction::Degrade},
+        {"stop", BreakerAction::Stop},
+        {"exit", BreakerAction::Exit},
+    };
+    return choose<BreakerAction>(text, kWords);
+}
+
+Result<SegmentUse> parse_segment(std::string_view text) {
+    static constexpr Word<SegmentUse> kWords[] = {
+        {"inherit", SegmentUse::Inherit},
+        {"none", SegmentUse::None},
+    };
+    return choose<SegmentUse>(text, kWords);
+}
+
+constexpr const char* kNoProbe =
+    "not supported yet: write `by: notify` for programs that say READY=1, else `by: none` with "
+    "min_uptime";
+
+Result<ReadyBy> parse_ready_by(std::string_view text) {
+    static constexpr Word<ReadyBy> kWords[] = {
+        {"none", ReadyBy::None},
+        {"notify", ReadyBy::Notify},
+        {"listening", ReadyBy::None, kNoProbe},
+        {"exec", ReadyBy::None, kNoProbe},
+        {"http", ReadyBy::None, kNoProbe},
+    };
+    return choose<ReadyBy>(text, kWords);
+}
+
+constexpr const char* kNoFile =
+    "not supported yet: write `to: prefix` and let the journal, or a redirection of topsman's own "
+    "output, keep the file";
+
+Result<OutputTo> parse_output(std::string_view text) {
+    static constexpr Word<OutputTo> kWords[] = {
+        {"inherit", OutputTo::Inherit},
+        {"prefix", OutputTo::Prefix},
+        {"file", OutputTo::Inherit, kNoFile},
+    };
+    return choose<OutputTo>(text, kWords);
+}
+
+constexpr Field<Ready> kReady[] = {
+    {"by", "none", value<&Ready::by, parse_ready_by>},
+    {"timeout", "30s", value<&Ready::timeout, parse_duration>},
+    {"min_uptime", "1s", value<&Ready::min_uptime, parse_duration>},
+    {"exec", nullptr, nullptr, kNoProbe},
+    {"http", nullptr, nullptr, kNoProbe},
+};
+
+constexpr Field<Watchdog> kWatchdog[] = {
+    {"timeout", "0s", value<&Watchdog::timeout, parse_duration>},
+    {"signal", "SIGABRT", value<&Watchdog::signal, parse_signal>},
+    {"kill_after", "5s", value<&Watchdog::kill_after, parse_duration>},
+};
+
+constexpr Field<Backoff> kBackoff[] = {
+    {"initial", "100ms", value<&Backoff::initial, parse_duration>},
+    {"factor", "2", value<&Backoff::factor, parse_factor>},
+    {"max", "30s", value<&Backoff::max, parse_duration>},
+    {"jitter", "0.2", value<&Backoff::jitter, parse_fraction>},
+    {"reset_after", "1m", value<&Backoff::reset_after, parse_duration>},
+};
+
+constexpr Field<StartLimit> kStartLimit[] = {
+    {"burst", "0", value<&StartLimit::burst, parse_count>},
+    {"interval", "10s", value<&StartLimit::interval, parse_duration>},
+    {"action", "degrade", value<&StartLimit::action, parse_action>},
+};
+
+constexpr Field<Rollout> kRollout[] = {
+    {"max_surge", "1", value<&Rollout::max_surge, parse_count>},
+    {"max_unavailable", "0", value<&Rollout::max_unavailable, parse_count>},
+    {"observe", nullptr, nullptr,
+     "not supported yet: remove it; a reload goes on when the new worker is ready", "0s"},
+    {"on_failure", nullptr, nullptr,
+     "not supported yet: remove it; a rollout stops at the first worker that fails, and the others "
+     "stay as they are"},
+};
+
+constexpr Field<Recycle> kRecycle[] = {
+    {"lifetime", "0s", value<&Recycle::lifetime, parse_duration>},
+    {"jitter", "0.1", value<&Recycle::jitter, parse_fraction>},
+    {"requests", nullptr, nullptr,
+     "not supported yet: write `lifetime: 1h` to renew workers by their age", "0"},
+    {"memory", nullptr, nullptr,
+     "not supported yet: write `lifetime: 1h` to renew workers by their age, and `limits: { "
+     "memory: "
+     "512MiB }` for a hard limit",
+     "0"},
+};
+
+constexpr Field<Exec> kOutput[] = {
+    {"to", "inherit", value<&Exec::output, parse_output>},
+    {"file", nullptr, nullptr, kNoFile},
+    {"max_size", nullptr, nullptr, kNoFile},
+    {"keep", nullptr, nullptr, kNoFile},
+};
+
+constexpr LimitName kLimits[] = {
+    {"nofile", LimitUnit::Count},     {"memory", LimitUnit::Bytes},  {"core", LimitUnit::Bytes},
+    {"nproc", LimitUnit::Count},      {"stack", LimitUnit::Bytes},   {"data", LimitUnit::Bytes},
+    {"fsize", LimitUnit::Bytes},      {"memlock", LimitUnit::Bytes}, {"msgqueue", LimitUnit::Bytes},
+    {"sigpending", LimitUnit::Count}, {"rtprio", LimitUnit::Count},  {"cpu", LimitUnit::Seconds},
+};
+
+// The readers of keys that are more than one scalar.
+
+void read_command(Reader& reader, const At& at, Pool& pool) {
+    if (at.node.kind == Node::Kind::Scalar) {
+        const std::string& text = at.node.text;
+        const bool needs_shell = text.find_first_of("|&;<>()$`\\\"'*?~#") != std::string::npos;
+        std::string list = needs_shell ? "sh, -c, '" + shown(text) + "'" : shown(text);
+        for (std::size_t i = 0; !needs_shell && i < list.size(); ++i) {
+            if (list[i] == ' ') {
+                list.replace(i++, 1, ", ");
+            }
+        }
+        reader.error(at, "a command is a list, no shell splits it: write [" + list + "]");
+        return;
+    }
+    pool.exec.command = reader.list(at);
+    if (at.node.kind == Node::Kind::List && at.node.items.empty()) {
+        reader.error(at, "a command has at least the program: write [program, argument]");
+    }
+    if (pool.exec.command.empty()) {
+        return;
+    }
+    std::string& program = pool.exec.command[0];
+    if (program.empty()) {
+        reader.error(at, "the program's name is empty: write [program, argument]");
+    } else if (program.find('/') != std::string::npos) {
+        program = reader.absolute(program);
+    }
+}
+
+void read_workers(Reader& reader, const At& at, Pool& pool) {
+    if (at.node.kind == Node::Kind::Map) {
+        reader.error(at,
+                     "not supported yet: { min, max }; write a number, or auto for one per CPU");
+        return;
+    }
+    if (at.node.kind == Node::Kind::Scalar && at.node.text == "auto") {
+        pool.workers_auto = true;
+        pool.workers = reader.environment().cpus;
+        return;
+    }
+    reader.parse(
+        at,
+        [](const std::string& text) -> Result<std::uint32_t> {
+            auto count = parse_count(text);
+            if (!count) {
+                return plain_error("\"" + shown(text) +
+                                   "\" is no number of workers: write a whole "
+                                   "number from 1, or auto");
+            }
+            if (*count == 0) {
+                return plain_error("a pool has at least one worker: remove the pool instead");
+            }
+            return count;
+        },
+        pool.workers);
+}
+
+bool is_reserved(std::string_view name) {
+    return name.starts_with("LISTEN_") || name.starts_with("TOPSMAN_") ||
+           name.starts_with("WATCHDOG_") || name == "NOTIFY_SOCKET";
+}
+
+void read_environment(Reader& reader, const At& at, Pool& pool) {
+    if (at.node.kind != Node::Kind::Map) {
+        reader.error(at, "this is a map: write { NAME: value }");
+        return;
+    }
+    for (const Entry& entry : at.node.entries) {
+        const std::string path = at.path + "." + shown(entry.key);
+        if (!is_variable_name(entry.key)) {
+            reader.error(entry.mark, path,
+                         "a variable's name has letters, digits and _, and starts with no digit");
+        } else if (is_reserved(entry.key)) {
+            reader.error(entry.mark, path, "topsman sets this variable itself: remove it");
+        } else if (entry.value.kind == Node::Kind::Null) {
+            reader.error(entry.mark, path, "no value: write \"\" for empty text");
+        } else if (const std::string* text = reader.scalar({entry.value, path, "\"text\""})) {
+            pool.exec.environment[entry.key] = *text;
+        }
+    }
+}
+
+Result<std::int64_t> parse_limit(std::string_view text, LimitUnit unit) {
+    if (text == "unlimited") {
+        return std::int64_t{-1};
+    }
+    if (unit == LimitUnit::Bytes) {
+        return parse_size(text);
+    }
+    if (unit == LimitUnit::Seconds) {
+        auto time = parse_duration(text);
+        if (!time) {
+            return time.error();
+        }
+        return std::int64_t{time->count() / 1'000};
+    }
+    auto count = parse_count(text);
+    if (!count) {
+        return count.error();
+    }
+    return std::int64_t{*count};
+}
+
+void read_limits(Reader& reader, const At& at, Pool& pool) {
+    if (at.node.kind != Node::Kind::Map) {
+        reader.error(at, "this is a map: write { nofile: 65536 }");
+        return;
+    }
+    std::vector<std::string> names;
+    for (const LimitName& limit : kLimits) {
+        names.emplace_back(limit.name);
+    }
+    for (const Entry& entry : at.node.entries) {
+        const std::string path = at.path + "." + shown(entry.key);
+        const LimitName* found = nullptr;
+        for (const LimitName& limit : kLimits) {
+            if (entry.key == limit.name) {
+                found = &limit;
+            }
+        }
+        if (found == nullptr) {
+            const std::string meant = entry.key == "as" ? "memory" : nearest(entry.key, names);
+            reader.error(entry.mark, path,
+                         "unknown limit" + (meant.empty() ? ": the limits are " + listed(names)
+                                                          : ": did you mean " + meant + "?"));
+            continue;
+        }
+        std::int64_t value = 0;
+        reader.parse(
+            {entry.value, path, "unlimited"},
+            [&](const std::string& text) { return parse_limit(text, found->unit); }, value);
+        pool.exec.limits[entry.key] = value;
+    }
+}
+
+template <std::string Exec::*Member>
+void read_path(Reader& reader, const At& at, Pool& pool) {
+    const std::string* text = reader.scalar(at);
+    if (text == nullptr) {
+        return;
+    }
+    if (text->empty()) {
+        reader.error(at, "an empty path: write one, or remove the key");
+        return;
+    }
+    pool.exec.*Member = reader.absolute(*text);
+}
+
+template <auto Member, auto Parse>
+void in_exec(Reader& reader, const At& at, Pool& pool) {
+    reader.parse(at, Parse, pool.exec.*Member);
+}
+
+Result<std::string> parse_word(std::string_view text) {
+    if (text.empty()) {
+        return plain_error("an empty name: write one, or remove the key");
+    }
+    return std::string(text);
+}
+
+Result<std::optional<std::uint32_t>> parse_umask(std::string_view text) {
+    auto mask = parse_mode(text);
+    if (!mask) {
+        return plain_error("\"" + shown(text) +
+                           "\" is no umask: write it in octal with a leading "
+                           "zero, like \"0022\"");
+    }
+    return std::optional(*mask);
+}
+
+template <auto Member, auto& Fields>
+void sub_map(Reader& reader, const At& at, Pool& pool) {
+    read_map(reader, at, fields_of(Fields), pool.*Member);
+}
+
+void read_output(Reader& reader, const At& at, Pool& pool) {
+    read_map(reader, at, fields_of(kOutput), pool.exec);
+}
+
+void read_listeners(Reader& reader, const At& at, Pool& pool) {
+    pool.exec.listeners = reader.list(at);
+}
+
+constexpr Field<Pool> kPool[] = {
+    {"command", "(required)", read_command},
+    {"workers", "1", read_workers},
+    {"listeners", "[]", read_listeners},
+    {"segment", "inherit", in_exec<&Exec::segment, parse_segment>},
+    {"environment", "{}", read_environment},
+    {"env_file", "(none)", read_path<&Exec::env_file>},
+    {"working_directory", "(the file's folder)", read_path<&Exec::working_directory>},
+    {"umask", "(the master's)", in_exec<&Exec::umask, parse_umask>},
+    {"user", "(top-level user)", in_exec<&Exec::user, parse_word>},
+    {"group", "(the user's own)", in_exec<&Exec::group, parse_word>},
+    {"limits", "{}", read_limits},
+    {"output", nullptr, read_output},
+    {"ready", nullptr, sub_map<&Pool::ready, kReady>},
+    {"watchdog", nullptr, sub_map<&Pool::watchdog, kWatchdog>},
+    {"restart", "always", value<&Pool::restart, parse_restart>},
+    {"backoff", nullptr, sub_map<&Pool::backoff, kBackoff>},
+    {"start_limit", nullptr, sub_map<&Pool::start_limit, kStartLimit>},
+    {"stop_signal", "SIGTERM", value<&Pool::stop_signal, parse_stop_signal>},
+    {"stop_timeout", "30s", value<&Pool::stop_timeout, parse_duration>},
+    {"rollout", nullptr, sub_map<&Pool::rollout, kRollout>},
+    {"recycle", nullptr, sub_map<&Pool::recycle, kRecycle>},
+    {"spares", nullptr, nullptr, "not supported yet: write more `workers` instead", "0"},
+    {"spare_lifetime", nullptr, nullptr, "not supported yet: there are no spares; remove it"},
+    {"nice", nullptr, nullptr, "not supported yet: write `command: [nice, -n, \"5\", program]`"},
+    {"cpu_affinity", nullptr, nullptr,
+     "not supported yet: write `command: [taskset, -c, 0-3, program]`"},
+};
+
+}  // namespace
+
+void read_pool(Reader& reader, const At& at, Pool& pool) {
+    if (!read_map(reader, at, fields_of(kPool), pool)) {
+        return;
+    }
+    if (at.node.find("command") == nullptr) {
+        reader.error(at, "the pool has no command: write command: [program, argument]");
+    }
+}
+
+void add_pool_keys(std::vector<KnownKey>& keys) {
+    const std::string pool = "pools.NAME.";
+    add_keys(keys, pool, fields_of(kPool));
+    add_keys(keys, pool + "output.", fields_of(kOutput));
+    add_keys(keys, pool + "ready.", fields_of(kReady));
+    add_keys(keys, pool + "watchdog.", fields_of(kWatchdog));
+    add_keys(keys, pool + "backoff.", fields_of(kBackoff));
+    add_keys(keys, pool + "start_limit.", fields_of(kStartLimit));
+    add_keys(keys, pool + "rollout.", fields_of(kRollout));
+    add_keys(keys, pool + "recycle.", fields_of(kRecycle));
+}
+
+std::span<const LimitName> limit_names() {
+    return kLimits;
+}
+
+}  // namespace topsman::config

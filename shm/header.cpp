@@ -1,0 +1,172 @@
+#include "shm/header.hpp"
+
+#include "shm/base/unique_fd.hpp"
+#include "shm/event_ring.hpp"
+#include "shm/lane.hpp"
+#include "shm/lane_set.hpp"
+#include "shm/last_words.hpp"
+#include "shm/metrics.hpp"
+#include "shm/name_table.hpp"
+#include "shm/robust_mutex.hpp"
+#include "shm/scoreboard.hpp"
+#include "shm/tx_cell.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string_view>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace topsman::shm {
+namespace {
+
+template <class... T>
+constexpr std::uint64_t hash_types() noexcept {
+    std::uint64_t hash = 0xcbf2'9ce4'8422'2325;  // FNV-1a
+    const auto mix = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100'0000'01b3; };
+    (..., (mix(sizeof(T)), mix(alignof(T))));
+    mix(sizeof(void*));
+    mix(kHeaderBytes);
+    return hash;
+}
+
+constexpr std::uint64_t kAbiHash =
+    hash_types<Header, DirectoryEntry, Lane, Scoreboard, MasterRecord, PoolRecord, SlotRecord,
+               WorkerRecord, ListenerRecord, EventRing, NameTable, NameRow, LaneCells, RobustMutex,
+               pthread_mutex_t, TxCellStorage, LastWords, LaneSet>();
+
+std::string grouped(std::uint64_t number) {
+    std::string digits = std::to_string(number);
+    for (std::size_t i = digits.size(); i > 3; i -= 3) {
+        digits.insert(i - 3, 1, ',');
+    }
+    return digits;
+}
+
+Error misfit(const std::string& name, const std::string& why) {
+    return plain_error("segment " + name + ": " + why);
+}
+
+bool is_sound(const Layout& layout) noexcept {
+    for (std::size_t i = 0; i < kParts; ++i) {
+        const DirectoryEntry& entry = layout.directory[i];
+        const bool is_inside = entry.offset >= kHeaderBytes && entry.offset < layout.total_size &&
+                               entry.size <= layout.total_size - entry.offset;
+        if (!is_inside || entry.offset % kCacheLine != 0 ||
+            entry.size != part_size(static_cast<Part>(i), layout.lanes)) {
+            return false;
+        }
+        for (std::size_t other = 0; other < i; ++other) {
+            const DirectoryEntry& before = layout.directory[other];
+            if (entry.offset < before.offset + before.size &&
+                before.offset < entry.offset + entry.size) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+std::uint64_t abi_hash() noexcept {
+    return kAbiHash;
+}
+
+std::size_t part_size(Part part, std::uint32_t lanes) noexcept {
+    const std::size_t all = std::size_t{lanes} + 1;
+    switch (part) {
+        case Part::Lanes:
+            return sizeof(Lane) * all;
+        case Part::Scoreboard:
+            return sizeof(Scoreboard);
+        case Part::Events:
+            return sizeof(EventRing);
+        case Part::MetricNames:
+        case Part::MutexNames:
+        case Part::CellNames:
+            return sizeof(NameTable);
+        case Part::Metrics:
+            return sizeof(LaneCells) * all;
+        case Part::Mutexes:
+            return sizeof(RobustMutex) * kMaxMutexes;
+        case Part::Cells:
+            return sizeof(TxCellStorage) * kMaxCells;
+        case Part::LastWords:
+            return sizeof(LastWords) * all;
+        case Part::IdleLanes:
+            return sizeof(LaneSet) * kMaxListeners;
+    }
+    return 0;
+}
+
+Result<Place> Place::here() {
+    static constexpr const char* kBootId = "/proc/sys/kernel/random/boot_id";
+    static constexpr const char* kNamespace = "/proc/self/ns/pid";
+    Place place;
+    const UniqueFd file(::open(kBootId, O_RDONLY | O_CLOEXEC));
+    char text[kBootIdBytes] = {};
+    const ssize_t got = file ? ::read(file.get(), text, sizeof(text) - 1) : -1;
+    if (got <= 0) {
+        return system_error(kBootId);
+    }
+    const std::string_view id(text, static_cast<std::size_t>(got));
+    place.boot_id = id.substr(0, id.find('\n'));
+
+    struct stat status {};
+
+    if (::stat(kNamespace, &status) != 0) {
+        return system_error(kNamespace);
+    }
+    place.pid_namespace = status.st_ino;
+    return place;
+}
+
+Result<Layout> check_header(const std::string& name, std::span<const std::byte> page,
+                            std::uint64_t file_size, const Place& place) {
+    if (file_size < kHeaderBytes || page.size() < sizeof(Header)) {
+        return misfit(name, "truncated: it has " + grouped(file_size) + " bytes");
+    }
+    // Copied once, so that what was checked is what is used.
+    alignas(Header) std::byte copy[sizeof(Header)];
+    std::memcpy(copy, page.data(), sizeof(Header));
+    const auto& header = *reinterpret_cast<const Header*>(copy);
+
+    if (header.magic.load(std::memory_order_relaxed) != kMagic) {
+        return misfit(name, "not a topsman segment, or one whose maker died before it was whole");
+    }
+    if (header.layout_version != kLayoutVersion) {
+        return misfit(name, "it has layout version " + std::to_string(header.layout_version) +
+                                ", this topsman has " + std::to_string(kLayoutVersion));
+    }
+    if (header.abi_hash != kAbiHash) {
+        return misfit(name, "it was made by a topsman that was built differently");
+    }
+    if (header.total_size != file_size) {
+        return misfit(name, (file_size < header.total_size ? "truncated: it has " : "it has ") +
+                                grouped(file_size) + " bytes, its header says " +
+                                grouped(header.total_size));
+    }
+    if (!place.boot_id.empty() &&
+        std::string_view(header.boot_id, ::strnlen(header.boot_id, kBootIdBytes)) !=
+            place.boot_id) {
+        return misfit(name, "it is from before the last boot");
+    }
+    // A robust mutex knows its owner by thread id: in two pid namespaces one id is two threads,
+    // and the death of one would release the lock of the other.
+    if (header.pid_namespace != place.pid_namespace) {
+        return misfit(name, "it belongs to another pid namespace (another container?)");
+    }
+    Layout layout;
+    layout.lanes = header.lanes;
+    layout.total_size = header.total_size;
+    std::copy_n(header.directory, kParts, layout.directory.begin());
+    if (layout.lanes == 0 || layout.lanes > kMaxLanes || !is_sound(layout)) {
+        return misfit(name, "its directory is corrupt");
+    }
+    return layout;
+}
+
+}  // namespace topsman::shm

@@ -1,0 +1,87 @@
+#pragma once
+
+// The first page of the segment: who made it, for which layout, and what lies where.
+//
+// Everybody who maps a segment copies this page to memory of its own, checks the copy, and uses
+// nothing else: any process that may write to the segment may write here too, at any time.
+
+#include "shm/base/result.hpp"
+#include "shm/limits.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace topsman::shm {
+
+/// What lies in the segment. The number is the part's index in the directory: part of the layout.
+enum class Part : std::uint32_t {
+    Lanes,
+    Scoreboard,
+    Events,
+    MetricNames,
+    MutexNames,
+    CellNames,
+    Metrics,
+    Mutexes,
+    Cells,
+    LastWords,
+    IdleLanes,
+};
+inline constexpr std::size_t kParts = 11;
+inline constexpr std::size_t kHeaderBytes = 4'096;
+inline constexpr std::uint64_t kMagic = 0x6e61'6d73'706f'7401;  // "\1topsman" in memory
+inline constexpr std::size_t kBootIdBytes = 40;
+
+struct DirectoryEntry {
+    std::uint64_t offset;  ///< from the start of the segment
+    std::uint64_t size;
+};
+
+/// As it lies at offset 0.
+struct Header {
+    std::atomic<std::uint64_t> magic;  ///< written last: a segment without it is not whole
+    std::uint64_t abi_hash;
+    std::uint32_t layout_version;
+    std::uint32_t lanes;  ///< without the master's
+    std::uint64_t total_size;
+    std::uint64_t pid_namespace;  ///< inode of /proc/self/ns/pid
+    char boot_id[kBootIdBytes];   ///< /proc/sys/kernel/random/boot_id
+    std::atomic<std::uint32_t> epoch;
+    std::atomic<std::uint32_t> master_pid;
+    std::atomic<std::uint64_t> master_start_ticks;
+    DirectoryEntry directory[kParts];
+};
+
+static_assert(sizeof(Header) <= kHeaderBytes);
+
+/// Differs whenever two builds would not agree on the bytes of a segment.
+[[nodiscard]] std::uint64_t abi_hash() noexcept;
+
+/// Bytes of a part in a segment with that many lanes (without the master's).
+[[nodiscard]] std::size_t part_size(Part part, std::uint32_t lanes) noexcept;
+
+/// Where this process lives; a segment is of use only there.
+struct Place {
+    std::string boot_id;  ///< empty: of no matter
+    std::uint64_t pid_namespace = 0;
+
+    [[nodiscard]] static Result<Place> here();
+};
+
+/// What a checked header says, in memory of our own.
+struct Layout {
+    std::uint32_t lanes = 0;
+    std::uint64_t total_size = 0;
+    std::array<DirectoryEntry, kParts> directory{};
+};
+
+/// Checks the first page of a file of `file_size` bytes: magic, layout version, ABI, size, boot,
+/// pid namespace and every bound, or one sentence that begins with `name`.
+[[nodiscard]] Result<Layout> check_header(const std::string& name, std::span<const std::byte> page,
+                                          std::uint64_t file_size, const Place& place);
+
+}  // namespace topsman::shm

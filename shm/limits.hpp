@@ -1,0 +1,27 @@
+#pragma once
+
+// The fixed sizes of the segment. Everything in it has a limit, so that nothing has to be allocated
+// after the first worker was forked. Changing one changes the layout: bump kLayoutVersion.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace topsman::shm {
+
+inline constexpr std::uint32_t kLayoutVersion = 1;
+inline constexpr std::uint32_t kMaxLanes = 1'023;  // lane 0 is the master's
+inline constexpr std::uint32_t kDefaultLanes = 256;
+inline constexpr std::uint32_t kMaxMetrics = 256;  // counters and gauges together
+inline constexpr std::uint32_t kMaxMutexes = 64;
+inline constexpr std::uint32_t kMaxCells = 64;     // TxCells
+inline constexpr std::size_t kMaxCellBytes = 512;  // one TxCell's value
+inline constexpr std::uint32_t kMaxPools = 64;
+inline constexpr std::uint32_t kMaxListeners = 64;
+inline constexpr std::uint32_t kMaxSlots = 512;  // half of the lanes, rounded up
+inline constexpr std::size_t kNameBytes = 48;    // with the NUL; names have at most 47 characters
+inline constexpr std::size_t kLastWordsBytes = 1'000;
+inline constexpr std::uint32_t kEventSlots = 1'024;
+inline constexpr std::size_t kEventBytes = 496;  // one event's JSON
+inline constexpr std::size_t kCacheLine = 128;   // two lines: the adjacent-line prefetcher
+
+}  // namespace topsman::shm

@@ -1,0 +1,69 @@
+#pragma once
+
+// A mutex between processes that may be killed while they hold it.
+//
+// The kernel releases a robust process-shared pthread mutex when its holder dies and tells the next
+// one (pthread_mutexattr_setrobust(3)). Boost's interprocess_mutex does not pass that on: it is
+// unusable for ever afterwards (boostorg/interprocess#65, #187). Here the next locker gets the lock
+// together with the answer "the owner died", repairs what the mutex guards, and says so; if it
+// cannot, the mutex is poisoned: every later lock is refused, visibly, instead of guessing.
+
+#include "shm/lane.hpp"
+#include "shm/limits.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <pthread.h>
+
+namespace topsman::shm {
+
+enum class LockResult : std::uint8_t {
+    Locked,     ///< held; what it guards is whole
+    OwnerDied,  ///< held; the last holder died: repair, then call repaired() or poison()
+    Busy,       ///< not held: try_lock found it held, the deadline passed, or this thread has it
+    Poisoned,   ///< not held: a repair failed; reset needs a new segment
+    Detached,   ///< not held: this process has no segment (a forked child)
+};
+
+/// As it lies in the segment. Never destroyed, never unmapped while the process lives
+/// (glibc bug 14485). Fork-safe: a lock held across fork stays the parent's.
+class alignas(kCacheLine) RobustMutex {
+  public:
+    void init() noexcept;  ///< by the master, before the first fork
+
+    /// `owner` is shown to operators; the kernel's truth is the pthread mutex.
+    [[nodiscard]] LockResult lock(Owner owner) noexcept;
+    [[nodiscard]] LockResult try_lock(Owner owner) noexcept;
+    /// Waits at most until `deadline` of CLOCK_MONOTONIC.
+    [[nodiscard]] LockResult lock_until(Owner owner,
+                                        std::chrono::steady_clock::time_point deadline) noexcept;
+    /// By the thread that holds it; the child of a fork that tries releases nothing. After
+    /// OwnerDied without repaired() it poisons: nobody has said that what it guards is whole.
+    void unlock() noexcept;
+
+    /// After OwnerDied: what it guards is whole again; the lock is still held.
+    void repaired() noexcept;
+    /// After OwnerDied: it could not be repaired. Releases the lock; every later lock is Poisoned.
+    void poison() noexcept;
+
+    // For lookers; safe on hostile bytes and from a read-only mapping.
+    [[nodiscard]] bool is_poisoned() const noexcept;
+    [[nodiscard]] Owner owner() const noexcept;  ///< lane 0: free
+    [[nodiscard]] std::uint64_t owner_deaths() const noexcept;
+
+    /// For the sweep: the dead owner is shown no longer. The lock itself is the kernel's business.
+    void forget(Owner dead) noexcept;
+
+  private:
+    [[nodiscard]] LockResult entered(int rc, Owner owner) noexcept;
+    void release() noexcept;
+
+    pthread_mutex_t mutex_;
+    std::atomic<std::uint64_t> owner_;
+    std::atomic<std::uint64_t> owner_deaths_;
+    std::atomic<std::uint32_t> poisoned_;
+    std::atomic<std::uint32_t> unrepaired_;  ///< the holder got OwnerDied and has not answered yet
+};
+
+}  // namespace topsman::shm

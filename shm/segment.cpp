@@ -1,0 +1,402 @@
+#include "shm/segment.hpp"
+
+#include "shm/base/check.hpp"
+#include "shm/header.hpp"
+#include "shm/segment_file.hpp"
+
+#include <boost/interprocess/detail/os_file_functions.hpp>
+#include <boost/interprocess/exceptions.hpp>
+#include <boost/interprocess/indexes/iset_index.hpp>
+#include <boost/interprocess/managed_external_buffer.hpp>
+#include <boost/interprocess/mapped_region.hpp>
+#include <boost/interprocess/mem_algo/rbtree_best_fit.hpp>
+#include <boost/interprocess/permissions.hpp>
+#include <boost/interprocess/shared_memory_object.hpp>
+#include <boost/interprocess/sync/mutex_family.hpp>
+
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <memory>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+namespace topsman::shm {
+namespace {
+
+namespace bi = boost::interprocess;
+
+// Without a mutex in it: nobody but the creator, alone, before any fork, ever uses the allocator.
+using Buffer = bi::basic_managed_external_buffer<char, bi::rbtree_best_fit<bi::null_mutex_family>,
+                                                 bi::iset_index>;
+constexpr std::size_t kBufferSlack = 8'192;  // Boost's own bookkeeping
+
+/// Lets mapped_region map a descriptor that was not opened by Boost.
+struct OpenFile {
+    int fd;
+
+    [[nodiscard]] bi::mapping_handle_t get_mapping_handle() const noexcept {
+        bi::mapping_handle_t handle{};
+        handle.handle = fd;
+        return handle;
+    }
+};
+
+Error boost_error(const std::string& what, const bi::interprocess_exception& error) {
+    return system_error(what, error.get_native_error() != 0 ? error.get_native_error() : EINVAL);
+}
+
+std::size_t total_size(std::uint32_t lanes) {
+    std::size_t size = kHeaderBytes + kBufferSlack;
+    for (std::size_t i = 0; i < kParts; ++i) {
+        size += part_size(static_cast<Part>(i), lanes) + 2 * kCacheLine;
+    }
+    return (size + 4'095) / 4'096 * 4'096;
+}
+
+Result<UniqueFd> create_file(const Segment::Options& options) {
+    try {
+        const bi::shared_memory_object object(bi::create_only, options.name.c_str(), bi::read_write,
+                                              bi::permissions(options.mode));
+        UniqueFd fd(::fcntl(object.get_mapping_handle().handle, F_DUPFD_CLOEXEC, 3));
+        if (!fd) {
+            return system_error("segment " + options.name);
+        }
+        return fd;
+    } catch (const bi::interprocess_exception& error) {
+        return boost_error("segment " + options.name, error);
+    }
+}
+
+/// All of its memory now, or a sentence: a page that is missing later would be a SIGBUS in
+/// whichever worker touches it first.
+Result<void> reserve(const std::string& name, int fd, std::size_t size) {
+    int error = EINTR;
+    while (error == EINTR) {
+        error = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
+    }
+    if (error == 0) {
+        return {};
+    }
+    Error failure = system_error("segment " + name + ": /dev/shm", error);
+
+    struct statvfs space {};
+
+    if (error == ENOSPC && ::fstatvfs(fd, &space) == 0) {
+        failure.message += ": " + std::to_string(size) + " bytes are needed, " +
+                           std::to_string(space.f_bavail * space.f_frsize) +
+                           " are available (in a container see its --shm-size)";
+    }
+    return failure;
+}
+
+Result<bi::mapped_region> map(const std::string& name, int fd, bi::mode_t mode, std::size_t size) {
+    try {
+        return bi::mapped_region(OpenFile{fd}, mode, 0, size);
+    } catch (const bi::interprocess_exception& error) {
+        return boost_error("segment " + name + ": mmap", error);
+    }
+}
+
+}  // namespace
+
+struct Segment::Impl {
+    UniqueFd fd;
+    bool is_masters = false;
+    bi::mapped_region region;
+    Layout layout;
+
+    [[nodiscard]] std::byte* base() const noexcept {
+        return static_cast<std::byte*>(region.get_address());
+    }
+
+    [[nodiscard]] Header& header() const noexcept { return *reinterpret_cast<Header*>(base()); }
+
+    template <class T>
+    [[nodiscard]] std::span<T> all(Part part) const noexcept {
+        const DirectoryEntry& entry = layout.directory[static_cast<std::size_t>(part)];
+        return {reinterpret_cast<T*>(base() + entry.offset), entry.size / sizeof(T)};
+    }
+
+    template <class T>
+    [[nodiscard]] T& one(Part part) const noexcept {
+        return all<T>(part).front();
+    }
+
+    template <class T>
+    void construct(Buffer& buffer, Part part);
+    void construct_all();
+    void write_header(const Place& place);
+
+    static Result<std::unique_ptr<Impl>> open(const std::string& name, UniqueFd fd,
+                                              std::uint64_t file_size, bi::mode_t mode);
+};
+
+template <class T>
+void Segment::Impl::construct(Buffer& buffer, Part part) {
+    static_assert(alignof(T) <= kCacheLine);
+    const std::size_t size = part_size(part, layout.lanes);
+    // allocate_aligned, not construct<T>(name): that one does not honour the alignment of an
+    // over-aligned type (Boost 1.81), and names are in our own directory anyway.
+    void* memory = buffer.allocate_aligned(size, kCacheLine);
+    std::uninitialized_value_construct_n(static_cast<T*>(memory), size / sizeof(T));
+    layout.directory[static_cast<std::size_t>(part)] =
+        DirectoryEntry{static_cast<std::uint64_t>(static_cast<std::byte*>(memory) - base()), size};
+}
+
+void Segment::Impl::construct_all() {
+    Buffer buffer(bi::create_only, base() + kHeaderBytes, layout.total_size - kHeaderBytes);
+    construct<Lane>(buffer, Part::Lanes);
+    construct<Scoreboard>(buffer, Part::Scoreboard);
+    construct<EventRing>(buffer, Part::Events);
+    construct<NameTable>(buffer, Part::MetricNames);
+    construct<NameTable>(buffer, Part::MutexNames);
+    construct<NameTable>(buffer, Part::CellNames);
+    construct<LaneCells>(buffer, Part::Metrics);
+    construct<RobustMutex>(buffer, Part::Mutexes);
+    construct<TxCellStorage>(buffer, Part::Cells);
+    construct<LastWords>(buffer, Part::LastWords);
+    construct<LaneSet>(buffer, Part::IdleLanes);
+
+    one<EventRing>(Part::Events).init();
+    one<NameTable>(Part::MetricNames).init(kMaxMetrics);
+    one<NameTable>(Part::MutexNames).init(kMaxMutexes);
+    one<NameTable>(Part::CellNames).init(kMaxCells);
+}
+
+void Segment::Impl::write_header(const Place& place) {
+    Header& header = *new (base()) Header{};
+    header.abi_hash = abi_hash();
+    header.layout_version = kLayoutVersion;
+    header.lanes = layout.lanes;
+    header.total_size = layout.total_size;
+    header.pid_namespace = place.pid_namespace;
+    place.boot_id.copy(header.boot_id, kBootIdBytes - 1);
+    header.epoch.store(1, std::memory_order_relaxed);
+    std::copy(layout.directory.begin(), layout.directory.end(), header.directory);
+    header.magic.store(kMagic, std::memory_order_release);
+}
+
+Result<std::unique_ptr<Segment::Impl>> Segment::Impl::open(const std::string& name, UniqueFd fd,
+                                                           std::uint64_t file_size,
+                                                           bi::mode_t mode) {
+    Result<Place> place = Place::here();
+    if (!place) {
+        return place.error();
+    }
+    if (mode == bi::read_only) {
+        // To look is never wrong, and nspawn gives each mount of /proc another boot id: a service
+        // with ProtectProc= has one of its own.
+        place->boot_id.clear();
+    }
+    if (file_size < kHeaderBytes) {
+        return check_header(name, {}, file_size, *place).error();
+    }
+    Result<bi::mapped_region> region = map(name, fd.get(), mode, file_size);
+    if (!region) {
+        return region.error();
+    }
+    auto impl = std::make_unique<Impl>();
+    impl->fd = std::move(fd);
+    impl->region = std::move(*region);
+    const Result<Layout> layout =
+        check_header(name, {impl->base(), kHeaderBytes}, file_size, *place);
+    if (!layout) {
+        return layout.error();
+    }
+    impl->layout = *layout;
+    return impl;
+}
+
+std::string segment_name(const std::string& cluster, std::uint32_t uid) {
+    return uid == 0 ? "topsman." + cluster : "topsman." + std::to_string(uid) + "." + cluster;
+}
+
+Result<Segment> Segment::create(const Options& options) {
+    CHECK(options.lanes >= 1 && options.lanes <= kMaxLanes);
+    const Result<Place> place = Place::here();
+    if (!place) {
+        return place.error();
+    }
+    Result<UniqueFd> fd = create_file(options);
+    if (!fd) {
+        return fd.error();
+    }
+    auto impl = std::make_unique<Impl>();
+    impl->fd = std::move(*fd);
+    impl->is_masters = true;
+    impl->layout.lanes = options.lanes;
+    impl->layout.total_size = total_size(options.lanes);
+    if (const auto reserved = reserve(options.name, impl->fd.get(), impl->layout.total_size);
+        !reserved) {
+        (void)remove(options.name);
+        return reserved.error();
+    }
+    Result<bi::mapped_region> region =
+        map(options.name, impl->fd.get(), bi::read_write, impl->layout.total_size);
+    if (!region) {
+        (void)remove(options.name);
+        return region.error();
+    }
+    impl->region = std::move(*region);
+    impl->construct_all();
+    impl->write_header(*place);
+    return Segment(std::move(impl));
+}
+
+Result<Segment> Segment::adopt(const Options& options) {
+    struct stat status {};
+
+    Result<UniqueFd> fd = open_file(options.name, O_RDWR, status);
+    if (!fd) {
+        return fd.error();
+    }
+    if (const auto ours = check_ours(options.name, status); !ours) {
+        return ours.error();
+    }
+    auto impl = Impl::open(options.name, std::move(*fd), static_cast<std::uint64_t>(status.st_size),
+                           bi::read_write);
+    if (!impl) {
+        return impl.error();
+    }
+    if ((*impl)->layout.lanes != options.lanes) {
+        return plain_error("segment " + options.name + ": it has " +
+                           std::to_string((*impl)->layout.lanes) + " lanes, not " +
+                           std::to_string(options.lanes) + " (segment.lanes)");
+    }
+    (*impl)->is_masters = true;
+    (*impl)->header().epoch.fetch_add(1);
+    return Segment(std::move(*impl));
+}
+
+Result<Segment> Segment::attach(UniqueFd fd) {
+    const std::string name = "of descriptor " + std::to_string(fd.get());
+
+    struct stat status {};
+
+    if (::fstat(fd.get(), &status) != 0 || ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0) {
+        return system_error("segment " + name);
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return plain_error("segment " + name + ": not a file");
+    }
+    auto impl =
+        Impl::open(name, std::move(fd), static_cast<std::uint64_t>(status.st_size), bi::read_write);
+    if (!impl) {
+        return impl.error();
+    }
+    return Segment(std::move(*impl));
+}
+
+Result<Segment> Segment::open_read_only(const std::string& name) {
+    struct stat status {};
+
+    Result<UniqueFd> fd = open_file(name, O_RDONLY, status);
+    if (!fd) {
+        return fd.error();
+    }
+    auto impl =
+        Impl::open(name, std::move(*fd), static_cast<std::uint64_t>(status.st_size), bi::read_only);
+    if (!impl) {
+        return impl.error();
+    }
+    return Segment(std::move(*impl));
+}
+
+Result<void> Segment::remove(const std::string& name) {
+    if (!bi::shared_memory_object::remove(name.c_str()) && errno != ENOENT) {
+        return system_error("segment " + name);
+    }
+    return {};
+}
+
+Result<void> Segment::retire(const std::string& name) {
+    if (::rename(path_of(name).c_str(), path_of(name + ".stale").c_str()) != 0) {
+        return system_error("segment " + name + ": rename to " + name + ".stale");
+    }
+    return {};
+}
+
+Segment::Segment(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+Segment::Segment(Segment&&) noexcept = default;
+Segment& Segment::operator=(Segment&&) noexcept = default;
+Segment::~Segment() = default;
+
+int Segment::fd() const noexcept {
+    return impl_->is_masters ? impl_->fd.get() : -1;
+}
+
+std::size_t Segment::size() const noexcept {
+    return impl_->region.get_size();
+}
+
+const void* Segment::address() const noexcept {
+    return impl_->base();
+}
+
+std::uint32_t Segment::epoch() const noexcept {
+    return impl_->header().epoch.load(std::memory_order_acquire);
+}
+
+void Segment::set_master(std::uint32_t pid, std::uint64_t start_ticks) noexcept {
+    // The pid last: who sees it sees its start time too.
+    impl_->header().master_pid.store(0, std::memory_order_release);
+    impl_->header().master_start_ticks.store(start_ticks, std::memory_order_release);
+    impl_->header().master_pid.store(pid, std::memory_order_release);
+}
+
+std::uint32_t Segment::master_pid() const noexcept {
+    return impl_->header().master_pid.load(std::memory_order_acquire);
+}
+
+std::uint64_t Segment::master_start_ticks() const noexcept {
+    return impl_->header().master_start_ticks.load(std::memory_order_acquire);
+}
+
+std::span<Lane> Segment::lanes() const noexcept {
+    return impl_->all<Lane>(Part::Lanes);
+}
+
+Scoreboard& Segment::scoreboard() const noexcept {
+    return impl_->one<Scoreboard>(Part::Scoreboard);
+}
+
+EventRing& Segment::events() const noexcept {
+    return impl_->one<EventRing>(Part::Events);
+}
+
+NameTable& Segment::metric_names() const noexcept {
+    return impl_->one<NameTable>(Part::MetricNames);
+}
+
+NameTable& Segment::mutex_names() const noexcept {
+    return impl_->one<NameTable>(Part::MutexNames);
+}
+
+NameTable& Segment::cell_names() const noexcept {
+    return impl_->one<NameTable>(Part::CellNames);
+}
+
+MetricCells Segment::metrics() const noexcept {
+    return MetricCells(impl_->all<LaneCells>(Part::Metrics));
+}
+
+std::span<RobustMutex> Segment::mutexes() const noexcept {
+    return impl_->all<RobustMutex>(Part::Mutexes);
+}
+
+std::span<TxCellStorage> Segment::cells() const noexcept {
+    return impl_->all<TxCellStorage>(Part::Cells);
+}
+
+std::span<LastWords> Segment::last_words() const noexcept {
+    return impl_->all<LastWords>(Part::LastWords);
+}
+
+std::span<LaneSet> Segment::idle_lanes() const noexcept {
+    return impl_->all<LaneSet>(Part::IdleLanes);
+}
+
+}  // namespace topsman::shm

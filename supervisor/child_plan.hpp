@@ -1,0 +1,38 @@
+#pragma once
+
+// What a worker becomes between fork and exec, put together from its specification and from what
+// was made for it: its environment, its descriptors, its lane. Pure.
+
+#include "shm/lane.hpp"
+#include "supervisor/core/types.hpp"
+#include "supervisor/posix/launcher.hpp"
+#include "supervisor/spec.hpp"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace topsman::supervisor {
+
+struct ChildPlan {
+    const Spec& spec;
+    std::string cluster;
+    core::WorkerId worker;
+    core::SlotId slot;
+    core::Generation generation;
+    std::vector<std::pair<std::string, int>> listeners;  ///< by name, our descriptors
+    std::string notify_socket;
+    shm::Lane& lane;
+    std::uint32_t lane_number = 0;
+    std::uint32_t lane_generation = 0;
+    std::uint32_t epoch = 0;
+    int segment_fd = -1;
+    int wake_fd = -1;
+    int stdout_fd = -1;  ///< -1: as the master's
+    int lock_fd = -1;
+};
+
+[[nodiscard]] posix::ChildSetup set_up_child(const ChildPlan& plan);
+
+}  // namespace topsman::supervisor

@@ -1,0 +1,181 @@
+#include "supervisor/chronicle.hpp"
+
+#include "supervisor/posix/child.hpp"
+
+#include <cstdio>
+
+namespace topsman::supervisor {
+
+namespace {
+
+struct NoticeWords {
+    const char* event;
+    const char* sentence;  // for the log; null: the event is not worth a line
+};
+
+NoticeWords words(core::Notice notice) {
+    switch (notice) {
+        case core::Notice::ConfigLoaded:
+            return {"config.loaded", "configuration loaded"};
+        case core::Notice::MasterStopping:
+            return {"master.stopping", "stopping"};
+        case core::Notice::WorkerSpawned:
+            return {"worker.spawned", "started"};
+        case core::Notice::WorkerReady:
+            return {"worker.ready", "ready"};
+        case core::Notice::WorkerDraining:
+            return {"worker.draining", "leaving"};
+        case core::Notice::WorkerExited:
+            return {"worker.exited", nullptr};
+        case core::Notice::SlotWaiting:
+            return {"slot.waiting", nullptr};  // the obituary said it
+        case core::Notice::SlotTripped:
+            return {"slot.tripped", "tripped"};
+        case core::Notice::RolloutStarted:
+            return {"rollout.started", "rollout started"};
+        case core::Notice::RolloutDone:
+            return {"rollout.done", "rollout done"};
+        case core::Notice::RolloutFailed:
+            return {"rollout.failed", "rollout failed"};
+    }
+    return {"unknown", nullptr};
+}
+
+bool is_bad_news(core::Notice notice) {
+    return notice == core::Notice::SlotTripped || notice == core::Notice::RolloutFailed;
+}
+
+void set_worker(control::EventFields& fields, const WorkerFacts* worker) {
+    if (worker != nullptr) {
+        fields.worker = worker->worker.value;
+        if (worker->pid != 0) {
+            fields.pid = worker->pid;
+        }
+    }
+}
+
+}  // namespace
+
+Chronicle::Chronicle(shm::Segment& segment, Journal& journal)
+    : segment_(segment), journal_(journal) {}
+
+void Chronicle::append(const control::EventFields& fields) {
+    shm::EventRing& ring = segment_.events();
+    ring.append(control::event_json(ring.last_seq() + 1,
+                                    control::rfc3339(std::chrono::system_clock::now()), fields));
+}
+
+void Chronicle::master_started(std::uint32_t pid) {
+    control::EventFields fields;
+    fields.event = "master.started";
+    fields.pid = pid;
+    append(fields);
+}
+
+void Chronicle::config_refused(const std::vector<std::string>& reasons) {
+    for (const std::string& reason : reasons) {
+        journal_.error(reason);
+    }
+    control::EventFields fields;
+    fields.event = "config.refused";
+    if (!reasons.empty()) {
+        fields.texts = {{"reason", reasons.front()}};
+    }
+    append(fields);
+}
+
+void Chronicle::announce(const core::Announce& notice, const std::string& pool,
+                         const WorkerFacts* worker) {
+    if (notice.notice == core::Notice::WorkerExited) {
+        return;  // its obituary says more
+    }
+    const NoticeWords said = words(notice.notice);
+    control::EventFields fields;
+    fields.event = said.event;
+    std::string line;
+    if (!pool.empty()) {
+        fields.pool = pool;
+        line = pool;
+        if (notice.slot) {
+            fields.slot = notice.slot->index;
+            line += "/" + std::to_string(notice.slot->index);
+        }
+        if (worker != nullptr && worker->pid != 0) {
+            line += " (pid " + std::to_string(worker->pid) + ")";
+        }
+        line += ": ";
+    }
+    set_worker(fields, worker);
+    fields.texts = {{"reason", notice.reason}};
+    append(fields);
+    if (said.sentence == nullptr) {
+        return;
+    }
+    line += said.sentence;
+    if (!notice.reason.empty()) {
+        line += ": " + notice.reason;
+    }
+    if (is_bad_news(notice.notice)) {
+        journal_.error(line);
+    } else {
+        journal_.info(line);
+    }
+}
+
+void Chronicle::bury(const core::Obituary& obituary, const std::string& pool,
+                     const WorkerFacts* worker) {
+    const std::string death = describe_death(obituary);
+    control::EventFields fields;
+    fields.event = "worker.exited";
+    fields.pool = pool;
+    fields.slot = obituary.slot.index;
+    set_worker(fields, worker);
+    const auto uptime = std::chrono::duration_cast<std::chrono::milliseconds>(obituary.uptime);
+    fields.numbers = {{"generation", obituary.generation.value}, {"uptime_ms", uptime.count()}};
+    const std::string last_words = worker != nullptr ? worker->last_words : std::string();
+    fields.texts = {{"reason", death}, {"next", obituary.next}, {"last_words", last_words}};
+    append(fields);
+
+    std::string line = pool + "/" + std::to_string(obituary.slot.index);
+    if (worker != nullptr && worker->pid != 0) {
+        line += " (pid " + std::to_string(worker->pid) + ")";
+    }
+    line += ": " + death + " after " + in_words(obituary.uptime);
+    if (!obituary.next.empty()) {
+        line += "; " + obituary.next;
+    }
+    if (!last_words.empty()) {
+        line += "; its last words: " + last_words;
+    }
+    if (obituary.failure) {
+        journal_.warning(line);
+    } else {
+        journal_.info(line);
+    }
+}
+
+std::string describe_death(const core::Obituary& obituary) {
+    std::string death = posix::describe(obituary.report);
+    if (!obituary.cause.empty()) {
+        death += " (" + obituary.cause + ")";
+    }
+    return death;
+}
+
+std::string in_words(core::Duration duration) {
+    const double seconds = std::chrono::duration<double>(duration).count();
+    char text[48];
+    const auto whole = static_cast<long long>(seconds);
+    if (seconds < 1) {
+        std::snprintf(text, sizeof text, "%.0fms", seconds * 1'000);
+    } else if (seconds < 60) {
+        std::snprintf(text, sizeof text, "%.1fs", seconds);
+    } else if (seconds < 3'600) {
+        std::snprintf(text, sizeof text, "%lldm%02llds", whole / 60, whole % 60);
+    } else {
+        std::snprintf(text, sizeof text, "%lldh%02lldm", whole / 3'600, whole / 60 % 60);
+    }
+    return text;
+}
+
+}  // namespace topsman::supervisor

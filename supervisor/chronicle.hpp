@@ -1,0 +1,39 @@
+#pragma once
+
+// What is told of what happened: a line in the log for people, an event in the ring for programs.
+
+#include "shm/segment.hpp"
+#include "supervisor/control/event_json.hpp"
+#include "supervisor/core/action.hpp"
+#include "supervisor/journal.hpp"
+#include "supervisor/worker_table.hpp"
+
+#include <string>
+#include <vector>
+
+namespace topsman::supervisor {
+
+class Chronicle {
+  public:
+    Chronicle(shm::Segment& segment, Journal& journal);
+
+    void master_started(std::uint32_t pid);
+    void config_refused(const std::vector<std::string>& reasons);
+    void announce(const core::Announce& notice, const std::string& pool, const WorkerFacts* worker);
+    /// The one record of a death.
+    void bury(const core::Obituary& obituary, const std::string& pool, const WorkerFacts* worker);
+
+  private:
+    void append(const control::EventFields& fields);
+
+    shm::Segment& segment_;
+    Journal& journal_;
+};
+
+/// How it ended, in words: "killed by SIGSEGV (core dumped)"; with why, if it was our doing.
+[[nodiscard]] std::string describe_death(const core::Obituary& obituary);
+
+/// "850ms", "12.3s", "3h12m"
+[[nodiscard]] std::string in_words(core::Duration duration);
+
+}  // namespace topsman::supervisor

@@ -1,0 +1,63 @@
+#pragma once
+
+// The commands that look at a running cluster or change it: everything but run and check. Each is
+// one function: options in, exit code out; it prints to the given streams. Exit codes: 0 done,
+// 1 failed, 2 usage, 3 not running, 4 rolled back, 5 timed out, 78 configuration.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <ostream>
+#include <string>
+
+namespace topsman::control {
+
+struct Target {
+    std::optional<std::string> name;  ///< -n CLUSTER
+    std::optional<std::string> file;  ///< -c FILE
+};
+
+struct Output {
+    std::ostream& out;
+    std::ostream& err;
+    bool json = false;
+    bool color = false;         ///< decided by the caller: a terminal, and not NO_COLOR
+    std::uint32_t columns = 0;  ///< 0: a pipe, nothing is cut
+    bool show_waiting = false;  ///< `err` is a terminal: say so when an answer takes a while
+};
+
+struct StatusOptions {
+    bool watch = false;
+    std::chrono::milliseconds interval{1'000};
+    std::uint32_t count = 0;  ///< with watch: looks before it ends; 0: until stopped
+};
+
+int status(const Target& target, const Output& output, const StatusOptions& options);
+int counters(const Target& target, const Output& output);
+
+struct EventsOptions {
+    std::uint64_t since = 0;   ///< events above this number
+    bool since_given = false;  ///< without: only what comes from now on if follow
+    bool follow = false;
+    std::optional<std::string> until;  ///< ends with the first such event
+    std::optional<std::chrono::milliseconds> timeout;
+};
+
+int events(const Target& target, const Output& output, const EventsOptions& options);
+
+struct ChangeOptions {
+    bool no_wait = false;
+    std::chrono::milliseconds timeout{300'000};
+};
+
+int reload(const Target& target, const Output& output, const ChangeOptions& options);
+int restart(const Target& target, const Output& output, const ChangeOptions& options,
+            const std::optional<std::string>& what);  ///< POOL or POOL/SLOT
+int scale(const Target& target, const Output& output, const ChangeOptions& options,
+          const std::string& what);  ///< POOL=N
+int stop(const Target& target, const Output& output, const ChangeOptions& options,
+         const std::string& mode);
+int reset_failed(const Target& target, const Output& output, const ChangeOptions& options,
+                 const std::optional<std::string>& pool);
+
+}  // namespace topsman::control

@@ -1,0 +1,242 @@
+#include "shm/base/unique_fd.hpp"
+#include "supervisor/control/commands.hpp"
+#include "supervisor/control/control_client.hpp"
+#include "supervisor/control/json_writer.hpp"
+#include "supervisor/control/locate.hpp"
+#include "supervisor/control/request.hpp"
+#include "supervisor/control/text.hpp"
+#include "supervisor/posix/process_info.hpp"
+#include "supervisor/runtime_dir.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace topsman::control {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+int exit_code(const std::string& result) {
+    if (result == "done") {
+        return kExitDone;
+    }
+    if (result == "rolled_back") {
+        return kExitRolledBack;
+    }
+    return result == "timed_out" ? kExitTimedOut : kExitFailed;
+}
+
+int usage_error(const Output& output, const std::string& message) {
+    print_error(output, message);
+    return kExitUsage;
+}
+
+/// A change on its way: what is asked, of whom, and how to speak of it.
+struct Change {
+    std::string path;
+    std::string body;
+    std::string verb;  ///< "scale"
+};
+
+JsonWriter begin_body(const ChangeOptions& options) {
+    JsonWriter w;
+    w.begin_object().member("wait", !options.no_wait);
+    return w;
+}
+
+/// Why a living master does not answer.
+std::string excuse_of(const ClusterRecord& record) {
+    const std::string pid = std::to_string(record.pid);
+    const auto info = posix::process_info(record.pid);
+    if (info && (info->state == 'T' || info->state == 't')) {
+        return "the master (pid " + pid + ") is stopped by a signal: `kill -CONT " + pid +
+               "` lets it go on";
+    }
+    return "the master (pid " + pid + ") may still be at it: see " +
+           command_for(record.cluster, "status");
+}
+
+/// Why there was no answer, and what to do about it.
+int explain(const Output& output, const ClusterRecord& record, const Change& change,
+            const Error& error) {
+    const std::string who = "cluster " + record.cluster + ": ";
+    const bool is_alive = posix::is_same_process_alive(record.pid, record.start_ticks);
+    if (!is_alive) {
+        print_error(output, who + "no master (pid " + std::to_string(record.pid) +
+                                " is gone); start it again with `topsman run " + record.file + "`");
+        return kExitNotRunning;
+    }
+    if (error.code == std::errc::timed_out) {
+        print_error(output, who + change.verb + ": no answer in time; " + excuse_of(record));
+        return kExitTimedOut;
+    }
+    const bool is_deaf = error.code == std::errc::connection_refused ||
+                         error.code == std::errc::no_such_file_or_directory;
+    print_error(output, who + change.verb + ": " + error.message +
+                            (is_deaf ? " (the master, pid " + std::to_string(record.pid) +
+                                           ", lives: is it starting or stopping?)"
+                                     : ""));
+    return is_deaf ? kExitNotRunning : kExitFailed;
+}
+
+/// "reload failed", "reload rolled back"
+std::string outcome(const Change& change, const std::string& result) {
+    std::string words = change.verb + " " + printable(result);
+    std::replace(words.begin(), words.end(), '_', ' ');
+    return words;
+}
+
+void print_response(const Output& output, const ClusterRecord& record, const Change& change,
+                    const Response& response) {
+    if (output.json) {
+        output.out << to_json(response) << std::endl;
+        return;
+    }
+    for (const std::string& line : response.lines) {
+        output.out << printable(line) << '\n';
+    }
+    const std::string reason = printable(response.reason);
+    if (response.result != "done") {
+        output.err << "topsman: cluster " << record.cluster << ": "
+                   << outcome(change, response.result) << (reason.empty() ? "" : ": ") << reason
+                   << '\n';
+    } else if (!reason.empty() || response.lines.empty()) {
+        output.out << (reason.empty() ? "done" : reason) << '\n';
+    }
+    output.out << std::flush;
+    output.err << std::flush;
+}
+
+int perform(const ClusterRecord& record, const Output& output, const ChangeOptions& options,
+            const Change& change) {
+    const auto on_wait = [&] {
+        if (output.show_waiting && !output.json) {
+            output.err << "waiting for " << record.cluster << ": " << change.verb
+                       << " is under way (Ctrl-C stops the waiting, not the change)" << std::endl;
+        }
+    };
+    const auto response = post(record.socket, change.path, change.body, options.timeout, on_wait);
+    if (!response) {
+        return explain(output, record, change, response.error());
+    }
+    print_response(output, record, change, *response);
+    return exit_code(response->result);
+}
+
+int change(const Target& target, const Output& output, const ChangeOptions& options,
+           const Change& change) {
+    const auto record = find_cluster(target.name, target.file);
+    if (!record) {
+        print_error(output, record.error().message);
+        return kExitNotRunning;
+    }
+    return perform(*record, output, options, change);
+}
+
+std::optional<std::uint32_t> to_number(std::string_view text) {
+    std::uint32_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size()) {
+        return std::nullopt;
+    }
+    return number;
+}
+
+/// The master's end as a descriptor, opened while it is known to be the same process.
+UniqueFd open_master(const ClusterRecord& record) {
+    UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, record.pid, 0)));
+    if (!posix::is_same_process_alive(record.pid, record.start_ticks)) {
+        pidfd.reset();
+    }
+    return pidfd;
+}
+
+bool wait_for_end(const UniqueFd& pidfd, Clock::time_point deadline) {
+    pollfd poll{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+    for (;;) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+        const auto ms = std::clamp<std::int64_t>(left.count(), 0, 3'600'000);
+        const int rc = ::poll(&poll, 1, static_cast<int>(ms));
+        if (rc > 0 || (rc == 0 && ms == 0)) {
+            return rc > 0;
+        }
+    }
+}
+
+}  // namespace
+
+int reload(const Target& target, const Output& output, const ChangeOptions& options) {
+    return change(target, output, options,
+                  {"/v1/reload", begin_body(options).end_object().take(), "reload"});
+}
+
+int restart(const Target& target, const Output& output, const ChangeOptions& options,
+            const std::optional<std::string>& what) {
+    JsonWriter w = begin_body(options);
+    if (what) {
+        const std::size_t slash = std::min(what->find('/'), what->size());
+        w.member("pool", std::string_view(*what).substr(0, slash));
+        if (slash != what->size()) {
+            const auto slot = to_number(std::string_view(*what).substr(slash + 1));
+            if (!slot) {
+                return usage_error(output, "restart: " + printable(*what) +
+                                               " is not POOL or POOL/SLOT, as in web or web/2");
+            }
+            w.member("slot", std::uint64_t{*slot});
+        }
+    }
+    return change(target, output, options, {"/v1/restart", w.end_object().take(), "restart"});
+}
+
+int scale(const Target& target, const Output& output, const ChangeOptions& options,
+          const std::string& what) {
+    const std::size_t equals = what.find('=');
+    const auto workers = equals == std::string::npos
+                             ? std::nullopt
+                             : to_number(std::string_view(what).substr(equals + 1));
+    if (equals == 0 || !workers || *workers == 0) {
+        return usage_error(
+            output, "scale: " + printable(what) + " is not POOL=N with N from 1 on, as in web=4");
+    }
+    JsonWriter w = begin_body(options);
+    w.member("pool", std::string_view(what).substr(0, equals));
+    w.member("workers", std::uint64_t{*workers}).end_object();
+    return change(target, output, options, {"/v1/scale", w.take(), "scale"});
+}
+
+int stop(const Target& target, const Output& output, const ChangeOptions& options,
+         const std::string& mode) {
+    const auto deadline = Clock::now() + options.timeout;
+    const auto record = find_cluster(target.name, target.file);
+    if (!record) {
+        print_error(output, record.error().message);
+        return kExitNotRunning;
+    }
+    JsonWriter w = begin_body(options);
+    w.member("mode", mode).end_object();
+    const UniqueFd master = open_master(*record);
+    const int code = perform(*record, output, options, {"/v1/stop", w.take(), "stop"});
+    // Stopped means that the next `topsman run` finds nothing in its way.
+    if (code == kExitDone && !options.no_wait && master && !wait_for_end(master, deadline)) {
+        print_error(output, "cluster " + record->cluster +
+                                ": the workers are gone, but the master (pid " +
+                                std::to_string(record->pid) + ") has not ended in time");
+        return kExitTimedOut;
+    }
+    return code;
+}
+
+int reset_failed(const Target& target, const Output& output, const ChangeOptions& options,
+                 const std::optional<std::string>& pool) {
+    JsonWriter w = begin_body(options);
+    if (pool) {
+        w.member("pool", *pool);
+    }
+    return change(target, output, options,
+                  {"/v1/reset-failed", w.end_object().take(), "reset-failed"});
+}
+
+}  // namespace topsman::control

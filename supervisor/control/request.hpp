@@ -1,0 +1,29 @@
+#pragma once
+
+// What is said over the control socket, apart from how: JSON bodies to values and back. Pure, so
+// that it can be tested and fuzzed without a socket.
+
+#include "supervisor/control/control_server.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace topsman::control {
+
+/// "/v1/scale" -> Scale; none for a path that is not a change.
+[[nodiscard]] std::optional<Request::Verb> verb_of(std::string_view path) noexcept;
+
+/// A change as its path and body say it. Errors: errc::no_such_file_or_directory for an unknown
+/// path, else a sentence on what is wrong with the body. An empty body is {}.
+[[nodiscard]] Result<Request> parse_change(std::string_view path, std::string_view body);
+
+/// The `since` of "/v1/events?since=N"; 0 when it is not given.
+[[nodiscard]] Result<std::uint64_t> parse_since(std::string_view query);
+
+[[nodiscard]] std::string to_json(const Response& response);
+
+/// Error: this is not an answer of a topsman master.
+[[nodiscard]] Result<Response> parse_response(std::string_view body);
+
+}  // namespace topsman::control

@@ -1,0 +1,95 @@
+#pragma once
+
+// What can happen to the core. The shell turns the world into these, nothing else reaches it.
+// Every event is defined in every state; one for an unknown worker is ignored and counted.
+
+#include "supervisor/core/types.hpp"
+
+#include <optional>
+#include <variant>
+
+namespace topsman::core {
+
+// Signs of life and death of one worker.
+struct Spawned {
+    WorkerId worker;
+};  ///< exec succeeded
+
+struct BecameReady {
+    WorkerId worker;
+};  ///< READY=1 (with `ready: notify`; ignored else)
+
+struct Beat {
+    WorkerId worker;
+    TimePoint at;
+};  ///< WATCHDOG=1, or the SDK's heartbeat in its lane
+
+struct AskedAbort {
+    WorkerId worker;
+};  ///< WATCHDOG=trigger
+
+struct AskedExtension {
+    WorkerId worker;
+    Duration by;
+};  ///< EXTEND_TIMEOUT_USEC: from now on
+
+struct SaidStopping {
+    WorkerId worker;
+};  ///< STOPPING=1: it leaves by itself
+
+struct DumpsCore {
+    WorkerId worker;
+};  ///< the kernel is writing its core: do not kill it yet
+
+struct Exited {
+    WorkerId worker;
+    ExitReport report;
+};  ///< reaped (also: it could not be spawned)
+
+// Wishes. A ticket other than 0 is answered by exactly one Reply.
+struct Reload {
+    Ticket ticket;
+    config::Config config;
+};  ///< valid, and nothing in it is refused
+
+struct Scale {
+    Ticket ticket;
+    std::string pool;
+    std::uint32_t workers;
+};
+
+struct Restart {
+    Ticket ticket;
+    std::optional<std::string> pool;
+    std::optional<std::uint32_t> slot;
+};
+
+struct ResetFailed {
+    Ticket ticket;
+    std::optional<std::string> pool;
+};
+
+struct Stop {
+    Ticket ticket;
+    StopMode mode;
+};
+
+// Time.
+struct Tick {};  ///< a deadline is due, or may be
+
+struct Stalled {
+    Duration by;
+};  ///< the master itself was stopped or starved for so long
+
+using Event =
+    std::variant<Spawned, BecameReady, Beat, AskedAbort, AskedExtension, SaidStopping, DumpsCore,
+                 Exited, Reload, Scale, Restart, ResetFailed, Stop, Tick, Stalled>;
+
+/// It says that a worker lives. The shell sorts these before all else.
+[[nodiscard]] inline bool is_sign_of_life(const Event& event) {
+    return std::holds_alternative<Spawned>(event) || std::holds_alternative<BecameReady>(event) ||
+           std::holds_alternative<Beat>(event) || std::holds_alternative<AskedExtension>(event) ||
+           std::holds_alternative<DumpsCore>(event);
+}
+
+}  // namespace topsman::core

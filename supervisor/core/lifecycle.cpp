@@ -1,0 +1,217 @@
+// Signs of life, deadlines, and the steps of the transition table.
+
+#include "shm/base/check.hpp"
+#include "supervisor/core/state.hpp"
+#include "supervisor/core/words.hpp"
+
+#include <algorithm>
+
+namespace topsman::core {
+
+void SupervisorCore::State::on(const Spawned& event) {
+    Worker* worker = find(event.worker);
+    if (worker == nullptr || worker->executed) {
+        return;
+    }
+    worker->executed = true;
+    if (is_ready_by_age(*worker, pool_of(*worker).spec)) {
+        worker->since = now;
+    }
+    announce(Notice::WorkerSpawned, *worker);
+}
+
+void SupervisorCore::State::on(const BecameReady& event) {
+    Worker* worker = find(event.worker);
+    if (worker != nullptr && pool_of(*worker).spec.ready.by == config::ReadyBy::Notify) {
+        become_ready(*worker);
+    }
+}
+
+void SupervisorCore::State::on(const Beat& event) {
+    Worker* worker = find(event.worker);
+    if (worker == nullptr) {
+        return;
+    }
+    const TimePoint at = std::min(event.at, now);
+    worker->last_beat = std::max(worker->last_beat.value_or(at), at);
+    if (fire(*worker, Trigger::Beat) == Step::Renew) {
+        worker->since = std::max(worker->since, at);
+    }
+}
+
+void SupervisorCore::State::on(const AskedAbort& event) {
+    Worker* worker = find(event.worker);
+    if (worker != nullptr && fire(*worker, Trigger::Abort) == Step::Abort) {
+        worker->cause = "watchdog: it asked to be aborted";
+    }
+}
+
+void SupervisorCore::State::on(const AskedExtension& event) {
+    if (Worker* worker = find(event.worker)) {
+        extend(*worker, pool_of(*worker).spec, now, event.by);
+    }
+}
+
+void SupervisorCore::State::on(const SaidStopping& event) {
+    if (Worker* worker = find(event.worker)) {
+        worker->said_stopping = true;
+        fire(*worker, Trigger::Stopping);
+    }
+}
+
+void SupervisorCore::State::on(const DumpsCore& event) {
+    if (Worker* worker = find(event.worker)) {
+        extend_for_core(*worker, pool_of(*worker).spec, now);
+    }
+}
+
+void SupervisorCore::State::on(const Tick& /*event*/) {}
+
+void SupervisorCore::State::on(const Stalled& event) {
+    const Duration by = std::clamp<Duration>(event.by, Duration::zero(), std::chrono::hours(24));
+    for (auto& [id, worker] : workers) {
+        renew_after_stall(worker, now, by);
+    }
+    for (Pool& pool : pools) {
+        pool.up_deadline += by;
+    }
+    if (fast_since) {
+        fast_since = std::min(*fast_since + by, now);
+    }
+}
+
+bool SupervisorCore::State::spawn(Pool& pool, Slot& slot, Generation wanted,
+                                  std::uint64_t rollout) {
+    if (!has_free_lane()) {
+        return false;
+    }
+    const WorkerId id{++last_worker};
+    Worker worker;
+    worker.id = id;
+    worker.slot = slot.id();
+    worker.generation = wanted;
+    worker.rollout = rollout;
+    worker.recycle_jitter = jitter.next();
+    worker.spawned_at = now;
+    worker.since = now;
+    workers.emplace(id, worker);
+    if (slot.current()) {
+        slot.add_successor(id);
+    } else {
+        slot.occupy(id);
+    }
+    if (rollout != 0) {
+        CHECK(pool.rollout && pool.rollout->id == rollout);
+        slot.renewal = Renewal::Started;
+    }
+    out->emplace_back(Spawn{id, slot.id(), wanted});
+    return true;
+}
+
+Step SupervisorCore::State::fire(Worker& worker, Trigger trigger) {
+    const Step step = apply(worker, trigger, now);
+    switch (step) {
+        case Step::None:
+        case Step::Renew:
+            break;
+        case Step::Seat:
+            worker.ready_at = now;
+            announce(Notice::WorkerReady, worker);
+            break;
+        case Step::Await:
+            announce(Notice::WorkerDraining, worker, "it said that it is stopping");
+            break;
+        case Step::Terminate:
+            out->emplace_back(Signal{worker.id, SignalKind::Terminate});
+            announce(Notice::WorkerDraining, worker);
+            break;
+        case Step::Abort:
+            out->emplace_back(Signal{worker.id, SignalKind::Abort});
+            break;
+        case Step::Alarm:
+            worker.since = now;
+            out->emplace_back(Signal{worker.id, SignalKind::Kill});
+            break;
+        case Step::Kill:
+            out->emplace_back(Signal{worker.id, SignalKind::Kill});
+            break;
+    }
+    return step;
+}
+
+void SupervisorCore::State::become_ready(Worker& worker) {
+    if (fire(worker, Trigger::Ready) != Step::Seat) {
+        return;
+    }
+    Pool& pool = pool_of(worker);
+    Slot* slot = pool.find_slot(worker.slot);
+    CHECK(slot != nullptr && slot->role_of(worker.id) != Role::Leaving);
+    slot->proven(worker.generation);
+    if (pool.rollout && worker.rollout == pool.rollout->id) {
+        slot->renewal = Renewal::None;
+        ++pool.rollout->done;
+    }
+    if (slot->successor() == worker.id) {
+        const WorkerId replaced = slot->promote();
+        tickets.worker_replaced(pool.id, replaced);
+        send_away(workers.at(replaced));
+    }
+    tickets.worker_ready(slot->id());
+}
+
+// Its seat is given to somebody else, or is no more, before this is called.
+void SupervisorCore::State::send_away(Worker& worker) {
+    if (worker.state <= WorkerState::Draining) {
+        worker.asked_to_leave = true;
+    }
+    fire(worker, Trigger::Leave);
+}
+
+void SupervisorCore::State::expire() {
+    for (auto& [id, worker] : workers) {
+        forget_failures(worker);
+        expire(worker);
+    }
+}
+
+void SupervisorCore::State::expire(Worker& worker) {
+    const auto due = deadline(worker);
+    if (!due || *due > now) {
+        return;
+    }
+    const config::Pool& spec = pool_of(worker).spec;
+    if (is_ready_by_age(worker, spec)) {
+        become_ready(worker);
+        return;
+    }
+    const std::string why = overdue_in_words(worker, spec, *due);
+    if (worker.cause.find(why) == std::string::npos) {
+        worker.cause += (worker.cause.empty() ? "" : ", ") + why;
+    }
+    fire(worker, Trigger::Deadline);
+}
+
+// When it has been healthy for long enough, what failed before is over.
+std::optional<TimePoint> SupervisorCore::State::health_time(const Worker& worker) const {
+    if (worker.state != WorkerState::Serving) {
+        return std::nullopt;
+    }
+    const Pool& pool = pool_of(worker);
+    const Slot* slot = pool.find_slot(worker.slot);
+    CHECK(slot != nullptr);
+    if (slot->failures == 0 && pool.failures == 0) {
+        return std::nullopt;
+    }
+    return *worker.ready_at + clock_duration(pool.spec.backoff.reset_after);
+}
+
+void SupervisorCore::State::forget_failures(const Worker& worker) {
+    const auto due = health_time(worker);
+    if (due && *due <= now) {
+        Pool& pool = pool_of(worker);
+        pool.find_slot(worker.slot)->failures = 0;
+        pool.failures = 0;
+    }
+}
+
+}  // namespace topsman::core

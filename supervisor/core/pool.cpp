@@ -1,0 +1,155 @@
+#include "supervisor/core/pool.hpp"
+
+#include "shm/base/check.hpp"
+
+#include <algorithm>
+
+namespace topsman::core {
+namespace {
+
+// Leaving workers take memory and lanes: a rollout does not run ahead of them without end.
+bool may_add_leaver(const Pool& pool, const Census& census) {
+    return census.leaving < pool.slots.size() + pool.max_surge();
+}
+
+const Worker& worker_of(const Slot& slot, const Workers& workers) {
+    const auto found = workers.find(*slot.current());
+    CHECK(found != workers.end());
+    return found->second;
+}
+
+bool surplus_allowed(const Pool& pool, const Census& census) {
+    return census.successors < pool.max_surge();
+}
+
+// With max_surge 0 a worker may go first if enough others serve, or if it does not serve anyway.
+bool absence_allowed(const Pool& pool, const Worker& worker, const Census& census) {
+    if (worker.state != WorkerState::Serving) {
+        return worker.state == WorkerState::Starting;
+    }
+    return pool.slots.size() - census.serving < pool.spec.rollout.max_unavailable;
+}
+
+}  // namespace
+
+Slot* Pool::find_slot(SlotId slot) {
+    return slot.pool == id && slot.index < slots.size() ? &slots[slot.index] : nullptr;
+}
+
+const Slot* Pool::find_slot(SlotId slot) const {
+    return slot.pool == id && slot.index < slots.size() ? &slots[slot.index] : nullptr;
+}
+
+Role Pool::role_of(const Worker& worker) const {
+    const Slot* slot = find_slot(worker.slot);
+    return slot == nullptr ? Role::Leaving : slot->role_of(worker.id);
+}
+
+std::string Pool::name_of(SlotId slot) const {
+    return spec.name + "/" + std::to_string(slot.index);
+}
+
+std::uint32_t Pool::max_surge() const {
+    const config::Rollout& limits = spec.rollout;
+    return limits.max_surge == 0 && limits.max_unavailable == 0 ? 1 : limits.max_surge;
+}
+
+std::string Pool::rollout_in_words() const {
+    if (rollout) {
+        return "rolling " + std::to_string(rollout->done) + "/" + std::to_string(rollout->total);
+    }
+    return rollout_failed.empty() ? "" : "failed: " + rollout_failed;
+}
+
+void Pool::forgive() {
+    failures = 0;
+    not_before = TimePoint{};
+    spacing = Duration::zero();
+    start_limit.clear();
+    breaker_open = false;
+    for (Slot& slot : slots) {
+        slot.failures = 0;
+    }
+}
+
+void Pool::restart_empty_slots() {
+    for (Slot& slot : slots) {
+        if (slot.phase() != SlotPhase::Occupied && slot.phase() != SlotPhase::Vacant) {
+            slot.vacate();
+        }
+    }
+}
+
+Census count(const Pool& pool, const Workers& workers) {
+    Census census;
+    for (const auto& [id, worker] : workers) {
+        if (worker.slot.pool != pool.id) {
+            continue;
+        }
+        const Role role = pool.role_of(worker);
+        ++census.living;
+        census.serving += worker.state == WorkerState::Serving ? 1U : 0U;
+        census.leaving += role == Role::Leaving ? 1U : 0U;
+        census.successors += role == Role::Successor ? 1U : 0U;
+    }
+    return census;
+}
+
+std::optional<TimePoint> spawn_time(const Pool& pool, const Slot& slot, const Census& census) {
+    const auto* waiting = std::get_if<Waiting>(&slot.seat());
+    if (waiting == nullptr) {
+        return std::nullopt;
+    }
+    const bool pool_waits = waiting->paced && census.serving == 0;
+    return pool_waits ? std::max(waiting->not_before, pool.not_before) : waiting->not_before;
+}
+
+std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers,
+                                        const Census& census) {
+    if (!pool.rollout || !may_add_leaver(pool, census)) {
+        return std::nullopt;
+    }
+    for (const Slot& slot : pool.slots) {
+        if (slot.renewal != Renewal::Wanted || !slot.current() || slot.successor()) {
+            continue;
+        }
+        const bool leaves_first = pool.max_surge() == 0;
+        const bool allowed = leaves_first ? absence_allowed(pool, worker_of(slot, workers), census)
+                                          : surplus_allowed(pool, census);
+        if (allowed) {
+            return Replacement{slot.id().index, TimePoint{}, leaves_first};
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Replacement> next_recycling(const Pool& pool, const Workers& workers,
+                                          const Census& census) {
+    const bool quiet = !pool.rollout && census.successors == 0 && may_add_leaver(pool, census);
+    if (!quiet || pool.removed || pool.spec.recycle.lifetime <= config::Duration::zero()) {
+        return std::nullopt;
+    }
+    std::optional<Replacement> next;
+    for (const Slot& slot : pool.slots) {
+        if (!slot.current()) {
+            continue;
+        }
+        const Worker& worker = worker_of(slot, workers);
+        const auto due = recycle_time(worker, pool.spec);
+        const bool leaves_first = pool.max_surge() == 0;
+        if (due && (!next || *due < next->due) &&
+            (!leaves_first || absence_allowed(pool, worker, census))) {
+            next = Replacement{slot.id().index, *due, leaves_first};
+        }
+    }
+    return next;
+}
+
+bool is_given_up(const Pool& pool) {
+    return pool.breaker_open ||
+           std::all_of(pool.slots.begin(), pool.slots.end(), [](const Slot& slot) {
+               return slot.phase() == SlotPhase::Tripped || slot.phase() == SlotPhase::Finished;
+           });
+}
+
+}  // namespace topsman::core

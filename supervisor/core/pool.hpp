@@ -1,0 +1,93 @@
+#pragma once
+
+// What is wanted of one pool and how far it is: its slots, its failures, its breaker, its rollout.
+// Values and questions about them; what follows from the answers is reconcile's business.
+
+#include "supervisor/core/backoff.hpp"
+#include "supervisor/core/slot.hpp"
+#include "supervisor/core/start_limit.hpp"
+#include "supervisor/core/worker.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace topsman::core {
+
+using Workers = std::map<WorkerId, Worker>;
+
+/// Replacing the workers of a pool by others, of the same or of a newer generation.
+struct Rollout {
+    std::uint64_t id = 0;
+    std::optional<Generation> target;  ///< none: each slot anew in its own generation
+    std::uint32_t total = 0;           ///< slots to renew
+    std::uint32_t done = 0;
+};
+
+struct Pool {
+    PoolId id;
+    config::Pool spec;
+    bool removed = false;   ///< no longer in the configuration; its last workers leave
+    Generation generation;  ///< the newest wanted
+    Generation stable;      ///< the newest that was rolled out whole: what new slots start from
+    std::vector<Slot> slots;
+
+    std::uint32_t failures = 0;  ///< early deaths in a row, of all slots
+    TimePoint not_before{};      ///< the pool's own delay, while nobody in it is ready
+    Duration spacing{};          ///< from one paced start to the next
+    StartLimit start_limit;
+    bool breaker_open = false;
+
+    std::optional<Rollout> rollout;
+    std::string rollout_failed;  ///< why the last one stopped
+    TimePoint up_deadline{};     ///< the service is called up without it from here on
+
+    [[nodiscard]] Slot* find_slot(SlotId slot);
+    [[nodiscard]] const Slot* find_slot(SlotId slot) const;
+    [[nodiscard]] Role role_of(const Worker& worker) const;
+    /// "web/0".
+    [[nodiscard]] std::string name_of(SlotId slot) const;
+    [[nodiscard]] std::uint32_t max_surge() const;
+    /// "", "rolling 2/4", "failed: web/0: new worker exited with code 1".
+    [[nodiscard]] std::string rollout_in_words() const;
+
+    /// Failure counts, breaker and start limit begin anew.
+    void forgive();
+    /// Each empty slot is filled at once.
+    void restart_empty_slots();
+};
+
+/// A pool's workers, counted.
+struct Census {
+    std::uint32_t living = 0;
+    std::uint32_t serving = 0;
+    std::uint32_t leaving = 0;     ///< without a seat
+    std::uint32_t successors = 0;  ///< not yet ready
+};
+
+[[nodiscard]] Census count(const Pool& pool, const Workers& workers);
+
+/// When an empty slot is filled; none: not by time.
+[[nodiscard]] std::optional<TimePoint> spawn_time(const Pool& pool, const Slot& slot,
+                                                  const Census& census);
+
+struct Replacement {
+    std::uint32_t slot = 0;
+    TimePoint due;
+    bool leaves_first = false;  ///< no surplus is allowed: the old worker goes before the new comes
+};
+
+/// The next slot whose living worker a rollout may replace now.
+[[nodiscard]] std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers,
+                                                      const Census& census);
+
+/// The worker that recycle.lifetime replaces next; one at a time, never beside a rollout.
+[[nodiscard]] std::optional<Replacement> next_recycling(const Pool& pool, const Workers& workers,
+                                                        const Census& census);
+
+/// Nothing can become ready here any more without the operator.
+[[nodiscard]] bool is_given_up(const Pool& pool);
+
+}  // namespace topsman::core

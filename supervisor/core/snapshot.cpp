@@ -1,0 +1,125 @@
+// Questions to the core; nothing here changes it.
+
+#include "supervisor/core/state.hpp"
+
+#include <algorithm>
+
+namespace topsman::core {
+namespace {
+
+SlotView view(const Slot& slot, const Pool& pool, const Census& census) {
+    SlotView view;
+    view.slot = slot.id();
+    view.phase = slot.phase();
+    view.not_before = spawn_time(pool, slot, census);
+    view.restarts = slot.restarts();
+    view.failures = slot.failures;
+    return view;
+}
+
+PoolView view(const Pool& pool, const Workers& workers) {
+    const Census census = count(pool, workers);
+    PoolView view_of_pool;
+    view_of_pool.pool = pool.id;
+    view_of_pool.name = pool.spec.name;
+    view_of_pool.wanted = static_cast<std::uint32_t>(pool.slots.size());
+    view_of_pool.ready = census.serving;
+    // To the operator a slot that was given up is an open breaker too, whoever opened it.
+    view_of_pool.breaker_open =
+        pool.breaker_open ||
+        std::any_of(pool.slots.begin(), pool.slots.end(),
+                    [](const Slot& slot) { return slot.phase() == SlotPhase::Tripped; });
+    view_of_pool.generation = pool.generation;
+    view_of_pool.rollout = pool.rollout_in_words();
+    for (const Slot& slot : pool.slots) {
+        view_of_pool.slots.push_back(view(slot, pool, census));
+    }
+    return view_of_pool;
+}
+
+void keep_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> other) {
+    if (other && (!earliest || *other < *earliest)) {
+        earliest = other;
+    }
+}
+
+}  // namespace
+
+Snapshot SupervisorCore::snapshot() const {
+    Snapshot snapshot;
+    snapshot.phase = state_->phase;
+    snapshot.generation = state_->generation;
+    for (const Pool& pool : state_->pools) {
+        snapshot.pools.push_back(view(pool, state_->workers));
+    }
+    for (const auto& [id, worker] : state_->workers) {
+        const Role role = state_->pool_of(worker).role_of(worker);
+        snapshot.workers.push_back(WorkerView{id, worker.slot, role, worker.state,
+                                              worker.generation, worker.spawned_at, worker.ready_at,
+                                              worker.last_beat, state_->deadline(worker)});
+    }
+    return snapshot;
+}
+
+std::optional<TimePoint> SupervisorCore::next_deadline() const {
+    const State& state = *state_;
+    std::optional<TimePoint> earliest;
+    for (const auto& [id, worker] : state.workers) {
+        keep_earlier(earliest, state.deadline(worker));
+        keep_earlier(earliest, state.health_time(worker));
+    }
+    if (state.phase != Phase::Running) {
+        return earliest;
+    }
+    std::optional<TimePoint> settled;
+    for (const Pool& pool : state.pools) {
+        const Census census = count(pool, state.workers);
+        for (const Slot& slot : pool.slots) {
+            // Without a free lane it is a death that lets the next worker in, not the time.
+            if (state.has_free_lane()) {
+                keep_earlier(earliest, spawn_time(pool, slot, census));
+            }
+        }
+        const auto recycling = next_recycling(pool, state.workers, census);
+        if (recycling && (recycling->leaves_first || state.has_free_lane())) {
+            keep_earlier(earliest, recycling->due);
+        }
+        if (!pool.removed && census.serving == 0 && !is_given_up(pool)) {
+            settled = std::max(settled.value_or(pool.up_deadline), pool.up_deadline);
+        }
+    }
+    // The service is called up when the last pool is ready or has had its time.
+    if (!state.up) {
+        keep_earlier(earliest, settled);
+    }
+    return earliest;
+}
+
+std::vector<WorkerId> SupervisorCore::due_for_judgement(TimePoint now) const {
+    std::vector<WorkerId> due;
+    for (const auto& [id, worker] : state_->workers) {
+        const bool judged =
+            worker.state == WorkerState::Serving || worker.state == WorkerState::Aborting;
+        const auto deadline = judged ? state_->deadline(worker) : std::nullopt;
+        if (deadline && *deadline <= now) {
+            due.push_back(id);
+        }
+    }
+    return due;
+}
+
+std::set<Generation> SupervisorCore::generations_in_use() const {
+    std::set<Generation> used{state_->generation};
+    for (const auto& [id, worker] : state_->workers) {
+        used.insert(worker.generation);
+    }
+    for (const Pool& pool : state_->pools) {
+        used.insert({pool.generation, pool.stable});
+        for (const Slot& slot : pool.slots) {
+            used.insert(slot.generation());
+        }
+    }
+    return used;
+}
+
+}  // namespace topsman::core

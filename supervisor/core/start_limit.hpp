@@ -1,0 +1,24 @@
+#pragma once
+
+// Too many failures in too short a time. Remembers at most `burst` of them.
+
+#include "supervisor/core/types.hpp"
+
+#include <deque>
+
+namespace topsman::core {
+
+class StartLimit {
+  public:
+    /// Counts a failure at `now`. True: the limit is reached.
+    bool record(const config::StartLimit& limit, TimePoint now);
+
+    void clear() { failures_.clear(); }
+
+    [[nodiscard]] std::size_t size() const { return failures_.size(); }
+
+  private:
+    std::deque<TimePoint> failures_;
+};
+
+}  // namespace topsman::core

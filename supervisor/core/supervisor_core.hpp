@@ -1,0 +1,98 @@
+#pragma once
+
+// The brain of the master: events in, actions out. Deterministic and total; time is an argument.
+//
+// What is wanted (a number of workers for each pool, in a generation) and what is there (slots,
+// each with its current worker, perhaps a successor, and workers that leave) are kept apart;
+// reconcile() closes the gap after every event, so a crash, a command and a reload need no cases of
+// their own. step() = apply the event, expire() what is due, reconcile().
+
+#include "supervisor/core/action.hpp"
+#include "supervisor/core/event.hpp"
+#include "supervisor/core/types.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace topsman::core {
+
+/// What the shell publishes. Plain values, made anew by snapshot().
+struct WorkerView {
+    WorkerId worker;
+    SlotId slot;
+    Role role;
+    WorkerState state;
+    Generation generation;
+    TimePoint spawned_at;
+    std::optional<TimePoint> ready_at;
+    std::optional<TimePoint> last_beat;
+    std::optional<TimePoint> deadline;  ///< of its state
+};
+
+struct SlotView {
+    SlotId slot;
+    SlotPhase phase;
+    std::optional<TimePoint> not_before;  ///< Waiting
+    std::uint64_t restarts = 0;           ///< workers started in it after its first
+    std::uint32_t failures = 0;           ///< in a row
+};
+
+struct PoolView {
+    PoolId pool;
+    std::string name;
+    std::uint32_t wanted = 0;
+    std::uint32_t ready = 0;  ///< workers Serving
+    bool breaker_open = false;
+    Generation generation;  ///< the newest wanted
+    std::string rollout;    ///< "", "rolling 2/4", "failed: web/0 exited with 1"
+    std::vector<SlotView> slots;
+};
+
+struct Snapshot {
+    Phase phase = Phase::Running;
+    Generation generation;
+    std::vector<PoolView> pools;
+    std::vector<WorkerView> workers;
+};
+
+class SupervisorCore {
+  public:
+    /// Nothing is started before the first step(). `jitter_seed` makes the same run the same.
+    SupervisorCore(config::Config config, std::uint64_t jitter_seed);
+    ~SupervisorCore();
+    SupervisorCore(const SupervisorCore&) = delete;
+    SupervisorCore& operator=(const SupervisorCore&) = delete;
+
+    /// Total: defined for every event in every state. Appends to `out`. A sign of life judges
+    /// nobody: several may have arrived at once, and the first must not find the others late.
+    void step(const Event& event, TimePoint now, std::vector<Action>& out);
+
+    /// When step(Tick) must be called at the latest. The shell arms one timer.
+    [[nodiscard]] std::optional<TimePoint> next_deadline() const;
+
+    /// Workers whose watchdog or abort deadline is due at `now`: before it steps, the shell looks
+    /// for a late sign of life (the lane's heartbeat) or a core being written, and sends that
+    /// first.
+    [[nodiscard]] std::vector<WorkerId> due_for_judgement(TimePoint now) const;
+
+    [[nodiscard]] Snapshot snapshot() const;
+
+    /// Generations that a living worker runs or a slot may still spawn; the shell keeps their
+    /// specs.
+    [[nodiscard]] std::set<Generation> generations_in_use() const;
+
+    /// The configuration that policies are taken from: the last one accepted.
+    [[nodiscard]] const config::Config& config() const;
+
+    [[nodiscard]] std::uint64_t ignored_events() const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace topsman::core

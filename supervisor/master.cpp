@@ -1,0 +1,400 @@
+#include "supervisor/master.hpp"
+
+#include "shm/base/check.hpp"
+#include "supervisor/control/cluster_view.hpp"
+#include "supervisor/control/status_json.hpp"
+
+#include <algorithm>
+#include <random>
+
+namespace topsman::supervisor {
+
+namespace {
+
+// Later than this behind its own timer, the master was stopped or starved: nobody else is late.
+constexpr auto kStall = std::chrono::milliseconds(500);
+// How long answers under way and the last log lines may take when everything else is gone.
+constexpr auto kEndPatience = std::chrono::milliseconds(1'000);
+// A turn comes after so many callbacks, even if there is always one more.
+constexpr std::size_t kMostHandlers = 1'024;
+
+control::Response to_response(const core::Reply& reply) {
+    control::Response response;
+    switch (reply.result) {
+        case core::Reply::Result::Done:
+            response.result = "done";
+            break;
+        case core::Reply::Result::Failed:
+            response.result = "failed";
+            break;
+        case core::Reply::Result::TimedOut:
+            response.result = "timed_out";
+            break;
+    }
+    response.reason = reply.reason;
+    response.lines = reply.lines;
+    return response;
+}
+
+std::string events_json(const shm::EventRing& ring, std::uint64_t since) {
+    std::string text = "[";
+    for (const shm::EventLine& line : ring.read_since(since)) {
+        text += (text.size() > 1 ? ",\n" : "") + line.json;
+    }
+    return text + "]";
+}
+
+std::string status_text(const core::Snapshot& snapshot) {
+    std::string text;
+    for (const core::PoolView& pool : snapshot.pools) {
+        text += (text.empty() ? "" : ", ") + pool.name + " " + std::to_string(pool.ready) + "/" +
+                std::to_string(pool.wanted) + " ready";
+        if (pool.breaker_open) {
+            text += " (breaker open)";
+        }
+    }
+    return text;
+}
+
+}  // namespace
+
+Master::Master(Foundation foundation, Journal& journal)
+    : base_(std::move(foundation)),
+      journal_(journal),
+      io_(1),
+      timer_(io_),
+      watchdog_timer_(io_),
+      settle_timer_(io_),
+      core_(base_.config, std::random_device{}()),
+      workers_({io_, base_.segment, base_.listeners, journal, base_.config.cluster,
+                base_.notify_prefix, base_.lock_fd},
+               [this](core::Event event) { enqueue(std::move(event)); }),
+      publisher_(base_.segment, base_.config.cluster, base_.config.file),
+      chronicle_(base_.segment, journal),
+      loader_(io_) {}
+
+Master::~Master() = default;
+
+Result<void> Master::open() {
+    control::ControlServer::Options options;
+    options.path = base_.control_path;
+    options.mode = base_.config.control.mode;
+    options.group = base_.config.control.group;
+    control::ControlServer::Handlers handlers;
+    handlers.change = [this](const control::Request& request, const control::Responder& respond) {
+        on_request(request, respond);
+    };
+    handlers.status_json = [this] {
+        return control::status_json(control::read_cluster(base_.segment));
+    };
+    handlers.events_json = [this](std::uint64_t since) {
+        return events_json(base_.segment.events(), since);
+    };
+    auto server = control::ControlServer::listen(io_, options, std::move(handlers));
+    if (!server) {
+        return server.error();
+    }
+    control_ = std::move(*server);
+    return {};
+}
+
+int Master::run() {
+    publisher_.publish_listeners(base_.listeners);
+    chronicle_.master_started(static_cast<std::uint32_t>(::getpid()));
+    watch_config(base_.config.watch);
+    wait_for_signals();
+    snapshot_ = core_.snapshot();
+    install_specs(base_.specs);
+    tell_manager();
+    enqueue(core::Tick{});
+    turn();
+    while (!io_.stopped()) {
+        if (io_.run_one() == 0) {
+            break;
+        }
+        for (std::size_t n = 1; n < kMostHandlers && io_.poll_one() > 0; ++n) {
+        }
+        turn();
+    }
+    control_.reset();
+    publisher_.publish_stopped();
+    return exit_code_.value_or(1);
+}
+
+void Master::turn() {
+    const core::TimePoint now = core::Clock::now();
+    base_.segment.scoreboard().turn_began_ns.store(now.time_since_epoch().count());
+    notice_stall(now);
+    for (const core::WorkerId worker : core_.due_for_judgement(now)) {
+        workers_.look_for_life(worker);
+    }
+    std::stable_partition(events_.begin(), events_.end(), core::is_sign_of_life);
+    while (!events_.empty()) {
+        const core::Event event = std::move(events_.front());
+        events_.pop_front();
+        step(event, now);
+    }
+    if (const auto due = core_.next_deadline(); due && *due <= now) {
+        step(core::Tick{}, now);
+    }
+    snapshot_ = core_.snapshot();
+    publisher_.publish(snapshot_, core_.config(), workers_);
+    send_replies();
+    if (std::exchange(any_death_, false)) {
+        workers_.wake_acceptors();
+        fit_listeners();
+    }
+    tell_manager();
+    forget_old_specs();
+    arm_timer();
+    base_.segment.scoreboard().turn_began_ns.store(0);
+}
+
+// All the time since the last turn may have passed while we stood still, so none of it counts.
+void Master::notice_stall(core::TimePoint now) {
+    const core::TimePoint last = std::exchange(last_turn_, now);
+    if (armed_ && now > *armed_ + kStall) {
+        journal_.warning("the master itself stood still for at least " + in_words(now - *armed_) +
+                         ": all deadlines are renewed");
+        armed_.reset();
+        step(core::Stalled{now - last}, now);
+    }
+}
+
+void Master::step(const core::Event& event, core::TimePoint now) {
+    std::vector<core::Action> actions;
+    core_.step(event, now, actions);
+    if (std::holds_alternative<core::Reload>(event) ||
+        std::holds_alternative<core::Restart>(event)) {
+        snapshot_ = core_.snapshot();
+        CHECK(!incoming_.empty());
+        install_specs(incoming_.front());
+        incoming_.pop_front();
+    }
+    // Spawns first: a replacement does not wait for what is said and written about the dead one.
+    std::stable_partition(actions.begin(), actions.end(), [](const core::Action& action) {
+        return std::holds_alternative<core::Spawn>(action);
+    });
+    for (const core::Action& action : actions) {
+        carry_out(action);
+    }
+}
+
+void Master::carry_out(const core::Action& action) {
+    std::visit(
+        [this](const auto& what) {
+            using Kind = std::decay_t<decltype(what)>;
+            if constexpr (std::is_same_v<Kind, core::Spawn>) {
+                spawn(what);
+            } else if constexpr (std::is_same_v<Kind, core::Signal>) {
+                send_signal(what);
+            } else if constexpr (std::is_same_v<Kind, core::Announce>) {
+                announce(what);
+            } else if constexpr (std::is_same_v<Kind, core::Obituary>) {
+                bury(what);
+            } else if constexpr (std::is_same_v<Kind, core::Reply>) {
+                replies_.push_back(what);
+            } else if constexpr (std::is_same_v<Kind, core::ServiceUp>) {
+                service_up_ = true;
+                status_said_ = what.text.empty() ? status_text(core_.snapshot()) : what.text;
+                journal_.info("up: " + status_said_);
+                base_.manager.notify("READY=1\nSTATUS=" + status_said_);
+            } else {
+                static_assert(std::is_same_v<Kind, core::Exit>);
+                end(what.code);
+            }
+        },
+        action);
+}
+
+void Master::spawn(const core::Spawn& action) {
+    const std::string name = pool_name(action.slot.pool);
+    WorkerTable::Order order;
+    order.worker = action.worker;
+    order.slot = action.slot;
+    order.generation = action.generation;
+    if (!publisher_.scoreboard_slot(action.slot)) {
+        // A slot that was made in this turn: its lane has to name it from the start.
+        publisher_.publish(core_.snapshot(), core_.config(), workers_);
+    }
+    order.scoreboard_slot = publisher_.scoreboard_slot(action.slot).value_or(0);
+    const auto specs = specs_.find(action.generation);
+    CHECK(specs != specs_.end() && specs->second.count(name) == 1);
+    order.spec = specs->second.at(name);
+    fit_listeners();
+    workers_.spawn(order);
+}
+
+// A reuse_port listener has as many sockets as its pools want workers, also after a scaling.
+void Master::fit_listeners() {
+    for (posix::BoundListener& listener : base_.listeners) {
+        if (listener.spec.accept != config::Accept::ReusePort) {
+            continue;
+        }
+        std::uint32_t wanted = 0;
+        for (const core::PoolView& pool : core_.snapshot().pools) {
+            const config::Pool* spec = core_.config().find_pool(pool.name);
+            if (spec != nullptr && std::count(spec->exec.listeners.begin(),
+                                              spec->exec.listeners.end(), listener.spec.name) > 0) {
+                wanted += pool.wanted;
+            }
+        }
+        const auto is_in_use = [this](int socket) { return workers_.users(socket) > 0; };
+        if (Result<void> fitted = posix::fit_group(listener, wanted, is_in_use); !fitted) {
+            journal_.error(fitted.error().message);
+        }
+        publisher_.publish_listeners(base_.listeners);
+    }
+}
+
+void Master::send_signal(const core::Signal& action) {
+    for (const core::WorkerView& view : core_.snapshot().workers) {
+        if (view.worker == action.worker) {
+            workers_.signal(action.worker, action.kind, policy_of(view.slot));
+            return;
+        }
+    }
+}
+
+void Master::announce(const core::Announce& action) {
+    std::string pool;
+    if (action.slot) {
+        pool = pool_name(action.slot->pool);
+    } else if (action.pool) {
+        pool = pool_name(*action.pool);
+    }
+    chronicle_.announce(action, pool, action.worker ? workers_.find(*action.worker) : nullptr);
+    if (action.notice == core::Notice::MasterStopping) {
+        base_.manager.notify("STOPPING=1");
+    }
+}
+
+void Master::bury(const core::Obituary& action) {
+    chronicle_.bury(action, pool_name(action.slot.pool), workers_.find(action.worker));
+    publisher_.record_exit(action.slot, describe_death(action));
+    workers_.bury(action.worker);
+    any_death_ = true;
+}
+
+// Who is told that it is done looks at the scoreboard next, so that comes first.
+void Master::send_replies() {
+    for (const core::Reply& reply : std::exchange(replies_, {})) {
+        answer(reply.ticket, to_response(reply));
+    }
+    // What still waits for a file to be read is not waited for at the end.
+    while (exit_code_ && !tickets_.empty()) {
+        answer(tickets_.begin()->first, {"failed", "the master is stopping", {}});
+    }
+}
+
+void Master::end(int code) {
+    exit_code_ = code;
+    // Answers under way are still written; a client that does not read does not keep us.
+    timer_.expires_after(kEndPatience);
+    timer_.async_wait([this](const boost::system::error_code&) { io_.stop(); });
+    if (control_) {
+        control_->shut_down([this] { io_.stop(); });
+    } else {
+        io_.stop();
+    }
+}
+
+void Master::arm_timer() {
+    if (exit_code_) {
+        return;
+    }
+    const std::optional<core::TimePoint> due = core_.next_deadline();
+    if (due == armed_) {
+        return;
+    }
+    armed_ = due;
+    if (!due) {
+        // Asio leaves its timerfd armed for a timer that was cancelled: we would be woken for
+        // nothing, up to a start deadline later. One that expires now makes it forget the old time.
+        timer_.expires_at(core::Clock::now());
+        timer_.async_wait([](const boost::system::error_code&) {});
+        return;
+    }
+    timer_.expires_at(*due);
+    timer_.async_wait([this](const boost::system::error_code& error) {
+        if (!error) {
+            enqueue(core::Tick{});
+        }
+    });
+}
+
+void Master::wait_for_signals() {
+    if (!signal_watch_) {
+        signal_watch_.emplace(io_, base_.signals.get());
+    }
+    signal_watch_->wait([this] {
+        while (const auto signal = posix::read_signal(base_.signals)) {
+            on_signal(*signal);
+        }
+        wait_for_signals();
+    });
+}
+
+void Master::tell_manager() {
+    if (!base_.manager.present()) {
+        return;
+    }
+    if (const std::string text = status_text(snapshot_); service_up_ && text != status_said_) {
+        status_said_ = text;
+        base_.manager.notify("STATUS=" + text);
+    }
+    const auto timeout = base_.manager.watchdog();
+    if (timeout && watchdog_timer_.expiry() <= core::Clock::now()) {
+        base_.manager.notify("WATCHDOG=1");
+        watchdog_timer_.expires_after(*timeout / 3);
+        watchdog_timer_.async_wait([](const boost::system::error_code&) {});
+    }
+}
+
+// A pool's newest specification; older generations keep theirs as long as a slot may spawn them. A
+// restart that a reload has overtaken brings what was prepared from the file before: that is older
+// than what is there.
+void Master::install_specs(const Specs& specs) {
+    for (const core::PoolView& pool : snapshot_.pools) {
+        const auto found = specs.find(pool.name);
+        const config::Pool* wanted = core_.config().find_pool(pool.name);
+        if (found != specs.end() && wanted != nullptr && found->second->pool == *wanted) {
+            specs_[pool.generation][pool.name] = found->second;
+        }
+    }
+}
+
+void Master::forget_old_specs() {
+    std::set<core::Generation> used = core_.generations_in_use();
+    for (const core::PoolView& pool : snapshot_.pools) {
+        used.insert(pool.generation);
+    }
+    std::erase_if(specs_, [&](const auto& entry) { return used.count(entry.first) == 0; });
+}
+
+const config::Pool& Master::policy_of(core::SlotId slot) const {
+    const std::string name = pool_name(slot.pool);
+    if (const config::Pool* pool = core_.config().find_pool(name)) {
+        return *pool;
+    }
+    // A pool that a reload has removed: its last workers leave by the policy they were started
+    // with.
+    for (const auto& [generation, specs] : specs_) {
+        if (const auto found = specs.find(name); found != specs.end()) {
+            return found->second->pool;
+        }
+    }
+    static const config::Pool kDefaults;
+    return kDefaults;
+}
+
+std::string Master::pool_name(core::PoolId pool) const {
+    for (const core::PoolView& view : snapshot_.pools) {
+        if (view.pool == pool) {
+            return view.name;
+        }
+    }
+    return "pool" + std::to_string(pool.value);
+}
+
+}  // namespace topsman::supervisor

@@ -1,0 +1,136 @@
+#pragma once
+
+// The master's loop: one thread, one io_context. Callbacks only enqueue events; a turn sorts signs
+// of life first, steps the core with each, carries out its actions, publishes the scoreboard and
+// arms one timer. Nothing here decides, and nothing here waits: not for a disk (ConfigLoader), a
+// peer (ControlServer), a log (Journal) or a worker.
+
+#include "config/diff.hpp"
+#include "supervisor/chronicle.hpp"
+#include "supervisor/config_loader.hpp"
+#include "supervisor/config_watch.hpp"
+#include "supervisor/control/control_server.hpp"
+#include "supervisor/core/supervisor_core.hpp"
+#include "supervisor/fd_watch.hpp"
+#include "supervisor/journal.hpp"
+#include "supervisor/posix/listener.hpp"
+#include "supervisor/posix/notify_socket.hpp"
+#include "supervisor/posix/signals.hpp"
+#include "supervisor/publisher.hpp"
+#include "supervisor/worker_table.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace topsman::supervisor {
+
+/// What the start has found and made, before there is a loop.
+struct Foundation {
+    config::Config config;
+    Specs specs;
+    std::string config_file;  ///< as given: it is read again on reload
+    shm::Segment segment;
+    std::vector<posix::BoundListener> listeners;
+    posix::ServiceManager manager;
+    UniqueFd signals;
+    std::string notify_prefix;
+    std::string control_path;
+    int lock_fd = -1;
+};
+
+class Master {
+  public:
+    Master(Foundation foundation, Journal& journal);
+    ~Master();
+    Master(const Master&) = delete;
+    Master& operator=(const Master&) = delete;
+
+    /// Opens the control socket. The error is a sentence for the operator.
+    Result<void> open();
+    /// Until all workers are gone after a stop. Returns the exit code.
+    int run();
+
+    [[nodiscard]] const std::vector<posix::BoundListener>& listeners() const {
+        return base_.listeners;
+    }
+
+  private:
+    // master.cpp: the loop
+    void turn();
+    void notice_stall(core::TimePoint now);
+    void step(const core::Event& event, core::TimePoint now);
+    void carry_out(const core::Action& action);
+    void spawn(const core::Spawn& action);
+    void fit_listeners();
+    void send_signal(const core::Signal& action);
+    void announce(const core::Announce& action);
+    void bury(const core::Obituary& action);
+    void send_replies();
+    void end(int code);
+    void arm_timer();
+    void wait_for_signals();
+    void tell_manager();
+    void forget_old_specs();
+    [[nodiscard]] const config::Pool& policy_of(core::SlotId slot) const;
+    [[nodiscard]] std::string pool_name(core::PoolId pool) const;
+
+    void enqueue(core::Event event) { events_.push_back(std::move(event)); }
+
+    // requests.cpp: what operators ask for, by signal, by command, by saving the file
+    void on_signal(const posix::ReceivedSignal& signal);
+    void on_request(const control::Request& request, const control::Responder& respond);
+    void request_reload(core::Ticket ticket, const std::string& why);
+    void on_candidate(Candidate candidate, std::vector<core::Ticket> tickets,
+                      const std::string& why);
+    void refuse(const std::vector<std::string>& reasons, const std::vector<core::Ticket>& tickets);
+    void request_restart(core::Ticket ticket, const control::Request& request);
+    void scale_first_pool(int difference);
+    void answer(core::Ticket ticket, const control::Response& response);
+    [[nodiscard]] core::Ticket open_ticket(const control::Responder& respond);
+    void watch_config(bool wanted);
+    void wait_for_watch();
+    void install_specs(const Specs& specs);
+    void tell_manager_reloading(bool reloading);
+
+    Foundation base_;
+    Journal& journal_;
+    boost::asio::io_context io_;
+    boost::asio::steady_timer timer_;
+    boost::asio::steady_timer watchdog_timer_;
+    boost::asio::steady_timer settle_timer_;
+    std::optional<core::TimePoint> armed_;
+    core::TimePoint last_turn_ = core::Clock::now();
+    std::deque<core::Event> events_;
+    std::vector<core::Reply> replies_;  ///< sent when the scoreboard says the same
+    core::SupervisorCore core_;
+    core::Snapshot snapshot_;
+    WorkerTable workers_;
+    Publisher publisher_;
+    Chronicle chronicle_;
+    std::optional<FdWatch> signal_watch_;
+    ConfigLoader loader_;
+    std::optional<ConfigWatch> config_watch_;
+    std::optional<FdWatch> config_fd_watch_;
+    std::uint64_t watches_ = 0;
+    std::unique_ptr<control::ControlServer> control_;
+    std::map<core::Generation, Specs> specs_;
+    std::map<core::Ticket, std::vector<control::Responder>> tickets_;
+    std::vector<core::Ticket> reloads_waiting_;
+    bool reading_ = false;                   ///< the file, for a reload
+    std::optional<std::string> read_again_;  ///< why
+    std::uint64_t last_ticket_ = 0;
+    std::deque<Specs> incoming_;  ///< of the Reloads and Restarts that are enqueued, in order
+    bool interrupted_ = false;
+    bool any_death_ = false;
+    bool service_up_ = false;
+    std::string status_said_;
+    std::optional<int> exit_code_;
+};
+
+}  // namespace topsman::supervisor

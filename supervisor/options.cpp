@@ -1,0 +1,396 @@
+#include "supervisor/options.hpp"
+
+#include "supervisor/control/commands.hpp"
+#include "supervisor/control/locate.hpp"
+#include "supervisor/control/text.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iostream>
+#include <numeric>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace topsman {
+namespace {
+
+using control::kExitUsage;
+
+constexpr const char* kHelp =
+    R"(topsman keeps a cluster of worker processes alive: one YAML file, one master, many workers.
+
+Usage: topsman COMMAND [OPTIONS]
+
+Run
+  run [FILE]             start the cluster, in the foreground
+  check [FILE]           say what is wrong with a file, all of it, and start nothing
+  stop                   end it: workers finish what they have begun
+
+Look (asks nothing of the master: works beside a hung or a dead one)
+  status                 master, workers, listeners, counters, mutexes; --watch follows
+  counters               the shared counters and gauges
+  events                 what happened, one JSON object a line; --follow, --until EVENT
+
+Change
+  reload                 make the running cluster what the file says now
+  scale POOL=N           more or fewer workers, until the next reload
+  restart [POOL[/SLOT]]  new processes, one after the other, successor ready first
+  reset-failed [POOL]    try again what was given up
+
+  version                print the version
+
+With several clusters on the machine say which one: -c FILE or -n CLUSTER.
+Every command has --help with an example, and --json.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 5 timed out, 78 configuration.
+)";
+
+/// A command's help: what it does, how it is called, the options, an example.
+class CommandFormatter : public CLI::Formatter {
+  public:
+    std::string make_help(const CLI::App* app, std::string /*name*/,
+                          CLI::AppFormatMode /*mode*/) const override {
+        std::string usage = "topsman " + app->get_name();
+        for (const CLI::Option* option : app->get_options(is_positional)) {
+            usage += option->get_required() ? " " + option->get_name(true)
+                                            : " [" + option->get_name(true) + "]";
+        }
+        std::string out = app->get_description() + "\n\nUsage: " + usage + " [OPTIONS]\n\n";
+        for (const CLI::Option* option : app->get_options()) {
+            out += line_of(*option);
+        }
+        return out + "\n" + app->get_footer() + "\n";
+    }
+
+  private:
+    static bool is_positional(const CLI::Option* option) { return option->get_positional(); }
+
+    static std::string line_of(const CLI::Option& option) {
+        std::string names =
+            option.get_positional() ? option.get_name(true) : option.get_name(false, true);
+        std::replace(names.begin(), names.end(), ',', ' ');
+        const std::string& type = option.get_type_name();
+        if (!option.get_positional() && !type.empty()) {
+            names += " " + type;
+        }
+        constexpr std::size_t kColumn = 24;
+        names.resize(std::max(names.size() + 2, kColumn), ' ');
+        return "  " + names + option.get_description() + "\n";
+    }
+};
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        std::size_t diagonal = std::exchange(row[0], i + 1);
+        for (std::size_t j = 0; j < b.size(); ++j) {
+            const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+            diagonal = row[j + 1];
+            row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
+        }
+    }
+    return row.back();
+}
+
+bool is_terminal(int fd) {
+    const char* term = std::getenv("TERM");
+    return ::isatty(fd) == 1 && (term == nullptr || std::string_view(term) != "dumb");
+}
+
+std::uint32_t columns_of(int fd) {
+    winsize size{};
+    return ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col != 0 ? size.ws_col : 80;
+}
+
+control::Output output_for(bool json) {
+    const bool terminal = is_terminal(STDOUT_FILENO);
+    const char* no_color = std::getenv("NO_COLOR");
+    const bool wants_color = no_color == nullptr || *no_color == '\0';
+    return {.out = std::cout,
+            .err = std::cerr,
+            .json = json,
+            .color = terminal && wants_color,
+            .columns = terminal ? columns_of(STDOUT_FILENO) : 0,
+            .show_waiting = is_terminal(STDERR_FILENO)};
+}
+
+std::optional<std::string> given(const std::string& text) {
+    return text.empty() ? std::nullopt : std::optional(text);
+}
+
+/// Everything that can be typed. CLI11 fills it in; the chosen command's action reads it.
+class CommandLine {
+  public:
+    explicit CommandLine(const Programs& programs);
+    int run(int argc, char** argv);
+
+  private:
+    CLI::App* add(const std::string& name, const std::string& description,
+                  const std::string& example, std::function<int()> action);
+    CLI::App* add_for_cluster(const std::string& name, const std::string& description,
+                              const std::string& example, std::function<int()> action);
+    CLI::App* add_change(const std::string& name, const std::string& description,
+                         const std::string& example, std::function<int()> action);
+    void add_run_and_check();
+    void add_looks();
+    void add_changes();
+    CLI::Option* add_duration(CLI::App* command, const std::string& name,
+                              std::chrono::milliseconds& value, const std::string& description);
+    [[nodiscard]] int explain(const CLI::ParseError& error) const;
+    [[nodiscard]] std::optional<std::string> unknown_command(int argc, char** argv) const;
+    [[nodiscard]] std::string file() const;
+
+    [[nodiscard]] control::Target target() const {
+        return {.name = given(cluster_), .file = given(config_)};
+    }
+
+    [[nodiscard]] control::Output output() const { return output_for(json_); }
+
+    [[nodiscard]] int print_version() const;
+
+    const Programs& programs_;
+    CLI::App app_;
+    std::vector<std::pair<CLI::App*, std::function<int()>>> actions_;
+    bool json_ = false;
+    bool wants_version_ = false;
+    std::string file_;
+    std::string config_;
+    std::string cluster_;
+    std::string what_;
+    bool take_over_ = false;
+    control::StatusOptions status_;
+    control::EventsOptions events_;
+    std::string until_;
+    std::chrono::milliseconds events_timeout_{};
+    CLI::Option* events_timeout_option_ = nullptr;
+    CLI::Option* since_option_ = nullptr;
+    control::ChangeOptions change_;
+    bool fast_ = false;
+    bool now_ = false;
+};
+
+CommandLine::CommandLine(const Programs& programs) : programs_(programs) {
+    app_.name("topsman");
+    app_.set_help_flag("-h,--help", "Print this help");
+    app_.add_flag("-V,--version", wants_version_, "Print the version");
+    app_.formatter_fn(
+        [](const CLI::App*, const std::string&, CLI::AppFormatMode) { return std::string(kHelp); });
+    app_.require_subcommand(0, 1);
+    add_run_and_check();
+    add_looks();
+    add_changes();
+    add("version", "Print the version.", "  topsman version", [this] { return print_version(); });
+}
+
+CLI::App* CommandLine::add(const std::string& name, const std::string& description,
+                           const std::string& example, std::function<int()> action) {
+    CLI::App* command = app_.add_subcommand(name, description);
+    command->formatter(std::make_shared<CommandFormatter>());
+    command->set_help_flag("-h,--help", "Print this help");
+    command->add_flag("--json", json_, "Answer in JSON, for programs");
+    command->footer("Example:\n" + example);
+    actions_.emplace_back(command, std::move(action));
+    return command;
+}
+
+CLI::App* CommandLine::add_for_cluster(const std::string& name, const std::string& description,
+                                       const std::string& example, std::function<int()> action) {
+    CLI::App* command = add(name, description, example, std::move(action));
+    CLI::Option* config =
+        command->add_option("-c,--config", config_, "The cluster that was started with this file");
+    config->type_name("FILE");
+    command->add_option("-n,--cluster", cluster_, "The cluster of this name")
+        ->type_name("CLUSTER")
+        ->excludes(config);
+    return command;
+}
+
+CLI::App* CommandLine::add_change(const std::string& name, const std::string& description,
+                                  const std::string& example, std::function<int()> action) {
+    CLI::App* command = add_for_cluster(name, description, example, std::move(action));
+    command->add_flag("--no-wait", change_.no_wait, "Do not wait for the result");
+    add_duration(command, "--timeout", change_.timeout, "Wait so long at most (5m)");
+    return command;
+}
+
+CLI::Option* CommandLine::add_duration(CLI::App* command, const std::string& name,
+                                       std::chrono::milliseconds& value,
+                                       const std::string& description) {
+    const auto parse = [&value, name](const CLI::results_t& texts) {
+        const auto parsed = control::parse_duration(texts.back());
+        if (!parsed || parsed->count() == 0) {
+            throw CLI::ValidationError(
+                name, texts.back() + " is not a duration such as 250ms, 30s or 5m");
+        }
+        value = *parsed;
+        return true;
+    };
+    return command->add_option(name, parse, description)->type_name("TIME");
+}
+
+void CommandLine::add_run_and_check() {
+    CLI::App* run = add("run", "Start the cluster, in the foreground, until it is told to stop.",
+                        "  topsman run shop.yaml", [this] {
+                            return programs_.run({.file = file(), .take_over = take_over_});
+                        });
+    run->add_option("FILE", file_, "./topsman.yaml, else /etc/topsman/topsman.yaml");
+    run->add_flag("--take-over", take_over_,
+                  "End the workers that a dead master has left, then start");
+    CLI::App* check =
+        add("check", "Say what is wrong with a file, all of it, and start nothing.",
+            "  topsman check shop.yaml", [this] { return programs_.check(file(), json_); });
+    check->add_option("FILE", file_, "./topsman.yaml, else /etc/topsman/topsman.yaml");
+}
+
+void CommandLine::add_looks() {
+    CLI::App* status =
+        add_for_cluster("status", "Show the master, its workers and what they share.",
+                        "  topsman status --watch --interval 500ms",
+                        [this] { return control::status(target(), output(), status_); });
+    status->add_flag("-w,--watch", status_.watch, "Follow it, with rates; q ends it");
+    add_duration(status, "--interval", status_.interval, "Between two looks (1s)");
+    status->add_option("--count", status_.count, "With --watch: so many looks, then end")
+        ->type_name("N");
+
+    add_for_cluster("counters", "Show the shared counters and gauges.", "  topsman counters --json",
+                    [this] { return control::counters(target(), output()); });
+
+    CLI::App* events =
+        add_for_cluster("events", "Print what happened, one JSON object a line.",
+                        "  topsman events --until worker.ready --timeout 30s", [this] {
+                            events_.since_given = since_option_->count() != 0;
+                            events_.until = given(until_);
+                            if (events_timeout_option_->count() != 0) {
+                                events_.timeout = events_timeout_;
+                            }
+                            return control::events(target(), output(), events_);
+                        });
+    since_option_ = events->add_option("--since", events_.since, "Only those after this number");
+    since_option_->type_name("SEQ");
+    events->add_flag("-f,--follow", events_.follow, "Go on with what happens from now on");
+    events->add_option("--until", until_, "Follow until this event has happened")
+        ->type_name("EVENT");
+    events_timeout_option_ =
+        add_duration(events, "--timeout", events_timeout_, "Follow so long at most");
+}
+
+void CommandLine::add_changes() {
+    add_change("reload", "Make the running cluster what its file says now.", "  topsman reload",
+               [this] { return control::reload(target(), output(), change_); });
+
+    CLI::App* scale =
+        add_change("scale", "Have more or fewer workers in a pool, until the next reload.",
+                   "  topsman scale web=8",
+                   [this] { return control::scale(target(), output(), change_, what_); });
+    // CLI11 takes no `=` in a name from 2.4 on.
+    scale->add_option("POOL", what_, "POOL=N: the pool, and how many workers it shall have")
+        ->required();
+
+    CLI::App* restart = add_change(
+        "restart", "Replace workers by new ones, one after the other, successor ready first.",
+        "  topsman restart web\n  topsman restart web/2",
+        [this] { return control::restart(target(), output(), change_, given(what_)); });
+    restart->add_option("POOL[/SLOT]", what_, "Which; without: all");
+
+    CLI::App* reset = add_change(
+        "reset-failed", "Try again what was given up after too many failures.",
+        "  topsman reset-failed web",
+        [this] { return control::reset_failed(target(), output(), change_, given(what_)); });
+    reset->add_option("POOL", what_, "Which; without: all");
+
+    CLI::App* stop = add_change("stop", "End the cluster: workers finish what they have begun.",
+                                "  topsman stop --fast", [this] {
+                                    const char* mode = now_ ? "now" : fast_ ? "fast" : "graceful";
+                                    return control::stop(target(), output(), change_, mode);
+                                });
+    CLI::Option* fast = stop->add_flag("--fast", fast_, "Give the workers 2 seconds at most");
+    stop->add_flag("--now", now_, "Give them none")->excludes(fast);
+}
+
+std::string CommandLine::file() const {
+    if (!file_.empty()) {
+        return file_;
+    }
+    constexpr const char* kHere = "topsman.yaml";
+    return ::access(kHere, F_OK) == 0 ? kHere : "/etc/topsman/topsman.yaml";
+}
+
+int CommandLine::print_version() const {
+    if (json_) {
+        std::cout << R"({"version":")" << programs_.version << "\"}\n";
+    } else {
+        std::cout << "topsman " << programs_.version << '\n';
+    }
+    return control::kExitDone;
+}
+
+/// The sentence on a first word that is no command.
+std::optional<std::string> CommandLine::unknown_command(int argc, char** argv) const {
+    if (argc < 2 || argv[1][0] == '-') {
+        return std::nullopt;
+    }
+    const std::string typed = argv[1];
+    std::string nearest;
+    std::size_t least = std::max<std::size_t>(2, typed.size() / 3) + 1;
+    for (const auto& [command, action] : actions_) {
+        const std::size_t distance = edit_distance(typed, command->get_name());
+        if (distance == 0) {
+            return std::nullopt;
+        }
+        if (distance < least) {
+            least = distance;
+            nearest = command->get_name();
+        }
+    }
+    const std::string hint =
+        nearest.empty() ? "see `topsman --help`" : "did you mean " + nearest + "?";
+    return "there is no command " + control::printable(typed) + "; " + hint;
+}
+
+int CommandLine::explain(const CLI::ParseError& error) const {
+    std::string sentence = error.what();
+    std::replace(sentence.begin(), sentence.end(), '\n', ' ');
+    std::string command;
+    for (const auto& [sub, action] : actions_) {
+        command = sub->parsed() ? " " + sub->get_name() : command;
+    }
+    std::cerr << "topsman" << command << ": " << control::printable(sentence) << "; see `topsman"
+              << command << " --help`\n";
+    return kExitUsage;
+}
+
+int CommandLine::run(int argc, char** argv) {
+    if (const auto unknown = unknown_command(argc, argv)) {
+        std::cerr << "topsman: " << *unknown << '\n';
+        return kExitUsage;
+    }
+    try {
+        app_.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+        std::cout << app_.help();
+        return control::kExitDone;
+    } catch (const CLI::ParseError& error) {
+        return explain(error);
+    }
+    for (const auto& [command, action] : actions_) {
+        if (command->parsed()) {
+            return action();
+        }
+    }
+    if (wants_version_) {
+        return print_version();
+    }
+    std::cerr << kHelp;
+    return kExitUsage;
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv, const Programs& programs) {
+    return CommandLine(programs).run(argc, argv);
+}
+
+}  // namespace topsman

@@ -1,0 +1,44 @@
+#include "supervisor/posix/listener.hpp"
+
+#include <charconv>
+#include <cstdlib>
+#include <fcntl.h>
+#include <string_view>
+#include <unistd.h>
+
+namespace topsman::posix {
+namespace {
+
+constexpr int kFirst = 3;  // SD_LISTEN_FDS_START, sd_listen_fds(3)
+
+int number_in(const char* name) {
+    const char* text = ::getenv(name);
+    if (text == nullptr) {
+        return 0;
+    }
+    const std::string_view view(text);
+    int number = 0;
+    const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), number);
+    return error == std::errc{} && end == view.data() + view.size() ? number : 0;
+}
+
+}  // namespace
+
+std::vector<UniqueFd> take_inherited_sockets() {
+    std::vector<UniqueFd> sockets;
+    const int count = number_in("LISTEN_FDS");
+    if (number_in("LISTEN_PID") == static_cast<int>(::getpid())) {
+        for (int fd = kFirst; fd < kFirst + count; ++fd) {
+            if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+                break;  // fewer than it said
+            }
+            sockets.emplace_back(fd);
+        }
+    }
+    for (const char* name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) {
+        (void)::unsetenv(name);
+    }
+    return sockets;
+}
+
+}  // namespace topsman::posix

@@ -1,0 +1,216 @@
+#include "supervisor/posix/listener.hpp"
+
+#include "supervisor/posix/address.hpp"
+#include "supervisor/posix/sock_diag.hpp"
+#include "supervisor/posix/unix_socket_file.hpp"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+namespace topsman::posix {
+namespace {
+
+bool is_listening(int fd) noexcept {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value == 1;
+}
+
+std::uint64_t socket_inode(int fd) noexcept {
+    struct stat status {};
+
+    return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
+bool make_nonblocking(int fd) noexcept {
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0 || (flags & O_NONBLOCK) != 0) {
+        return false;
+    }
+    return ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
+std::string hint_for(int number, const Address& address) {
+    switch (number) {
+        case EACCES:
+            return address.port() != 0 && address.port() < 1'024
+                       ? " (needs CAP_NET_BIND_SERVICE or a port above 1023)"
+                       : "";
+        case EADDRINUSE: {
+            const std::string holder = listening_process(address.port());
+            return holder.empty() ? "" : ": in use by " + holder;
+        }
+        case EADDRNOTAVAIL:
+            return " (no interface of this machine has it)";
+        case EAFNOSUPPORT:
+            return address.family() == AF_INET6 ? " (IPv6 is off on this machine)" : "";
+        default:
+            return "";
+    }
+}
+
+Error refusal(const std::string& what, const Address& address, int number) {
+    Error error = system_error(what + " " + to_string(address), number);
+    error.message += hint_for(number, address);
+    return error;
+}
+
+void switch_on(int fd, int level, int option) noexcept {
+    const int one = 1;
+    // The options here are of every Linux that has pidfds; a refusal shows at bind.
+    (void)::setsockopt(fd, level, option, &one, sizeof one);
+}
+
+Result<UniqueFd> bind_inet(const config::Listener& spec, const Address& address) {
+    UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!fd) {
+        return refusal("socket for", address, errno);
+    }
+    switch_on(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+    if (address.family() == AF_INET6) {
+        switch_on(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
+    }
+    if (spec.accept == config::Accept::ReusePort) {
+        switch_on(fd.get(), SOL_SOCKET, SO_REUSEPORT);
+    }
+    if (::bind(fd.get(), address.get(), address.length) != 0) {
+        return refusal("bind", address, errno);
+    }
+    // Two sockets may be bound to one address with SO_REUSEADDR: then this is what refuses.
+    if (::listen(fd.get(), static_cast<int>(spec.backlog)) != 0) {
+        return refusal("listen on", address, errno);
+    }
+    return fd;
+}
+
+/// Moves those of `inherited` that are bound to `address` out of it.
+std::vector<UniqueFd> take_matching(const Address& address, std::vector<UniqueFd>& inherited) {
+    std::vector<UniqueFd> taken;
+    for (UniqueFd& fd : inherited) {
+        const auto bound = bound_address(fd.get());
+        if (fd && bound && *bound == address && is_listening(fd.get())) {
+            (void)make_nonblocking(fd.get());
+            taken.push_back(std::move(fd));
+        }
+    }
+    std::erase_if(inherited, [](const UniqueFd& fd) { return !fd; });
+    return taken;
+}
+
+Result<void> bind_own(BoundListener& listener, Address address, std::uint32_t count) {
+    if (address.family() == AF_UNIX) {
+        auto made = bind_unix_socket(listener.spec, address);
+        if (!made) {
+            return made.error();
+        }
+        listener.path_inode = made->path_inode;
+        listener.sockets.push_back(std::move(made->fd));
+        return {};
+    }
+    for (std::uint32_t i = 0; i < count; ++i) {
+        auto fd = bind_inet(listener.spec, address);
+        if (!fd) {
+            return fd.error();
+        }
+        if (address.port() == 0) {
+            // The kernel chose one; the others of the group go to the same.
+            if (const auto chosen = bound_address(fd->get())) {
+                address.set_port(chosen->port());
+            }
+        }
+        listener.sockets.push_back(std::move(*fd));
+    }
+    return {};
+}
+
+Result<BoundListener> bind_one(const config::Listener& spec, std::vector<UniqueFd>& inherited,
+                               std::uint32_t reuse_port_sockets) {
+    auto address = parse_address(spec.address);
+    if (!address) {
+        return address.error();
+    }
+    BoundListener listener;
+    listener.spec = spec;
+    listener.sockets = take_matching(*address, inherited);
+    listener.from_systemd = !listener.sockets.empty();
+    if (!listener.from_systemd) {
+        const bool group = spec.accept == config::Accept::ReusePort && reuse_port_sockets > 0;
+        if (auto bound = bind_own(listener, *address, group ? reuse_port_sockets : 1); !bound) {
+            remove_socket_file(*address, listener.path_inode);
+            return bound.error();
+        }
+    }
+    const auto bound = bound_address(listener.sockets.front().get());
+    listener.address = bound ? to_string(*bound) : spec.address;
+    listener.inode = socket_inode(listener.sockets.front().get());
+    return listener;
+}
+
+}  // namespace
+
+Result<std::vector<BoundListener>> bind_listeners(const std::vector<config::Listener>& specs,
+                                                  std::vector<UniqueFd>& inherited,
+                                                  std::uint32_t reuse_port_sockets) {
+    std::vector<BoundListener> listeners;
+    for (const config::Listener& spec : specs) {
+        auto listener = bind_one(spec, inherited, reuse_port_sockets);
+        if (!listener) {
+            remove_socket_files(listeners);
+            Error error = listener.error();
+            error.message = "listener " + spec.name + ": " + error.message;
+            return error;
+        }
+        listeners.push_back(std::move(*listener));
+    }
+    return listeners;
+}
+
+void remove_socket_files(const std::vector<BoundListener>& listeners) noexcept {
+    for (const BoundListener& listener : listeners) {
+        if (listener.path_inode == 0) {
+            continue;
+        }
+        if (const auto address = parse_address(listener.spec.address)) {
+            remove_socket_file(*address, listener.path_inode);
+        }
+    }
+}
+
+Result<void> fit_group(BoundListener& listener, std::uint32_t wanted,
+                       const std::function<bool(int)>& is_in_use) {
+    if (listener.spec.accept != config::Accept::ReusePort || listener.from_systemd) {
+        return {};
+    }
+    while (listener.sockets.size() < wanted) {
+        const auto address = bound_address(listener.sockets.front().get());
+        if (!address) {
+            return plain_error("listener " + listener.spec.name + ": its address is not known");
+        }
+        auto fd = bind_inet(listener.spec, *address);
+        if (!fd) {
+            Error error = fd.error();
+            error.message = "listener " + listener.spec.name + ": " + error.message;
+            return error;
+        }
+        listener.sockets.push_back(std::move(*fd));
+    }
+    for (std::size_t i = listener.sockets.size(); i-- > 1 && listener.sockets.size() > wanted;) {
+        if (!is_in_use(listener.sockets[i].get())) {
+            listener.sockets.erase(listener.sockets.begin() + static_cast<std::ptrdiff_t>(i));
+        }
+    }
+    return {};
+}
+
+bool repair_flags(const BoundListener& listener) {
+    bool repaired = false;
+    for (const UniqueFd& fd : listener.sockets) {
+        repaired = make_nonblocking(fd.get()) || repaired;
+    }
+    return repaired;
+}
+
+}  // namespace topsman::posix

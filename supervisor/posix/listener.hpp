@@ -1,0 +1,64 @@
+#pragma once
+
+// Listening sockets: bound once by the master, inherited by workers, never closed while it lives.
+
+#include "config/model.hpp"
+#include "shm/base/result.hpp"
+#include "shm/base/unique_fd.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace topsman::posix {
+
+struct BoundListener {
+    config::Listener spec;
+    std::string address;            ///< as bound: port 0 resolved
+    std::vector<UniqueFd> sockets;  ///< one; with accept: reuse_port one for each worker
+    std::uint64_t inode = 0;        ///< of the first
+    bool from_systemd = false;
+    std::uint64_t path_inode = 0;  ///< of a unix socket's file that we made; 0: none of ours
+};
+
+/// Sockets that a service manager handed over (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), by address.
+/// Takes them out of the environment and makes them close-on-exec.
+[[nodiscard]] std::vector<UniqueFd> take_inherited_sockets();
+
+/// Addresses are numeric (or `localhost`, which is 127.0.0.1): names are not looked up. `[::]` is
+/// IPv6 alone, so that it and 0.0.0.0 can be listeners side by side.
+///
+/// Binds all or none. A socket in `inherited` that is bound to a listener's address is used instead
+/// of binding (it is moved out). `reuse_port_sockets`: how many sockets each reuse_port listener
+/// gets. Errors: "listener http: bind 0.0.0.0:80: Permission denied (needs CAP_NET_BIND_SERVICE or
+/// a port above 1023)"; a unix socket that a living process listens on is an error that says so,
+/// one that a dead process left is replaced.
+[[nodiscard]] Result<std::vector<BoundListener>> bind_listeners(
+    const std::vector<config::Listener>& specs, std::vector<UniqueFd>& inherited,
+    std::uint32_t reuse_port_sockets);
+
+/// A clean stop removes the files of its unix sockets, unless somebody has put another one there.
+void remove_socket_files(const std::vector<BoundListener>& listeners) noexcept;
+
+/// Gives a reuse_port listener as many sockets as there are workers to accept on them: the kernel
+/// deals connections to every socket of the group, attended or not. One too many is closed when
+/// nobody holds it; what waits in its queue is lost unless net.ipv4.tcp_migrate_req is 1.
+Result<void> fit_group(BoundListener& listener, std::uint32_t wanted,
+                       const std::function<bool(int fd)>& is_in_use);
+
+/// O_NONBLOCK lives on the open file description that all workers share: sets it again where a
+/// worker has cleared it. True: it had to be repaired.
+bool repair_flags(const BoundListener& listener);
+
+/// Connections waiting to be accepted and the kernel's limit, for sockets found by inode; through
+/// sock_diag(7), so anybody may ask.
+struct QueueLength {
+    std::uint32_t waiting = 0;
+    std::uint32_t limit = 0;
+};
+
+[[nodiscard]] std::map<std::uint64_t, QueueLength> listener_queues();
+
+}  // namespace topsman::posix

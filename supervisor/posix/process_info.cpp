@@ -1,0 +1,113 @@
+#include "supervisor/posix/process_info.hpp"
+
+#include "shm/base/unique_fd.hpp"
+
+#include <array>
+#include <charconv>
+#include <fcntl.h>
+#include <string_view>
+#include <unistd.h>
+
+namespace topsman::posix {
+namespace {
+
+/// The whole of a small file in /proc; empty when the process is gone.
+template <std::size_t kSize>
+std::string_view read_proc(std::uint32_t pid, const char* file, std::array<char, kSize>& buffer) {
+    const std::string path = "/proc/" + std::to_string(pid) + "/" + file;
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) {
+        return {};
+    }
+    const ssize_t size = ::read(fd.get(), buffer.data(), buffer.size());
+    return size <= 0 ? std::string_view{}
+                     : std::string_view(buffer.data(), static_cast<std::size_t>(size));
+}
+
+std::uint64_t to_number(std::string_view text) {
+    std::uint64_t number = 0;
+    (void)std::from_chars(text.data(), text.data() + text.size(), number);
+    return number;
+}
+
+/// Splits off the next word.
+std::string_view next_word(std::string_view& text) {
+    const auto begin = text.find_first_not_of(' ');
+    if (begin == std::string_view::npos) {
+        text = {};
+        return {};
+    }
+    text.remove_prefix(begin);
+    const auto length = std::min(text.find(' '), text.size());
+    const auto word = text.substr(0, length);
+    text.remove_prefix(length);
+    return word;
+}
+
+}  // namespace
+
+std::optional<ProcessInfo> process_info(std::uint32_t pid) {
+    std::array<char, 1'024> buffer{};
+    std::string_view text = read_proc(pid, "stat", buffer);
+    // The second field is the program's name in parentheses and may hold anything, ") R 1" too:
+    // only the last parenthesis ends it (proc(5)).
+    const auto name_end = text.rfind(')');
+    if (name_end == std::string_view::npos) {
+        return std::nullopt;
+    }
+    text.remove_prefix(name_end + 1);
+
+    static const double kTicksPerSecond = static_cast<double>(::sysconf(_SC_CLK_TCK));
+    static const auto kPageBytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    ProcessInfo info;
+    std::uint64_t cpu_ticks = 0;
+    for (int field = 3; field <= 24; ++field) {
+        const std::string_view word = next_word(text);
+        switch (field) {
+            case 3:
+                info.state = word.empty() ? '?' : word.front();
+                break;
+            case 14:
+            case 15:
+                cpu_ticks += to_number(word);
+                break;
+            case 22:
+                info.start_ticks = to_number(word);
+                break;
+            case 24:
+                info.rss_bytes = to_number(word) * kPageBytes;
+                break;
+            default:
+                break;
+        }
+    }
+    info.cpu_seconds = static_cast<double>(cpu_ticks) / kTicksPerSecond;
+    return info;
+}
+
+bool is_same_process_alive(std::uint32_t pid, std::uint64_t start_ticks) {
+    const auto info = process_info(pid);
+    return info && info->start_ticks == start_ticks && info->state != 'Z' && info->state != 'X';
+}
+
+bool is_dumping_core(std::uint32_t pid) {
+    std::array<char, 4'096> buffer{};
+    const std::string_view text = read_proc(pid, "status", buffer);
+    const auto at = text.find("\nCoreDumping:");
+    if (at == std::string_view::npos) {
+        return false;
+    }
+    const auto value = text.find_first_not_of(" \t", at + 13);
+    return value != std::string_view::npos && text[value] == '1';
+}
+
+std::string process_name(std::uint32_t pid) {
+    std::array<char, 64> buffer{};
+    std::string_view text = read_proc(pid, "comm", buffer);
+    if (!text.empty() && text.back() == '\n') {
+        text.remove_suffix(1);
+    }
+    return std::string(text);
+}
+
+}  // namespace topsman::posix

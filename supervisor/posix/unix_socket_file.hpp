@@ -1,0 +1,28 @@
+#pragma once
+
+// The file of a unix socket outlives its process: it has to be cleaned away, but never under the
+// feet of a living one. Internal to the listeners.
+
+#include "config/model.hpp"
+#include "shm/base/result.hpp"
+#include "shm/base/unique_fd.hpp"
+#include "supervisor/posix/address.hpp"
+
+#include <cstdint>
+
+namespace topsman::posix {
+
+struct UnixSocket {
+    UniqueFd fd;
+    std::uint64_t path_inode = 0;
+};
+
+/// Binds and listens, with the mode and owner that `spec` asks for. What a dead process left at the
+/// path is replaced; a living listener there, or a file that is no socket, is an error.
+[[nodiscard]] Result<UnixSocket> bind_unix_socket(const config::Listener& spec,
+                                                  const Address& address);
+
+/// Removes the file if it is still the one that was made; 0 is none.
+void remove_socket_file(const Address& address, std::uint64_t path_inode) noexcept;
+
+}  // namespace topsman::posix

@@ -1,0 +1,223 @@
+#include "supervisor/publisher.hpp"
+
+#include "supervisor/posix/process_info.hpp"
+#include "supervisor/version.hpp"
+
+#include <cstring>
+#include <unistd.h>
+
+namespace topsman::supervisor {
+
+namespace {
+
+std::int64_t monotonic_ns(std::optional<core::TimePoint> at) {
+    return at ? std::chrono::nanoseconds(at->time_since_epoch()).count() : 0;
+}
+
+/// Stores only what differs from what is there: readers' caches stay warm.
+template <class Record>
+void store_if_changed(shm::TwoCopy<Record>& cell, const Record& record) {
+    Record before{};
+    if (!cell.load(before) || std::memcmp(&before, &record, sizeof record) != 0) {
+        cell.store(record);
+    }
+}
+
+/// A record whose padding is zero too, so that memcmp compares values.
+template <class Record>
+Record blank() {
+    Record record;
+    std::memset(static_cast<void*>(&record), 0, sizeof record);
+    return record;
+}
+
+shm::SlotPhase shown(core::SlotPhase phase) {
+    switch (phase) {
+        case core::SlotPhase::Vacant:
+            return shm::SlotPhase::Vacant;
+        case core::SlotPhase::Waiting:
+            return shm::SlotPhase::Waiting;
+        case core::SlotPhase::Occupied:
+            return shm::SlotPhase::Occupied;
+        case core::SlotPhase::Tripped:
+            return shm::SlotPhase::Tripped;
+        case core::SlotPhase::Finished:
+            return shm::SlotPhase::Finished;
+    }
+    return shm::SlotPhase::Unused;
+}
+
+shm::WorkerRole shown(core::Role role) {
+    switch (role) {
+        case core::Role::Current:
+            return shm::WorkerRole::Current;
+        case core::Role::Successor:
+            return shm::WorkerRole::Successor;
+        case core::Role::Leaving:
+            return shm::WorkerRole::Leaving;
+    }
+    return shm::WorkerRole::None;
+}
+
+shm::WorkerState shown(core::WorkerState state) {
+    switch (state) {
+        case core::WorkerState::Starting:
+            return shm::WorkerState::Starting;
+        case core::WorkerState::Serving:
+            return shm::WorkerState::Serving;
+        case core::WorkerState::Draining:
+            return shm::WorkerState::Draining;
+        case core::WorkerState::Aborting:
+            return shm::WorkerState::Aborting;
+        case core::WorkerState::Killing:
+            return shm::WorkerState::Killing;
+    }
+    return shm::WorkerState::None;
+}
+
+}  // namespace
+
+Publisher::Publisher(shm::Segment& segment, std::string cluster, std::string config_file)
+    : segment_(segment), master_(blank<shm::MasterRecord>()) {
+    const auto pid = static_cast<std::uint32_t>(::getpid());
+    master_.pid = pid;
+    const auto info = posix::process_info(pid);
+    master_.start_ticks = info ? info->start_ticks : 0;
+    master_.started_monotonic_ns = monotonic_ns(core::Clock::now());
+    shm::put_text(master_.cluster, cluster);
+    shm::put_text(master_.version, kVersion);
+    shm::put_text(master_.config_file, config_file);
+    segment_.set_master(pid, master_.start_ticks);
+    // What an adopted segment shows is a dead master's: begin with a clean board.
+    for (std::uint32_t lane = 0; lane < segment_.lanes().size(); ++lane) {
+        store_if_changed(segment_.scoreboard().workers[lane], blank<shm::WorkerRecord>());
+    }
+    store_if_changed(segment_.scoreboard().master, master_);
+}
+
+void Publisher::set_note(const std::string& note) {
+    shm::put_text(master_.note, note);
+}
+
+void Publisher::publish_listeners(const std::vector<posix::BoundListener>& listeners) {
+    std::uint32_t index = 0;
+    for (const posix::BoundListener& listener : listeners) {
+        auto record = blank<shm::ListenerRecord>();
+        shm::put_text(record.name, listener.spec.name);
+        shm::put_text(record.address, listener.address);
+        record.accept = listener.spec.accept == config::Accept::ReusePort ? 1 : 0;
+        record.backlog = listener.spec.backlog;
+        record.inode = listener.inode;
+        record.sockets = static_cast<std::uint32_t>(listener.sockets.size());
+        store_if_changed(segment_.scoreboard().listeners[index++], record);
+    }
+    master_.listeners = index;
+}
+
+void Publisher::publish(const core::Snapshot& snapshot, const config::Config& config,
+                        const WorkerTable& workers) {
+    publish_pools(snapshot);
+    publish_workers(snapshot, config, workers);
+    publish_master(snapshot);  // last: it says how many records count
+}
+
+void Publisher::publish_pools(const core::Snapshot& snapshot) {
+    pool_index_.clear();
+    slot_index_.clear();
+    std::uint32_t pool_index = 0;
+    std::uint32_t slot_index = 0;
+    for (const core::PoolView& pool : snapshot.pools) {
+        if (pool_index == shm::kMaxPools || slot_index + pool.slots.size() > shm::kMaxSlots) {
+            break;  // the last in the row are those that a reload removed and whose workers leave
+        }
+        auto record = blank<shm::PoolRecord>();
+        shm::put_text(record.name, pool.name);
+        record.wanted = pool.wanted;
+        record.ready = pool.ready;
+        record.breaker = pool.breaker_open ? shm::BreakerState::Open : shm::BreakerState::Closed;
+        record.generation = pool.generation.value;
+        shm::put_text(record.rollout, pool.rollout.substr(0, pool.rollout.find(':')));
+        shm::put_text(record.note, pool.rollout);
+        store_if_changed(segment_.scoreboard().pools[pool_index], record);
+        for (const core::SlotView& slot : pool.slots) {
+            auto line = blank<shm::SlotRecord>();
+            line.phase = shown(slot.phase);
+            line.pool = pool_index;
+            line.slot = slot.slot.index;
+            line.restarts = slot.restarts;
+            line.not_before_monotonic_ns = monotonic_ns(slot.not_before);
+            if (const auto exit = last_exits_.find(slot.slot); exit != last_exits_.end()) {
+                line.last_exit_realtime_ns = exit->second.realtime_ns;
+                shm::put_text(line.last_exit, exit->second.words);
+            }
+            slot_index_[slot.slot] = slot_index;
+            store_if_changed(segment_.scoreboard().slots[slot_index], line);
+            ++slot_index;
+        }
+        pool_index_[pool.pool] = pool_index++;
+    }
+    master_.pools = pool_index;
+    master_.slots = slot_index;
+}
+
+void Publisher::publish_workers(const core::Snapshot& snapshot, const config::Config& config,
+                                const WorkerTable& workers) {
+    std::set<std::uint32_t> lanes;
+    for (const core::WorkerView& view : snapshot.workers) {
+        const WorkerFacts* facts = workers.find(view.worker);
+        const auto pool = pool_index_.find(view.slot.pool);
+        if (facts == nullptr || facts->lane == 0 || pool == pool_index_.end()) {
+            continue;
+        }
+        auto record = blank<shm::WorkerRecord>();
+        record.worker = view.worker.value;
+        record.lane_generation = facts->lane_generation;
+        record.pool = pool->second;
+        record.slot = view.slot.index;
+        record.role = shown(view.role);
+        record.state = shown(view.state);
+        record.pid = facts->pid;
+        record.start_ticks = facts->start_ticks;
+        record.generation = view.generation.value;
+        record.output_full = facts->output_full ? 1 : 0;
+        record.spawned_monotonic_ns = monotonic_ns(view.spawned_at);
+        record.ready_monotonic_ns = monotonic_ns(view.ready_at);
+        record.last_beat_monotonic_ns = monotonic_ns(view.last_beat);
+        if (const config::Pool* policy = config.find_pool(snapshot.pools[pool->second].name)) {
+            record.watchdog_timeout_ns = std::chrono::nanoseconds(policy->watchdog.timeout).count();
+        }
+        shm::put_text(record.status, facts->status);
+        store_if_changed(segment_.scoreboard().workers[facts->lane], record);
+        lanes.insert(facts->lane);
+    }
+    for (const std::uint32_t lane : lanes_shown_) {
+        if (lanes.count(lane) == 0) {
+            store_if_changed(segment_.scoreboard().workers[lane], blank<shm::WorkerRecord>());
+        }
+    }
+    lanes_shown_ = std::move(lanes);
+}
+
+void Publisher::publish_master(const core::Snapshot& snapshot) {
+    master_.state = snapshot.phase == core::Phase::Running ? shm::MasterState::Running
+                                                           : shm::MasterState::Stopping;
+    master_.config_generation = snapshot.generation.value;
+    store_if_changed(segment_.scoreboard().master, master_);
+}
+
+void Publisher::publish_stopped() {
+    master_.state = shm::MasterState::Stopped;
+    store_if_changed(segment_.scoreboard().master, master_);
+}
+
+void Publisher::record_exit(core::SlotId slot, const std::string& words) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    last_exits_[slot] = {words, std::chrono::nanoseconds(now).count()};
+}
+
+std::optional<std::uint32_t> Publisher::scoreboard_slot(core::SlotId slot) const {
+    const auto found = slot_index_.find(slot);
+    return found == slot_index_.end() ? std::nullopt : std::optional(found->second);
+}
+
+}  // namespace topsman::supervisor

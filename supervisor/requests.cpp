@@ -1,0 +1,264 @@
+#include "supervisor/master.hpp"
+#include "supervisor/posix/clock.hpp"
+#include "supervisor/posix/orphans.hpp"
+
+#include <csignal>
+
+// What operators ask for: by signal, by command, by saving the file. All of it becomes events.
+
+namespace topsman::supervisor {
+
+namespace {
+
+// An editor that writes in several steps is given this long to finish.
+constexpr auto kSettle = std::chrono::milliseconds(20);
+
+std::vector<std::string> sentences(const std::vector<config::Problem>& problems) {
+    std::vector<std::string> lines;
+    lines.reserve(problems.size());
+    for (const config::Problem& problem : problems) {
+        lines.push_back(problem.text());
+    }
+    return lines;
+}
+
+core::StopMode stop_mode(const std::string& word) {
+    if (word == "now") {
+        return core::StopMode::Now;
+    }
+    return word == "fast" ? core::StopMode::Fast : core::StopMode::Graceful;
+}
+
+}  // namespace
+
+void Master::on_signal(const posix::ReceivedSignal& signal) {
+    switch (signal.number) {
+        case SIGHUP:
+            request_reload({}, "SIGHUP");
+            break;
+        case SIGTERM:
+        case SIGQUIT:
+            enqueue(core::Stop{{}, core::StopMode::Graceful});
+            break;
+        case SIGINT:
+            // The first is fast, the second faster: nobody presses Ctrl-C twice to wait.
+            enqueue(core::Stop{{}, interrupted_ ? core::StopMode::Now : core::StopMode::Fast});
+            interrupted_ = true;
+            break;
+        case SIGUSR1:
+            journal_.info("SIGUSR1: the log goes to stderr, there is no file to reopen");
+            break;
+        case SIGTTIN:
+        case SIGTTOU:
+            if (signal.from_process) {  // the terminal sends them too, for job control
+                scale_first_pool(signal.number == SIGTTIN ? 1 : -1);
+            }
+            break;
+        case SIGCHLD:
+            (void)posix::reap_orphans(
+                [this](pid_t pid) { return workers_.owns(static_cast<std::uint32_t>(pid)); });
+            break;
+        default:
+            break;
+    }
+}
+
+void Master::on_request(const control::Request& request, const control::Responder& respond) {
+    core::Ticket ticket{};
+    if (request.wait) {
+        ticket = open_ticket(respond);
+    } else {
+        respond({"done", "accepted", {}});
+    }
+    switch (request.verb) {
+        case control::Request::Verb::Reload:
+            request_reload(ticket, "reload");
+            break;
+        case control::Request::Verb::Restart:
+            request_restart(ticket, request);
+            break;
+        case control::Request::Verb::Scale:
+            enqueue(core::Scale{ticket, request.pool.value_or(""), request.workers});
+            break;
+        case control::Request::Verb::Stop:
+            enqueue(core::Stop{ticket, stop_mode(request.mode)});
+            break;
+        case control::Request::Verb::ResetFailed:
+            enqueue(core::ResetFailed{ticket, request.pool});
+            break;
+    }
+}
+
+core::Ticket Master::open_ticket(const control::Responder& respond) {
+    const core::Ticket ticket{++last_ticket_};
+    tickets_[ticket].push_back(respond);
+    return ticket;
+}
+
+void Master::answer(core::Ticket ticket, const control::Response& response) {
+    if (const auto found = tickets_.find(ticket); found != tickets_.end()) {
+        const auto responders = std::move(found->second);
+        tickets_.erase(found);
+        for (const control::Responder& respond : responders) {
+            respond(response);
+        }
+    }
+}
+
+// Before READY=1 was said for the first time a reload is part of the start (sd_notify(3)).
+void Master::tell_manager_reloading(bool reloading) {
+    if (service_up_) {
+        base_.manager.notify(reloading ? "RELOADING=1\nMONOTONIC_USEC=" +
+                                             std::to_string(posix::monotonic_usec())
+                                       : std::string("READY=1"));
+    }
+}
+
+// A request that arrives while the file is being read may be for what was saved since: another
+// reading follows, one for all of them.
+void Master::request_reload(core::Ticket ticket, const std::string& why) {
+    if (ticket.value != 0) {
+        reloads_waiting_.push_back(ticket);
+    }
+    if (reading_) {
+        read_again_ = why;
+        return;
+    }
+    tell_manager_reloading(true);
+    reading_ = loader_.submit([file = base_.config_file] { return load_candidate(file); },
+                              [this, why, tickets = reloads_waiting_](Candidate candidate) {
+                                  reading_ = false;
+                                  on_candidate(std::move(candidate), tickets, why);
+                                  if (const auto again = std::exchange(read_again_, std::nullopt)) {
+                                      request_reload({}, *again);
+                                  }
+                              });
+    const std::vector<core::Ticket> tickets = std::exchange(reloads_waiting_, {});
+    if (!reading_) {
+        refuse({"reload: the configuration is still being read: is its disk hanging?"}, tickets);
+    }
+}
+
+void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets,
+                          const std::string& why) {
+    for (const std::string& warning : sentences(candidate.loaded.warnings)) {
+        journal_.warning(warning);
+    }
+    if (!candidate.trouble.empty()) {
+        refuse({candidate.trouble}, tickets);
+        return;
+    }
+    if (!candidate.loaded.config) {
+        refuse(sentences(candidate.loaded.errors), tickets);
+        return;
+    }
+    config::Config config = std::move(*candidate.loaded.config);
+    const config::Diff diff = config::diff(core_.config(), config);
+    if (!diff.refused.empty()) {
+        refuse(diff.refused, tickets);
+        return;
+    }
+    journal_.info(why + ": " +
+                  (diff.empty() ? "nothing has changed" : "the configuration changed"));
+    for (const std::string& line : diff.lines()) {
+        journal_.info("  " + line);
+    }
+    journal_.configure(config.log);
+    // One ticket stands for all that are answered by this reading.
+    core::Ticket ticket{};
+    if (!tickets.empty()) {
+        ticket = tickets.front();
+        for (std::size_t i = 1; i < tickets.size(); ++i) {
+            for (const control::Responder& respond : tickets_[tickets[i]]) {
+                tickets_[ticket].push_back(respond);
+            }
+            tickets_.erase(tickets[i]);
+        }
+    }
+    incoming_.push_back(std::move(candidate.specs));
+    const bool watched = config.watch;
+    enqueue(core::Reload{ticket, std::move(config)});
+    tell_manager_reloading(false);
+    if (watched != config_watch_.has_value()) {
+        watch_config(watched);
+    }
+}
+
+void Master::refuse(const std::vector<std::string>& reasons,
+                    const std::vector<core::Ticket>& tickets) {
+    chronicle_.config_refused(reasons);
+    tell_manager_reloading(false);
+    for (const core::Ticket ticket : tickets) {
+        answer(ticket, {"failed", "the configuration was refused, nothing has changed", reasons});
+    }
+}
+
+// What a restart is for is often what changed around the configuration: an env_file, a group.
+void Master::request_restart(core::Ticket ticket, const control::Request& request) {
+    const bool taken = loader_.submit(
+        [config = core_.config()] { return prepare_candidate(config); },
+        [this, ticket, pool = request.pool, slot = request.slot](Candidate candidate) {
+            if (!candidate.trouble.empty()) {
+                journal_.error(candidate.trouble);
+                answer(ticket, {"failed", candidate.trouble, {}});
+                return;
+            }
+            incoming_.push_back(std::move(candidate.specs));
+            enqueue(core::Restart{ticket, pool, slot});
+        });
+    if (!taken) {
+        answer(ticket,
+               {"failed", "the configuration is still being read: is its disk hanging?", {}});
+    }
+}
+
+void Master::scale_first_pool(int difference) {
+    if (snapshot_.pools.empty()) {
+        return;
+    }
+    const core::PoolView& pool = snapshot_.pools.front();
+    const std::int64_t wanted = std::int64_t{pool.wanted} + difference;
+    if (wanted >= 1) {
+        enqueue(core::Scale{{}, pool.name, static_cast<std::uint32_t>(wanted)});
+    }
+}
+
+void Master::watch_config(bool wanted) {
+    ++watches_;
+    config_fd_watch_.reset();
+    config_watch_.reset();
+    if (!wanted) {
+        publisher_.set_note("");
+        return;
+    }
+    Result<ConfigWatch> watch = ConfigWatch::watch(base_.config_file);
+    if (!watch) {
+        journal_.warning(watch.error().message +
+                         ": saving the file will not reload it, use `topsman reload`");
+        return;
+    }
+    config_watch_.emplace(std::move(*watch));
+    config_fd_watch_.emplace(io_, config_watch_->fd());
+    publisher_.set_note("watching " + base_.config.file);
+    wait_for_watch();
+}
+
+void Master::wait_for_watch() {
+    config_fd_watch_->wait([this, watch = watches_] {
+        if (watch != watches_) {
+            return;  // it was replaced when this was on its way
+        }
+        if (config_watch_->drain()) {
+            settle_timer_.expires_after(kSettle);
+            settle_timer_.async_wait([this](const boost::system::error_code& error) {
+                if (!error && config_watch_) {
+                    watch_config(true);
+                    request_reload({}, "saved");
+                }
+            });
+        }
+        wait_for_watch();
+    });
+}
+
+}  // namespace topsman::supervisor

@@ -1,0 +1,46 @@
+#pragma once
+
+// Where a running cluster keeps its files, and how commands find it.
+//
+// The master's RUNTIME is $RUNTIME_DIRECTORY, else /run/topsman for root, else
+// $XDG_RUNTIME_DIR/topsman, else /tmp/topsman-UID (0700, ownership checked). Commands look in
+// /run/topsman and in their own user's, or, where $RUNTIME_DIRECTORY is set, there alone. A running
+// master keeps CLUSTER.lock, CLUSTER.sock and CLUSTER.json there.
+
+#include "shm/base/result.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace topsman {
+
+/// What CLUSTER.json says.
+struct ClusterRecord {
+    std::string cluster;
+    std::uint32_t pid = 0;
+    std::uint64_t start_ticks = 0;
+    std::string file;     ///< real path of the YAML file
+    std::string socket;   ///< control socket
+    std::string segment;  ///< name in /dev/shm
+};
+
+/// The master's own, created if missing. Error: cannot be written, or belongs to somebody else.
+[[nodiscard]] Result<std::string> own_runtime_dir();
+
+/// Where commands look, in order.
+[[nodiscard]] std::vector<std::string> searched_runtime_dirs();
+
+/// Written whole or not at all (rename).
+[[nodiscard]] Result<void> write_record(const std::string& dir, const ClusterRecord& record);
+void remove_record(const std::string& dir, const std::string& cluster);
+[[nodiscard]] Result<ClusterRecord> read_record(const std::string& path);
+
+/// How a command names its cluster: -n CLUSTER, -c FILE (matched by real path, never parsed), or
+/// neither when there is exactly one. Errors: none found (errc::no_such_process), several (lists
+/// them and says which option to give).
+[[nodiscard]] Result<ClusterRecord> find_cluster(const std::optional<std::string>& name,
+                                                 const std::optional<std::string>& file);
+
+}  // namespace topsman

@@ -1,0 +1,51 @@
+#include "supervisor/spec.hpp"
+
+#include "config/env_file.hpp"
+
+namespace topsman::supervisor {
+
+namespace {
+
+Result<SpecPtr> prepare(const config::Pool& pool) {
+    auto spec = std::make_shared<Spec>();
+    spec->pool = pool;
+    const std::string where = "pools." + pool.name + ".";
+    if (!pool.exec.env_file.empty()) {
+        auto values = config::read_env_file(pool.exec.env_file);
+        if (!values) {
+            return Error{values.error().code, where + "env_file: " + values.error().message};
+        }
+        spec->env_file = std::move(*values);
+    }
+    if (!pool.exec.user.empty() || !pool.exec.group.empty()) {
+        auto identity = posix::resolve_user(pool.exec.user, pool.exec.group);
+        if (!identity) {
+            return Error{identity.error().code, where + "user: " + identity.error().message};
+        }
+        spec->identity = std::move(*identity);
+    }
+    for (const auto& [name, value] : pool.exec.limits) {
+        const std::optional<int> resource = posix::limit_number(name);
+        if (!resource) {
+            return plain_error(where + "limits." + name + ": not a limit");
+        }
+        spec->limits.emplace_back(*resource, value);
+    }
+    return SpecPtr(std::move(spec));
+}
+
+}  // namespace
+
+Result<Specs> prepare_specs(const config::Config& config) {
+    Specs specs;
+    for (const config::Pool& pool : config.pools) {
+        Result<SpecPtr> spec = prepare(pool);
+        if (!spec) {
+            return spec.error();
+        }
+        specs[pool.name] = std::move(*spec);
+    }
+    return specs;
+}
+
+}  // namespace topsman::supervisor

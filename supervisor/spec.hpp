@@ -1,0 +1,34 @@
+#pragma once
+
+// What a worker is started from, prepared before it is needed: everything of a pool's configuration
+// that takes a look at the disk or at the user database, which may be slow or on a network. The
+// master's loop never does that; loading a file does (config_loader.hpp), on a thread of its own.
+
+#include "config/model.hpp"
+#include "shm/base/result.hpp"
+#include "supervisor/posix/launcher.hpp"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace topsman::supervisor {
+
+struct Spec {
+    config::Pool pool;
+    std::map<std::string, std::string> env_file;  ///< what the file held
+    std::optional<posix::Identity> identity;      ///< none: the master's own
+    std::vector<std::pair<int, std::int64_t>> limits;
+};
+
+using SpecPtr = std::shared_ptr<const Spec>;
+
+/// By pool name.
+using Specs = std::map<std::string, SpecPtr>;
+
+/// Blocks on the disk and on the user database. The error names the pool and its key.
+[[nodiscard]] Result<Specs> prepare_specs(const config::Config& config);
+
+}  // namespace topsman::supervisor

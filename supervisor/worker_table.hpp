@@ -1,0 +1,112 @@
+#pragma once
+
+// The processes behind the core's workers: what was spawned and is not yet buried. It carries out
+// Spawn and Signal, and turns what the kernel and the workers say into the core's events.
+
+#include "shm/segment.hpp"
+#include "supervisor/core/action.hpp"
+#include "supervisor/core/event.hpp"
+#include "supervisor/core/types.hpp"
+#include "supervisor/journal.hpp"
+#include "supervisor/posix/listener.hpp"
+#include "supervisor/spec.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace topsman::supervisor {
+
+/// What the shell knows of one worker, for the scoreboard and its obituary.
+struct WorkerFacts {
+    core::WorkerId worker;
+    std::uint32_t pid = 0;  ///< 0: it never ran
+    std::uint64_t start_ticks = 0;
+    std::uint32_t lane = 0;  ///< 0: it got none
+    std::uint32_t lane_generation = 0;
+    std::string status;               ///< STATUS=
+    std::optional<int> error_number;  ///< ERRNO=
+    std::string last_words;           ///< after its death
+    bool output_full = false;
+};
+
+class WorkerTable {
+  public:
+    struct Surroundings {
+        boost::asio::io_context& io;
+        shm::Segment& segment;
+        std::vector<posix::BoundListener>& listeners;
+        Journal& journal;
+        std::string cluster;
+        std::string notify_prefix;  ///< notify sockets are PREFIX.LANE
+        int lock_fd;                ///< closed in every child first of all
+    };
+
+    using Enqueue = std::function<void(core::Event)>;
+
+    WorkerTable(const Surroundings& surroundings, Enqueue enqueue);
+    ~WorkerTable();
+    WorkerTable(const WorkerTable&) = delete;
+    WorkerTable& operator=(const WorkerTable&) = delete;
+
+    struct Order {
+        core::WorkerId worker;
+        core::SlotId slot;
+        core::Generation generation;
+        std::uint32_t scoreboard_slot = 0;
+        SpecPtr spec;
+    };
+
+    /// Starts it. What goes wrong, now or later, comes back as an Exited event.
+    void spawn(const Order& order);
+
+    /// By the pool's present policy, which may be newer than what the worker was started from.
+    void signal(core::WorkerId worker, core::SignalKind kind, const config::Pool& policy);
+
+    /// A sign of life that nobody was told of: the heartbeat in its lane, a core being written.
+    void look_for_life(core::WorkerId worker);
+
+    [[nodiscard]] const WorkerFacts* find(core::WorkerId worker) const;
+    /// After its obituary was written.
+    void bury(core::WorkerId worker);
+
+    /// Is it one of ours, not yet reaped? (The reaper of orphans keeps off.)
+    [[nodiscard]] bool owns(std::uint32_t pid) const;
+    /// How many living workers hold that listening socket.
+    [[nodiscard]] std::size_t users(int socket) const;
+
+    /// Every idle acceptor looks at its listener once: a worker that died between the kernel's
+    /// wake-up and its accept has taken that wake-up with it.
+    void wake_acceptors();
+
+  private:
+    struct Process;
+    [[nodiscard]] Process* running(core::WorkerId worker);
+    Result<void> start(Process& process, const Order& order);
+    Result<void> make_channels(Process& process, const Order& order, UniqueFd& writer) const;
+    [[nodiscard]] std::vector<std::pair<std::string, int>> choose_sockets(const Order& order);
+    [[nodiscard]] int least_used(const posix::BoundListener& listener, std::uint32_t slot) const;
+    void watch(Process& process);
+    void wait_for_exit(core::WorkerId worker);
+    void wait_for_report(core::WorkerId worker);
+    void wait_for_notify(core::WorkerId worker);
+    void wait_for_output(core::WorkerId worker);
+    void take_report(Process& process);
+    void take_notifications(Process& process);
+    bool take_output(Process& process);
+    void on_exit(core::WorkerId worker);
+    void give_back_lane(Process& process);
+
+    Surroundings surroundings_;
+    Enqueue enqueue_;
+    std::map<core::WorkerId, std::unique_ptr<Process>> processes_;
+};
+
+}  // namespace topsman::supervisor

@@ -1,0 +1,35 @@
+"""The worker library's numbers, taken by sdk_bench (Google Benchmark)."""
+
+import json
+
+from lab import CannotMeasure, median
+from table import Row
+
+
+def ns(value):
+    return f"{value:.2f} ns"
+
+
+def time_of(times, name):
+    if name not in times:
+        raise CannotMeasure(f"sdk_bench has no {name}, only {', '.join(times)}")
+    return times[name]
+
+
+def sdk(lab):
+    """Counters and mutexes against what a program would have without the library."""
+    seconds = "0.05" if lab.quick else "0.2"
+    rounds = 1 if lab.quick else 5
+    text = lab.run([lab.program("sdk_bench"), "--benchmark_format=json",
+                    f"--benchmark_min_time={seconds}", f"--benchmark_repetitions={rounds}"])
+    runs = {}
+    for run in json.loads(text)["benchmarks"]:
+        if run.get("run_type") != "aggregate":
+            runs.setdefault(run["name"].split("/")[0], []).append(run["real_time"])
+    times = {name: median(values) for name, values in runs.items()}
+    add, hot = time_of(times, "CounterAdd"), time_of(times, "FetchAddOnOneHotWord")
+    yield Row("a counter's add in the worker's lane", ns(add),
+              f"{ns(hot)} fetch_add on one word of two processes", hot / add, ">=", 10, raw=times)
+    own, plain = time_of(times, "MutexLockUnlock"), time_of(times, "PlainMutexLockUnlock")
+    yield Row("a mutex's lock and unlock", ns(own), f"{ns(plain)} plain process-shared pthread mutex",
+              own / plain, "<=", 3)

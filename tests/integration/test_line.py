@@ -1,0 +1,115 @@
+"""The line: one master, many workers, one port, one segment."""
+
+import signal
+
+from harness import DEADLINE, Pidfd, TestCase, get, main, port_of
+
+YAML = """
+listeners:
+  http: { address: "127.0.0.1:0" }
+pools:
+  web:
+    command: [topsman-http]
+    listeners: [http]
+    workers: 4
+    ready: { by: notify }
+shared:
+  counters: [orders]
+  mutexes: [stock]
+"""
+
+
+class Line(TestCase):
+    def test_all_workers_answer_on_one_port_and_count_together(self):
+        c = self.cluster(YAML).start()
+        port = port_of(c)
+        pids = set(c.pids())
+        self.assertEqual(len(pids), 4)
+        answered = set()
+        for _ in range(200):
+            status, text = get(port)
+            self.assertEqual(status, 200)
+            answered.add(int(text.split()[2]))
+        self.assertEqual(answered, pids)
+        self.assertEqual(c.counter("http_requests"), 200)
+
+    def test_a_killed_worker_is_replaced_and_its_counts_stay(self):
+        c = self.cluster(YAML).start()
+        port = port_of(c)
+        for _ in range(20):
+            get(port)
+        victim = c.slot(0)
+        seq = c.last_seq()
+        with Pidfd(victim["pid"]) as process:
+            process.send(signal.SIGKILL)
+            self.assertTrue(process.wait())
+        exited = c.wait_event("worker.exited", since=seq, slot=0, pid=victim["pid"])
+        self.assertIn("SIGKILL", exited["reason"])
+        c.wait_event("worker.ready", since=seq, slot=0)
+        now = c.slot(0)
+        self.assertNotEqual(now["pid"], victim["pid"])
+        self.assertEqual(now["restarts"], 1)
+        self.assertIn("SIGKILL", now["last_exit"])
+        self.assertEqual(c.counter("http_requests"), 20)
+        self.assertEqual(get(port)[0], 200)
+
+    def test_orders_are_never_oversold_whoever_is_killed(self):
+        yaml = YAML.replace("[topsman-http]", "[topsman-http, --stock, '500']")
+        c = self.cluster(yaml).start()
+        port = port_of(c)
+        accepted = 0
+        refused = 0
+        for i in range(700):
+            if i % 50 == 25:
+                with Pidfd(c.slot(i // 50 % 4)["pid"]) as process:
+                    process.send(signal.SIGKILL)
+                    self.assertTrue(process.wait())
+            try:
+                status, _ = get(port, "/orders", method="POST", body="")
+            except OSError:
+                continue  # it was with the killed one
+            accepted += status == 201
+            refused += status == 409
+        self.assertLessEqual(accepted, 500)
+        self.assertLessEqual(c.counter("orders"), 500)
+        self.assertGreaterEqual(c.counter("orders"), accepted)
+        self.assertGreater(refused, 0)
+
+    def test_sigterm_stops_everything_and_leaves_nothing(self):
+        c = self.cluster(YAML).start()
+        pids = [Pidfd(p) for p in c.pids()]
+        c.master.terminate()
+        self.assertEqual(c.master.wait(DEADLINE), 0)
+        for process in pids:
+            self.assertTrue(process.wait(0), "a worker outlived the stop")
+            process.close()
+
+    def test_a_second_master_says_that_one_is_running(self):
+        c = self.cluster(YAML).start()
+        import subprocess
+        from harness import TOPSMAN
+        done = subprocess.run([TOPSMAN, "run", str(c.file)], env=c.env, capture_output=True, text=True,
+                              timeout=DEADLINE)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"already running (pid {c.master.pid})", done.stderr)
+
+    def test_a_new_master_refuses_beside_living_workers_and_takes_over_when_told(self):
+        c = self.cluster(YAML).start()
+        port = port_of(c)
+        for _ in range(10):
+            get(port)
+        pids = c.pids()
+        c.kill_master()
+        state = c.status()
+        self.assertEqual(state["master"]["state"], "dead")
+        self.assertEqual(get(port)[0], 200)  # they serve on
+        c.start(expect=1)
+        self.assertIn("web/0", c.log())
+        self.assertIn("--take-over", c.log())
+        c.start(args=["--take-over"])
+        self.assertEqual(set(c.pids()) & set(pids), set())
+        self.assertGreaterEqual(c.counter("http_requests"), 11)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""The promises under load: what operators do drops no request, what is killed loses no count."""
+
+import http.client
+import os
+import signal
+import threading
+
+from harness import DEADLINE, Pidfd, TestCase, get, main, port_of
+
+YAML = """
+listeners:
+  http: {{ address: "127.0.0.1:0" }}
+pools:
+  web:
+    command: [topsman-http]
+    listeners: [http]
+    workers: {workers}
+    ready: {{ by: notify }}
+{more}
+shared:
+  counters: [orders]
+  mutexes: [stock]
+"""
+
+
+def yaml(workers=3, more=""):
+    return YAML.format(workers=workers, more=more)
+
+
+class Load:
+    """Clients that ask without pause, half of them on connections that they keep."""
+
+    def __init__(self, port, clients=4):
+        self.port = port
+        self.stopped = threading.Event()
+        self.answers = 0
+        self.failures = []
+        self.lock = threading.Lock()
+        self.going = threading.Barrier(clients + 1)
+        self.threads = [threading.Thread(target=self.ask, args=(i % 2 == 0,)) for i in range(clients)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        self.going.wait(DEADLINE)  # every client has had its first answer
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join(DEADLINE)
+
+    def ask(self, keep):
+        connection = None
+        first = True
+        while not self.stopped.is_set():
+            try:
+                if connection is None:
+                    connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+                connection.request("GET", "/", headers={} if keep else {"Connection": "close"})
+                response = connection.getresponse()
+                response.read()
+                with self.lock:
+                    self.answers += 1
+                    if response.status != 200:
+                        self.failures.append(f"status {response.status}")
+                if response.will_close or not keep:
+                    connection.close()
+                    connection = None
+            except (OSError, http.client.HTTPException) as error:
+                with self.lock:
+                    self.failures.append(repr(error))
+                if connection is not None:
+                    connection.close()
+                connection = None
+            if first:
+                first = False
+                self.going.wait(DEADLINE)
+        if connection is not None:
+            connection.close()
+
+
+class P1NothingIsDropped(TestCase):
+    def test_restart_reload_and_scaling_under_load_lose_no_request_and_count_each(self):
+        c = self.cluster(yaml()).start()
+        with Load(port_of(c)) as load:
+            for round_number in range(3):
+                c.cli("restart", "web")
+                c.cli("scale", "web=6")
+                c.cli("scale", "web=1")
+                c.write_yaml(yaml(more=f"    environment: {{ ROUND: '{round_number}' }}\n"))
+                c.cli("reload")
+        self.assertEqual(load.failures, [])
+        self.assertGreater(load.answers, 100)
+        self.assertEqual(c.counter("http_requests"), load.answers)
+        gone = [e for e in c.events() if e["event"] == "worker.exited"]
+        self.assertGreaterEqual(len(gone), 3 * (3 + 5 + 1))
+        self.assertTrue(all("code 0" in e["reason"] for e in gone), gone)
+
+
+class P2KillAnything(TestCase):
+    def test_killed_workers_lose_no_count_and_hold_up_nobody(self):
+        c = self.cluster(yaml(4)).start()
+        port = port_of(c)
+        with Load(port) as load:
+            for i in range(24):
+                seq = c.last_seq()
+                with Pidfd(c.slot(i % 4)["pid"]) as victim:
+                    victim.send(signal.SIGKILL)
+                    self.assertTrue(victim.wait())
+                c.wait_event("worker.ready", since=seq, slot=i % 4)
+        # Each failure is a request that the killed worker had accepted: 4 clients, 24 deaths.
+        self.assertLessEqual(len(load.failures), 4 * 24)
+        counted = c.counter("http_requests")
+        self.assertGreaterEqual(counted, load.answers)
+        self.assertLessEqual(counted, load.answers + len(load.failures))
+        self.assertEqual(get(port, "/orders", method="POST", body="")[0], 201)
+        c.wait_status(lambda s: s["gauges"]["http_connections"]["total"] == 0)  # nothing of the dead is left
+
+
+class P3TheMasterIsNoSinglePointOfFailure(TestCase):
+    def test_the_master_s_death_stops_no_worker_and_loses_no_request(self):
+        c = self.cluster(yaml()).start()
+        pids = c.pids()
+        with Load(port_of(c)) as load:
+            c.kill_master()
+            before = load.answers
+            for _ in range(50):
+                get(load.port)
+            self.assertGreaterEqual(load.answers, before)
+        self.assertEqual(load.failures, [])
+        self.assertEqual(c.counter("http_requests"), load.answers + 50)
+        for pid in pids:
+            os.kill(pid, 0)
+        c.start(args=["--take-over"])
+        self.assertGreaterEqual(c.counter("http_requests"), load.answers + 50)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+#include "tests/sim/describe.hpp"
+
+#include <array>
+
+namespace topsman::sim {
+namespace {
+
+constexpr std::array kEvents{"Spawned",        "BecameReady",  "Beat",      "AskedAbort",
+                             "AskedExtension", "SaidStopping", "DumpsCore", "Exited",
+                             "Reload",         "Scale",        "Restart",   "ResetFailed",
+                             "Stop",           "Tick",         "Stalled"};
+static_assert(kEvents.size() == std::variant_size_v<core::Event>);
+
+constexpr std::array kNotices{"config.loaded", "master.stopping", "worker.spawned",
+                              "worker.ready",  "worker.draining", "worker.exited",
+                              "slot.waiting",  "slot.tripped",    "rollout.started",
+                              "rollout.done",  "rollout.failed"};
+
+constexpr std::array kSignals{"Terminate", "Abort", "Kill"};
+
+std::string at(core::SlotId slot) {
+    return " slot " + std::to_string(slot.pool.value) + "/" + std::to_string(slot.index);
+}
+
+std::string who(core::WorkerId worker) {
+    return " worker " + std::to_string(worker.value);
+}
+
+struct ActionInWords {
+    std::string operator()(const core::Spawn& spawn) const {
+        return "Spawn" + who(spawn.worker) + at(spawn.slot) + " generation " +
+               std::to_string(spawn.generation.value);
+    }
+
+    std::string operator()(const core::Signal& signal) const {
+        return std::string(kSignals.at(static_cast<std::size_t>(signal.kind))) + who(signal.worker);
+    }
+
+    std::string operator()(const core::Announce& announce) const {
+        return std::string(kNotices.at(static_cast<std::size_t>(announce.notice))) +
+               (announce.slot ? at(*announce.slot) : "") +
+               (announce.worker ? who(*announce.worker) : "") + " " + announce.reason;
+    }
+
+    std::string operator()(const core::Obituary& obituary) const {
+        return "Obituary" + who(obituary.worker) + at(obituary.slot) + " cause: " + obituary.cause +
+               "; next: " + obituary.next;
+    }
+
+    std::string operator()(const core::Reply& reply) const {
+        std::string text = "Reply " + std::to_string(reply.ticket.value) + " " +
+                           (reply.result == core::Reply::Result::Done ? "done" : "failed") + " " +
+                           reply.reason;
+        for (const std::string& line : reply.lines) {
+            text += " | " + line;
+        }
+        return text;
+    }
+
+    std::string operator()(const core::ServiceUp& up) const { return "ServiceUp " + up.text; }
+
+    std::string operator()(const core::Exit& exit) const {
+        return "Exit " + std::to_string(exit.code);
+    }
+};
+
+}  // namespace
+
+std::string describe(const core::Event& event) {
+    std::string text = kEvents.at(event.index());
+    std::visit(
+        [&text](const auto& what) {
+            if constexpr (requires { what.worker; }) {
+                text += who(what.worker);
+            }
+            if constexpr (requires { what.ticket; }) {
+                text += " ticket " + std::to_string(what.ticket.value);
+            }
+        },
+        event);
+    return text;
+}
+
+std::string describe(const core::Action& action) {
+    return std::visit(ActionInWords{}, action);
+}
+
+}  // namespace topsman::sim

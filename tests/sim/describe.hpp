@@ -1,0 +1,15 @@
+#pragma once
+
+// One line of text for an event or an action: the trace of a run that broke a property.
+
+#include "supervisor/core/action.hpp"
+#include "supervisor/core/event.hpp"
+
+#include <string>
+
+namespace topsman::sim {
+
+[[nodiscard]] std::string describe(const core::Event& event);
+[[nodiscard]] std::string describe(const core::Action& action);
+
+}  // namespace topsman::sim

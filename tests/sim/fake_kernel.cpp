@@ -1,0 +1,171 @@
+#include "tests/sim/fake_kernel.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+namespace topsman::sim {
+namespace {
+
+using core::ExitReport;
+using core::SignalKind;
+
+constexpr std::size_t kRememberedDead = 64;
+
+bool is_death(const core::Event& event) {
+    return std::holds_alternative<core::Exited>(event);
+}
+
+}  // namespace
+
+void FakeKernel::schedule(core::WorkerId worker, What what, TimePoint at) {
+    due_.push(Due{at, ++order_, worker, what});
+}
+
+void FakeKernel::end_at(core::WorkerId id, Process& process, TimePoint at, ExitReport report) {
+    if (at < process.ends) {
+        process.ends = at;
+        process.report = std::move(report);
+        schedule(id, What::Ends, at);
+    }
+}
+
+void FakeKernel::spawn(const core::Spawn& spawn, const config::Pool& pool, TimePoint now) {
+    Process process{plan_.draw(pool, healed_), now, TimePoint::max(), {}, false};
+    const Behaviour& behaviour = process.behaviour;
+    const auto at = [&](What what, std::optional<Duration> after) {
+        if (after) {
+            schedule(spawn.worker, what, now + *after);
+        }
+    };
+    if (behaviour.spawn_fails) {
+        end_at(spawn.worker, process, now + behaviour.exec_delay,
+               {ExitReport::Kind::SpawnFailed, plan_.dice.pick({ENOENT, EAGAIN}), false,
+                "exec: it cannot be"});
+    } else {
+        at(What::Executed, behaviour.exec_delay);
+        at(What::Ready, behaviour.ready_after);
+        at(What::SaysStopping, behaviour.says_stopping_after);
+        at(What::AsksAbort, behaviour.asks_abort_after);
+        at(What::AsksExtension, behaviour.asks_extension_after);
+        if (behaviour.beat_every > Duration::zero()) {
+            at(What::Beat, behaviour.exec_delay + behaviour.beat_every);
+        }
+        if (behaviour.exits_after) {
+            end_at(spawn.worker, process, now + *behaviour.exits_after, behaviour.exit);
+        }
+    }
+    processes_.emplace(spawn.worker, std::move(process));
+}
+
+void FakeKernel::signal(const core::Signal& signal, TimePoint now) {
+    const auto found = processes_.find(signal.worker);
+    if (found == processes_.end()) {
+        return;
+    }
+    Process& process = found->second;
+    const Behaviour& behaviour = process.behaviour;
+    const auto by = [](int number) {
+        return ExitReport{ExitReport::Kind::Signaled, number, number == SIGABRT, {}};
+    };
+    switch (signal.kind) {
+        case SignalKind::Terminate:
+            if (behaviour.ends_on_terminate && !hangs(process, now)) {
+                end_at(signal.worker, process, now + *behaviour.ends_on_terminate,
+                       ExitReport{ExitReport::Kind::Exited, 0, false, {}});
+            }
+            break;
+        case SignalKind::Abort:
+            process.dumping = behaviour.dumps_core && behaviour.ends_on_abort.has_value();
+            if (behaviour.ends_on_abort) {
+                end_at(signal.worker, process, now + *behaviour.ends_on_abort, by(SIGABRT));
+            }
+            break;
+        case SignalKind::Kill:
+            end_at(signal.worker, process, now + behaviour.ends_on_kill, by(SIGKILL));
+            break;
+    }
+}
+
+bool FakeKernel::hangs(const Process& process, TimePoint at) const {
+    return !healed_ && process.behaviour.hangs_after &&
+           at >= process.spawned + *process.behaviour.hangs_after;
+}
+
+std::optional<TimePoint> FakeKernel::next_time() const {
+    return due_.empty() ? std::nullopt : std::optional(due_.top().at);
+}
+
+std::optional<core::Event> FakeKernel::event_of(const Due& due) {
+    const auto found = processes_.find(due.worker);
+    if (found == processes_.end()) {
+        return std::nullopt;
+    }
+    Process& process = found->second;
+    if (due.what == What::Ends) {
+        if (due.at != process.ends) {
+            return std::nullopt;  // it ends earlier
+        }
+        const ExitReport report = process.report;
+        processes_.erase(found);
+        dead_.push_back(due.worker);
+        if (dead_.size() > kRememberedDead) {
+            dead_.erase(dead_.begin());
+        }
+        return core::Exited{due.worker, report};
+    }
+    if (due.what == What::Executed) {
+        return core::Spawned{due.worker};
+    }
+    if (hangs(process, due.at)) {
+        return std::nullopt;
+    }
+    switch (due.what) {
+        case What::Ready:
+            return core::BecameReady{due.worker};
+        case What::Beat:
+            schedule(due.worker, What::Beat, due.at + process.behaviour.beat_every);
+            return core::Beat{due.worker, due.at};
+        case What::SaysStopping:
+            end_at(due.worker, process, due.at + std::chrono::milliseconds(300),
+                   process.behaviour.exit);
+            return core::SaidStopping{due.worker};
+        case What::AsksAbort:
+            return core::AskedAbort{due.worker};
+        case What::AsksExtension:
+            return core::AskedExtension{due.worker, process.behaviour.extension};
+        case What::Executed:
+        case What::Ends:
+            break;
+    }
+    return std::nullopt;
+}
+
+std::vector<core::Event> FakeKernel::happened(TimePoint now) {
+    std::vector<core::Event> events;
+    while (!due_.empty() && due_.top().at <= now) {
+        const Due due = due_.top();
+        due_.pop();
+        if (auto event = event_of(due)) {
+            events.push_back(std::move(*event));
+        }
+    }
+    std::stable_partition(events.begin(), events.end(),
+                          [](const core::Event& event) { return !is_death(event); });
+    return events;
+}
+
+std::optional<core::Event> FakeKernel::last_look(core::WorkerId worker, TimePoint now) {
+    const auto found = processes_.find(worker);
+    if (found != processes_.end() && found->second.dumping && now < found->second.ends) {
+        return core::DumpsCore{worker};
+    }
+    return std::nullopt;
+}
+
+std::optional<core::WorkerId> FakeKernel::somebody_dead() {
+    return dead_.empty() ? std::nullopt : std::optional(dead_[plan_.dice.below(dead_.size())]);
+}
+
+}  // namespace topsman::sim

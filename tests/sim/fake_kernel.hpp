@@ -1,0 +1,85 @@
+#pragma once
+
+// The world below the core: processes that start, talk, hang, ignore signals and end, each event at
+// its time. It carries out the core's actions as the shell would and never decides anything.
+
+#include "supervisor/core/action.hpp"
+#include "supervisor/core/event.hpp"
+#include "tests/sim/fault_plan.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <queue>
+#include <vector>
+
+namespace topsman::sim {
+
+class FakeKernel {
+  public:
+    explicit FakeKernel(FaultPlan& plan) : plan_(plan) {}
+
+    void spawn(const core::Spawn& spawn, const config::Pool& pool, TimePoint now);
+    void signal(const core::Signal& signal, TimePoint now);
+
+    /// From now on every new process behaves, and the living ones cease to misbehave.
+    void heal() { healed_ = true; }
+
+    [[nodiscard]] std::optional<TimePoint> next_time() const;
+    /// What happened up to `now`, signs of life first.
+    [[nodiscard]] std::vector<core::Event> happened(TimePoint now);
+
+    /// The shell's look at a worker before it is judged.
+    [[nodiscard]] std::optional<core::Event> last_look(core::WorkerId worker, TimePoint now);
+
+    [[nodiscard]] std::size_t living() const { return processes_.size(); }
+
+    [[nodiscard]] std::optional<core::WorkerId> somebody_dead();
+
+  private:
+    enum class What : std::uint8_t {
+        Executed,
+        Ready,
+        Beat,
+        SaysStopping,
+        AsksAbort,
+        AsksExtension,
+        Ends,
+    };
+
+    struct Due {
+        TimePoint at;
+        std::uint64_t order;
+        core::WorkerId worker;
+        What what;
+    };
+
+    struct Later {
+        bool operator()(const Due& a, const Due& b) const {
+            return a.at != b.at ? a.at > b.at : a.order > b.order;
+        }
+    };
+
+    struct Process {
+        Behaviour behaviour;
+        TimePoint spawned;
+        TimePoint ends = TimePoint::max();
+        core::ExitReport report;
+        bool dumping = false;
+    };
+
+    void schedule(core::WorkerId worker, What what, TimePoint at);
+    /// It ends at that time, unless it ends before.
+    void end_at(core::WorkerId id, Process& process, TimePoint at, core::ExitReport report);
+    [[nodiscard]] std::optional<core::Event> event_of(const Due& due);
+    [[nodiscard]] bool hangs(const Process& process, TimePoint at) const;
+
+    FaultPlan& plan_;
+    bool healed_ = false;
+    std::uint64_t order_ = 0;
+    std::map<core::WorkerId, Process> processes_;
+    std::vector<core::WorkerId> dead_;
+    std::priority_queue<Due, std::vector<Due>, Later> due_;
+};
+
+}  // namespace topsman::sim

@@ -1,0 +1,190 @@
+#pragma once
+
+// Watches the core from outside: keeps its own books of every process, slot and ticket, from the
+// events and actions alone, and says which named property is broken first. It knows the promises,
+// not the code.
+
+#include "supervisor/core/supervisor_core.hpp"
+
+#include <array>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace topsman::sim {
+
+using core::Duration;
+using core::TimePoint;
+
+/// Every property, in the order of mutants.md. The last two are the simulation's own: what must
+/// have come true after the healing.
+inline constexpr std::array kProperties{
+    "NoSignalAfterReap",
+    "OneCurrentPerSlot",
+    "SurgeWithinLimit",
+    "AvailabilityFloorDuringRollout",
+    "BadGenerationNeverEmptiesPool",
+    "RolloutStopsAtFirstFailure",
+    "BackoffRespected",
+    "PoolIsPaced",
+    "IntensityRespected",
+    "EveryWorkerHasDeadline",
+    "EscalationOrder",
+    "StallDoesNotKill",
+    "ReadyIsTrue",
+    "StaleEventsHarmless",
+    "BoundedMemory",
+    "NoSpawnWhileStopping",
+    "EveryTicketAnsweredOnce",
+    "DoneMeansDone",
+    "OneObituaryPerDeath",
+    "LeavingIsNoFailure",
+    "NoBusyTick",
+    "SameSeedSameTrace",
+    "HealsInTime",
+    "EndsAfterStop",
+};
+
+struct Violation {
+    std::string property;
+    std::string what;
+};
+
+class Oracle {
+  public:
+    /// Before the core sees the event.
+    void before(const core::Event& event, TimePoint now, const core::SupervisorCore& core);
+    /// After it has acted on it.
+    void after(const std::vector<core::Action>& actions, const core::SupervisorCore& core);
+
+    [[nodiscard]] const std::optional<Violation>& violation() const { return violation_; }
+
+    void report(const std::string& property, const std::string& what);
+
+    [[nodiscard]] std::size_t open_tickets() const { return open_tickets_.size(); }
+
+    [[nodiscard]] bool ended() const { return ended_; }
+
+  private:
+    struct Life {
+        core::SlotId slot;
+        core::Generation generation;
+        TimePoint spawned;
+        TimePoint since;  ///< what its time-out counts from
+        std::optional<TimePoint> extended_until;
+        std::optional<TimePoint> ready_at;
+        bool executed = false;
+        bool said_ready = false;
+        bool said_stopping = false;
+        bool asked_abort = false;
+        bool terminated = false;
+        bool aborted = false;
+        bool killed = false;
+        bool served_before = false;  ///< at the beginning of this turn
+
+        [[nodiscard]] bool undisturbed() const {
+            return !terminated && !said_stopping && !aborted && !killed;
+        }
+
+        [[nodiscard]] bool serves() const { return ready_at && undisturbed(); }
+
+        [[nodiscard]] bool starts() const { return !ready_at && undisturbed(); }
+    };
+
+    struct SlotBook {
+        std::uint32_t failures = 0;
+        std::optional<TimePoint> early_death;
+        std::optional<core::Generation> proven;
+    };
+
+    struct PoolBook {
+        config::Pool spec;
+        std::map<std::uint32_t, SlotBook> slots;
+        std::uint32_t wanted = 1;
+        std::uint32_t failures = 0;
+        std::optional<TimePoint> early_death;
+        std::vector<TimePoint> limit_failures;
+        bool given_up = false;
+        bool rolling_before = false;
+        std::uint32_t served_before = 0;
+        core::WorkerId last_before_rollout;
+    };
+
+    struct TicketBook {
+        std::set<core::WorkerId> to_be_gone;  ///< when it is answered with Done
+    };
+
+    // What happened.
+    void note(const core::Spawned& event);
+    void note(const core::BecameReady& event);
+    void note(const core::Beat& event);
+    void note(const core::AskedAbort& event);
+    void note(const core::AskedExtension& event);
+    void note(const core::SaidStopping& event);
+    void note(const core::DumpsCore& event);
+    void note(const core::Exited& event);
+    void note(const core::Reload& event);
+    void note(const core::Scale& event);
+    void note(const core::Restart& event);
+    void note(const core::ResetFailed& event);
+    void note(const core::Stop& event);
+    void note(const core::Tick& event);
+    void note(const core::Stalled& event);
+    void open(core::Ticket ticket, std::set<core::WorkerId> to_be_gone = {});
+    void forgive(PoolBook& pool);
+    Life* find(core::WorkerId worker);
+    void learn_pools(const core::SupervisorCore& core);
+    void forget_failures();
+    [[nodiscard]] std::uint32_t serving(core::PoolId pool) const;
+
+    // What the core does about it.
+    void judge(const core::Spawn& spawn);
+    void judge(const core::Signal& signal);
+    void judge(const core::Announce& announce);
+    void judge(const core::Obituary& obituary);
+    void judge(const core::Reply& reply);
+    void judge(const core::ServiceUp& up);
+    void judge(const core::Exit& exit);
+    void judge_delay(const core::Spawn& spawn, const PoolBook& pool, const SlotBook& slot);
+    void judge_abort(core::WorkerId id, const Life& life);
+    void judge_kill(core::WorkerId id, const Life& life);
+    [[nodiscard]] bool past(const Life& life, Duration time_out) const;
+
+    // How it looks afterwards.
+    void check_death(const core::Snapshot& snapshot);
+    void check_seats(const core::Snapshot& snapshot);
+    void check_deadlines(const core::Snapshot& snapshot, const core::SupervisorCore& core);
+    void check_replacements(const core::Snapshot& snapshot);
+    void check_generations(const core::Snapshot& snapshot);
+    void check_bounds(const core::Snapshot& snapshot, const core::SupervisorCore& core);
+    void check_tick(const std::vector<core::Action>& actions, const core::SupervisorCore& core);
+
+    std::optional<Violation> violation_;
+    TimePoint now_{};
+    bool judges_ =
+        false;  ///< what is due now is acted on in this step, not in the Tick that follows
+    bool tick_ = false;
+    bool quiet_stale_ = false;  ///< an event of the dead while nothing is due
+    std::map<core::WorkerId, Life> living_;
+    std::map<core::PoolId, PoolBook> pools_;
+    std::map<core::Ticket, TicketBook> open_tickets_;
+    std::set<core::Ticket> answered_;
+    core::WorkerId newest_;
+    std::optional<core::StopMode> stopping_;
+    std::optional<TimePoint> fast_since_;
+    bool ended_ = false;
+    bool up_ = false;
+
+    // Of this turn.
+    std::optional<std::pair<core::WorkerId, Life>> died_;
+    bool finished_ = false;  ///< and is not wanted again
+    std::uint32_t obituaries_ = 0;
+    bool started_anew_ = false;  ///< a rollout began
+    std::vector<core::Spawn> spawned_;
+    std::vector<core::WorkerId> sent_away_;
+    std::vector<core::WorkerId> done_but_there_;
+};
+
+}  // namespace topsman::sim

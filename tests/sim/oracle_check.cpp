@@ -1,0 +1,208 @@
+// The oracle's verdicts on how things look after a turn.
+
+#include "tests/sim/oracle.hpp"
+
+#include <algorithm>
+
+namespace topsman::sim {
+
+using namespace std::chrono_literals;
+using core::Role;
+using core::Snapshot;
+using core::WorkerId;
+using core::WorkerView;
+
+void Oracle::after(const std::vector<core::Action>& actions, const core::SupervisorCore& core) {
+    for (const core::PoolView& view : core.snapshot().pools) {
+        if (const config::Pool* spec = core.config().find_pool(view.name);
+            spec != nullptr && !pools_.contains(view.pool)) {
+            pools_[view.pool].spec = *spec;
+        }
+    }
+    if (quiet_stale_ && !actions.empty()) {
+        report("StaleEventsHarmless", "an event of a dead worker has an effect");
+    }
+    for (const core::Action& action : actions) {
+        std::visit([this](const auto& what) { judge(what); }, action);
+    }
+    const Snapshot snapshot = core.snapshot();
+    for (const core::PoolView& view : snapshot.pools) {
+        pools_[view.pool].wanted = view.wanted;
+        std::erase_if(pools_[view.pool].slots,
+                      [&view](const auto& entry) { return entry.first >= view.wanted; });
+    }
+    check_death(snapshot);
+    check_seats(snapshot);
+    check_deadlines(snapshot, core);
+    check_replacements(snapshot);
+    check_generations(snapshot);
+    check_bounds(snapshot, core);
+    check_tick(actions, core);
+}
+
+void Oracle::check_death(const Snapshot& snapshot) {
+    if (obituaries_ != (died_ ? 1U : 0U)) {
+        report("OneObituaryPerDeath", std::to_string(obituaries_) + " obituaries");
+    }
+    if (!died_ || stopping_) {
+        return;
+    }
+    // The first new worker that fails before it is ready ends its rollout.
+    const Life& dead = died_->second;
+    PoolBook& pool = pools_[dead.slot.pool];
+    const SlotBook& slot = pool.slots[dead.slot.index];
+    const bool is_new =
+        slot.proven && dead.generation != slot.proven && died_->first > pool.last_before_rollout;
+    const bool failed = !dead.ready_at && !dead.terminated && !finished_;
+    for (const core::PoolView& view : snapshot.pools) {
+        const bool same = view.pool == dead.slot.pool && view.generation == dead.generation;
+        if (same && pool.rolling_before && is_new && failed &&
+            view.rollout.starts_with("rolling") && dead.slot.index < view.wanted) {
+            report("RolloutStopsAtFirstFailure", view.name + " is still " + view.rollout);
+        }
+    }
+}
+
+void Oracle::check_seats(const Snapshot& snapshot) {
+    std::map<core::SlotId, std::uint32_t> currents;
+    std::map<core::SlotId, std::uint32_t> successors;
+    std::map<core::SlotId, std::uint32_t> ready;
+    if (snapshot.workers.size() != living_.size()) {
+        report("OneCurrentPerSlot", "the core has lost count of the living");
+    }
+    for (const WorkerView& view : snapshot.workers) {
+        if (find(view.worker) == nullptr) {
+            report("OneCurrentPerSlot", "the core believes in a dead worker");
+        }
+        currents[view.slot] += view.role == Role::Current ? 1U : 0U;
+        successors[view.slot] += view.role == Role::Successor ? 1U : 0U;
+    }
+    for (const auto& [id, life] : living_) {
+        ready[life.slot] += life.serves() ? 1U : 0U;
+    }
+    for (const auto& [slot, count] : ready) {
+        if (count > 1) {
+            report("OneCurrentPerSlot", "two ready workers in slot " + std::to_string(slot.index));
+        }
+    }
+    for (const core::PoolView& pool : snapshot.pools) {
+        for (const core::SlotView& slot : pool.slots) {
+            const bool occupied = slot.phase == core::SlotPhase::Occupied;
+            if (currents[slot.slot] != (occupied ? 1U : 0U) || successors[slot.slot] > 1) {
+                report("OneCurrentPerSlot", pool.name + "/" + std::to_string(slot.slot.index) +
+                                                " has " + std::to_string(currents[slot.slot]) +
+                                                " current workers");
+            }
+        }
+    }
+}
+
+void Oracle::check_deadlines(const Snapshot& snapshot, const core::SupervisorCore& core) {
+    const auto next = core.next_deadline();
+    for (const WorkerView& view : snapshot.workers) {
+        const config::Pool& spec = pools_[view.slot.pool].spec;
+        const bool free = view.state == core::WorkerState::Serving && spec.watchdog.timeout <= 0ms;
+        if (free != !view.deadline) {
+            report("EveryWorkerHasDeadline", "worker " + std::to_string(view.worker.value) +
+                                                 " has the wrong kind of deadline");
+        }
+        if (view.deadline && ((judges_ && *view.deadline < now_) || *view.deadline > now_ + 25h ||
+                              !next || *next > *view.deadline)) {
+            report("EveryWorkerHasDeadline", "worker " + std::to_string(view.worker.value) +
+                                                 " has a deadline that nobody will keep");
+        }
+    }
+}
+
+// Only of workers that served and were sent away while their seat goes on.
+void Oracle::check_replacements(const Snapshot& snapshot) {
+    if (stopping_) {
+        return;
+    }
+    for (const core::PoolView& view : snapshot.pools) {
+        const PoolBook& pool = pools_[view.pool];
+        const config::Rollout& limits = pool.spec.rollout;
+        const std::uint32_t after = serving(view.pool);
+        for (const WorkerId worker : sent_away_) {
+            const Life* life = find(worker);
+            if (life == nullptr || life->slot.pool != view.pool ||
+                life->slot.index >= view.wanted || view.breaker_open) {
+                continue;
+            }
+            const bool relieved =
+                std::any_of(living_.begin(), living_.end(), [life](const auto& entry) {
+                    return entry.second.slot == life->slot && entry.second.serves();
+                });
+            if (limits.max_surge > 0 && !relieved) {
+                report("BadGenerationNeverEmptiesPool",
+                       view.name + "/" + std::to_string(life->slot.index) +
+                           " is emptied before its next worker is ready");
+            }
+            if (after < pool.served_before && after + limits.max_unavailable < view.wanted) {
+                report("AvailabilityFloorDuringRollout",
+                       view.name + ": only " + std::to_string(after) + " serve");
+            }
+        }
+    }
+}
+
+void Oracle::check_generations(const Snapshot& snapshot) {
+    for (const core::Spawn& spawn : spawned_) {
+        const auto view = std::find_if(
+            snapshot.pools.begin(), snapshot.pools.end(),
+            [&spawn](const core::PoolView& pool) { return pool.pool == spawn.slot.pool; });
+        if (view == snapshot.pools.end()) {
+            continue;
+        }
+        PoolBook& pool = pools_[spawn.slot.pool];
+        const SlotBook& slot = pool.slots[spawn.slot.index];
+        const bool rolls = view->rollout.starts_with("rolling");
+        if (!rolls && slot.proven && *slot.proven != spawn.generation) {
+            report("RolloutStopsAtFirstFailure", view->name + "/" +
+                                                     std::to_string(spawn.slot.index) +
+                                                     " gets a generation without a rollout");
+        }
+        const bool is_successor = std::any_of(
+            snapshot.workers.begin(), snapshot.workers.end(), [&spawn](const WorkerView& worker) {
+                return worker.worker == spawn.worker && worker.role == Role::Successor;
+            });
+        const auto undisturbed =
+            std::count_if(living_.begin(), living_.end(), [&spawn](const auto& entry) {
+                return entry.second.slot.pool == spawn.slot.pool && entry.second.undisturbed();
+            });
+        const std::uint32_t surge =
+            std::max(pool.spec.rollout.max_surge, pool.spec.rollout.max_unavailable == 0 ? 1U : 0U);
+        if (is_successor &&
+            static_cast<std::uint64_t>(undisturbed) > std::uint64_t{view->wanted} + surge) {
+            report("SurgeWithinLimit",
+                   view->name + ": " + std::to_string(undisturbed) + " workers at a time");
+        }
+    }
+}
+
+void Oracle::check_bounds(const Snapshot& snapshot, const core::SupervisorCore& core) {
+    std::size_t slots = 0;
+    for (const core::PoolView& pool : snapshot.pools) {
+        slots += pool.slots.size();
+    }
+    const std::uint32_t lanes = core.config().segment.lanes;
+    if (snapshot.workers.size() + 1 > lanes || slots > lanes || open_tickets_.size() > 512 ||
+        snapshot.pools.size() > lanes ||
+        core.generations_in_use().size() > std::size_t{2} * lanes) {
+        report("BoundedMemory", std::to_string(snapshot.workers.size()) + " workers, " +
+                                    std::to_string(slots) + " slots");
+    }
+}
+
+void Oracle::check_tick(const std::vector<core::Action>& actions,
+                        const core::SupervisorCore& core) {
+    const auto next = core.next_deadline();
+    if (tick_ && actions.empty() && next && *next <= now_) {
+        report("NoBusyTick", "a tick does nothing and asks for the next one at once");
+    }
+    if (ended_ && next) {
+        report("NoBusyTick", "there is a deadline after the end");
+    }
+}
+
+}  // namespace topsman::sim

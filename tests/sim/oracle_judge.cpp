@@ -1,0 +1,239 @@
+// The oracle's verdicts on single actions.
+
+#include "tests/sim/oracle.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace topsman::sim {
+
+using namespace std::chrono_literals;
+using core::Notice;
+using core::SignalKind;
+using core::WorkerId;
+
+namespace {
+
+std::string say(WorkerId worker) {
+    return "worker " + std::to_string(worker.value);
+}
+
+// The least that the n-th failure in a row has to wait, by the rule as it is documented.
+Duration least_delay(const config::Backoff& backoff, std::uint32_t failures) {
+    if (failures < 2 || backoff.initial == 0ms) {
+        return Duration::zero();
+    }
+    const double grown = static_cast<double>(Duration(backoff.initial).count()) *
+                         std::pow(backoff.factor, failures - 2);
+    const double capped = std::min(grown, static_cast<double>(Duration(backoff.max).count()));
+    return Duration(static_cast<Duration::rep>(capped * (1 - backoff.jitter))) - 1us;
+}
+
+}  // namespace
+
+bool Oracle::past(const Life& life, Duration time_out) const {
+    return now_ >= life.since + time_out && now_ >= life.extended_until.value_or(now_);
+}
+
+void Oracle::judge(const core::Spawn& spawn) {
+    if (spawn.worker <= newest_) {
+        report("OneCurrentPerSlot", say(spawn.worker) + " is started a second time");
+    }
+    newest_ = spawn.worker;
+    if (stopping_) {
+        report("NoSpawnWhileStopping", say(spawn.worker) + " is started");
+    }
+    PoolBook& pool = pools_[spawn.slot.pool];
+    SlotBook& slot = pool.slots[spawn.slot.index];
+    if (pool.given_up && slot.early_death && !pool.rolling_before) {
+        report("IntensityRespected", say(spawn.worker) + " is started beyond the start limit");
+    }
+    judge_delay(spawn, pool, slot);
+    slot.early_death.reset();
+    Life life;
+    life.slot = spawn.slot;
+    life.generation = spawn.generation;
+    life.spawned = now_;
+    life.since = now_;
+    living_.emplace(spawn.worker, life);
+    spawned_.push_back(spawn);
+}
+
+void Oracle::judge_delay(const core::Spawn& spawn, const PoolBook& pool, const SlotBook& slot) {
+    if (!slot.early_death || pool.rolling_before || started_anew_) {
+        return;
+    }
+    const config::Backoff& backoff = pool.spec.backoff;
+    if (now_ < *slot.early_death + least_delay(backoff, slot.failures)) {
+        report("BackoffRespected", say(spawn.worker) + " is started too early after failure " +
+                                       std::to_string(slot.failures) + " of its slot");
+    }
+    const bool nobody_serves = pool.served_before == 0 && serving(spawn.slot.pool) == 0;
+    const auto seats = static_cast<Duration::rep>(std::max(pool.wanted, 1U));
+    if (nobody_serves && pool.early_death &&
+        now_ < *pool.early_death + least_delay(backoff, pool.failures) / seats) {
+        report("PoolIsPaced", say(spawn.worker) + " is started too early after failure " +
+                                  std::to_string(pool.failures) + " of its pool");
+    }
+}
+
+void Oracle::judge(const core::Signal& signal) {
+    Life* life = find(signal.worker);
+    if (life == nullptr) {
+        report("NoSignalAfterReap", say(signal.worker) + " is gone and gets a signal");
+        return;
+    }
+    switch (signal.kind) {
+        case SignalKind::Terminate:
+            if (life->terminated || life->aborted || life->killed) {
+                report("EscalationOrder", say(signal.worker) + " is told to stop too late");
+            }
+            life->terminated = true;
+            if (life->served_before) {
+                sent_away_.push_back(signal.worker);
+            }
+            break;
+        case SignalKind::Abort:
+            judge_abort(signal.worker, *life);
+            life->aborted = true;
+            break;
+        case SignalKind::Kill:
+            judge_kill(signal.worker, *life);
+            life->killed = true;
+            break;
+    }
+    life->since = now_;
+    life->extended_until.reset();
+}
+
+void Oracle::judge_abort(WorkerId id, const Life& life) {
+    if (life.aborted || life.killed) {
+        report("EscalationOrder", say(id) + " is aborted twice");
+    }
+    const config::Pool& spec = pools_[life.slot.pool].spec;
+    const bool serving = life.ready_at.has_value();
+    const Duration time_out = serving ? spec.watchdog.timeout : spec.ready.timeout;
+    const bool late = life.undisturbed() && (!serving || time_out > 0ms) && past(life, time_out);
+    if (!life.asked_abort && !late) {
+        report("StallDoesNotKill", say(id) + " is aborted and was not late");
+    }
+}
+
+void Oracle::judge_kill(WorkerId id, const Life& life) {
+    if (stopping_ == core::StopMode::Now) {
+        return;
+    }
+    if (!life.terminated && !life.said_stopping && !life.aborted) {
+        report("EscalationOrder", say(id) + " is killed without being asked first");
+    }
+    const config::Pool& spec = pools_[life.slot.pool].spec;
+    bool late = past(life, spec.stop_timeout) || (fast_since_ && now_ >= *fast_since_ + 2s);
+    if (life.killed) {
+        late = past(life, 10s);
+    } else if (life.aborted) {
+        late = past(life, spec.watchdog.kill_after);
+    }
+    if (!late) {
+        report("StallDoesNotKill", say(id) + " is killed and was not late");
+    }
+}
+
+void Oracle::judge(const core::Announce& announce) {
+    if (announce.notice == Notice::MasterStopping && !stopping_) {
+        stopping_ = core::StopMode::Graceful;
+    }
+    if (announce.notice == Notice::RolloutStarted && announce.pool) {
+        started_anew_ = true;
+        pools_[*announce.pool].last_before_rollout = newest_;
+    }
+    if (announce.notice != Notice::WorkerReady) {
+        return;
+    }
+    Life* life = find(announce.worker.value_or(WorkerId{}));
+    if (life == nullptr) {
+        report("ReadyIsTrue", "a worker is called ready that is not there");
+        return;
+    }
+    PoolBook& pool = pools_[life->slot.pool];
+    const bool by_age = pool.spec.ready.by == config::ReadyBy::None;
+    const bool ready =
+        by_age ? life->executed && past(*life, pool.spec.ready.min_uptime) : life->said_ready;
+    if (!ready || !life->undisturbed()) {
+        report("ReadyIsTrue", say(*announce.worker) + " is called ready and is not");
+    }
+    pool.given_up = false;  // a pool with a ready worker never gives up
+    life->ready_at = now_;
+    life->since = now_;
+    life->extended_until.reset();
+    pool.slots[life->slot.index].proven = life->generation;
+}
+
+void Oracle::judge(const core::Obituary& obituary) {
+    ++obituaries_;
+    if (!died_ || died_->first != obituary.worker) {
+        report("OneObituaryPerDeath", say(obituary.worker) + " has not died now");
+        return;
+    }
+    const Life& dead = died_->second;
+    if (obituary.failure && dead.terminated && !dead.aborted) {
+        report("LeavingIsNoFailure", say(obituary.worker) + " was asked to leave");
+    }
+    PoolBook& pool = pools_[dead.slot.pool];
+    finished_ = obituary.next.starts_with("none");
+    if (finished_) {
+        pool.slots[dead.slot.index].proven = dead.generation;
+    }
+    const bool counts = obituary.next.starts_with("restarted") ||
+                        obituary.next.starts_with("next try") ||
+                        obituary.next.find("failures within") != std::string::npos;
+    const bool proven = dead.ready_at && now_ - *dead.ready_at >= 1s;
+    if (counts && !proven && !pool.rolling_before) {
+        SlotBook& slot = pool.slots[dead.slot.index];
+        ++slot.failures;
+        ++pool.failures;
+        slot.early_death = now_;
+        pool.early_death = now_;
+    }
+    const bool quiet = dead.said_stopping && !obituary.failure;
+    if (!counts || quiet || pool.rolling_before || serving(dead.slot.pool) > 0) {
+        return;
+    }
+    std::erase_if(pool.limit_failures,
+                  [&](TimePoint then) { return now_ - then > pool.spec.start_limit.interval; });
+    pool.limit_failures.push_back(now_);
+    const std::uint32_t burst = pool.spec.start_limit.burst;
+    pool.given_up = pool.given_up || (burst > 0 && pool.limit_failures.size() >= burst);
+}
+
+void Oracle::judge(const core::Reply& reply) {
+    const auto ticket = open_tickets_.find(reply.ticket);
+    if (ticket == open_tickets_.end()) {
+        report("EveryTicketAnsweredOnce",
+               "ticket " + std::to_string(reply.ticket.value) + " is answered again");
+        return;
+    }
+    if (reply.result == core::Reply::Result::Done) {
+        for (const WorkerId worker : ticket->second.to_be_gone) {
+            if (find(worker) != nullptr) {
+                report("DoneMeansDone", say(worker) + " should have been replaced");
+            }
+        }
+    }
+    open_tickets_.erase(ticket);
+}
+
+void Oracle::judge(const core::ServiceUp& /*up*/) {
+    if (up_) {
+        report("EveryTicketAnsweredOnce", "the service is called up twice");
+    }
+    up_ = true;
+}
+
+void Oracle::judge(const core::Exit& /*exit*/) {
+    if (ended_ || !stopping_ || !living_.empty()) {
+        report("EndsAfterStop", "the master exits too early or twice");
+    }
+    ended_ = true;
+}
+
+}  // namespace topsman::sim

@@ -1,0 +1,67 @@
+#pragma once
+
+// One run: a core, a fake kernel, an operator with many wishes, and the oracle that watches. First
+// with faults, where only safety counts; then everything is healed, and it must come right in time.
+
+#include "tests/sim/fake_kernel.hpp"
+#include "tests/sim/fault_plan.hpp"
+#include "tests/sim/oracle.hpp"
+
+#include <cstdint>
+#include <iosfwd>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace topsman::sim {
+
+struct Outcome {
+    std::optional<Violation> violation;
+    std::uint64_t events = 0;
+    std::uint64_t trace = 0;  ///< a hash over every event's time and every action
+};
+
+class Simulation {
+  public:
+    /// `trace`: every event and action goes there as a line of text.
+    explicit Simulation(std::uint64_t seed, std::ostream* trace = nullptr);
+
+    Outcome run(std::uint64_t steps);
+
+  private:
+    void deliver(const core::Event& event);
+    void turn();
+    void heal();
+    void stop();
+    void make_a_wish();
+    void pass_to_next();
+    void let_time_pass(Duration limit);
+    void stall();
+    void deliver_what_happened();
+    [[nodiscard]] bool settled() const;
+    [[nodiscard]] std::optional<std::string> some_pool();
+    core::Ticket ticket();
+    void mix(std::uint64_t number);
+    void mix(const core::Action& action);
+
+    void say(const std::string& line);
+
+    std::ostream* trace_out_;
+    FaultPlan plan_;
+    FakeKernel kernel_;
+    config::Config wanted_;  ///< the operator's file
+    core::SupervisorCore core_;
+    Oracle oracle_;
+    TimePoint now_{std::chrono::hours(1)};
+    std::map<core::Generation, config::Config> specs_;
+    std::vector<core::Action> actions_;
+    std::uint64_t tickets_ = 0;
+    std::uint64_t events_ = 0;
+    std::uint64_t trace_ = 0xcbf29ce484222325U;
+};
+
+/// One seed, now and then run twice: the same seed is the same run.
+Outcome run_seed(std::uint64_t seed, std::uint64_t steps, std::ostream* trace = nullptr);
+
+}  // namespace topsman::sim

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Proves that the torture discriminates: takes away commit points and repair steps one by one,
+and expects the tests to notice. Needs a tree that is built: tests/torture/mutants.py build/dev [PART OF A NAME]
+
+A mutant is a file, what is replaced in it by what, and the tests that must kill it.
+"""
+
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = "torture_shm"
+
+MUTANTS = [
+    ("names: the sweep frees nothing", "shm/name_table.cpp",
+     [("claim_of(dead) && !is_published(i)", "claim_of(dead) && false")], "*NameRegistration"),
+    ("names: the sweep frees what is published", "shm/name_table.cpp",
+     [("claim_of(dead) && !is_published(i)", "claim_of(dead)")], "*NameRegistration"),
+    ("names: published before they are ready", "shm/name_table.cpp",
+     [("                if (prepare) {\n                    prepare(*mine);\n                }\n", ""),
+      ("            return *mine;", "            if (prepare) { prepare(*mine); } return *mine;")],
+     "*NameRegistration"),
+    ("names: the loser keeps its row", "shm/name_table.cpp",
+     [("            if (mine) {\n                row_[*mine].claim.store(0, "
+       "std::memory_order_release);\n            }\n            return checked", "            return checked")],
+     "*NameRegistration"),
+    ("names: a row is published without a look at what is there", "shm/name_table.cpp",
+     [("order_[i].compare_exchange_strong(entry, *mine + 1, std::memory_order_acq_rel,\n"
+       "                                              std::memory_order_acquire)",
+       "(order_[i].store(*mine + 1), true)")], "*NameRegistration"),
+    ("events: committed before they are written", "shm/event_ring.cpp",
+     [("    last_.store(seq, std::memory_order_release);\n", ""),
+      ("    entry.seq.store(0, std::memory_order_release);\n",
+       "    last_.store(seq, std::memory_order_release);\n"
+       "    entry.seq.store(0, std::memory_order_release);\n")], "*EventAppend"),
+    ("events: the old entry stays valid while it is overwritten", "shm/event_ring.cpp",
+     [("    entry.seq.store(0, std::memory_order_release);\n", "")], "*EventAppend"),
+    ("last words: the old length stays", "shm/last_words.cpp",
+     [("    length.store(0, std::memory_order_release);\n    const", "    const")], "*LastWords"),
+    ("master: the old pid stays", "shm/segment.cpp",
+     [("    impl_->header().master_pid.store(0, std::memory_order_release);\n", "")],
+     "*MasterChange"),
+    ("TxCell: changed in place", "shm/tx_cell.cpp",
+     [("copies_[(index + 1) & 1U], value", "copies_[index & 1U], value")], "*TxCellUpdate"),
+    ("TxCell: committed before it is written", "shm/tx_cell.cpp",
+     [("    store_words(copies_[(index + 1) & 1U], value, size);\n"
+       "    index_.store(index + 1, std::memory_order_release);\n",
+       "    index_.store(index + 1, std::memory_order_release);\n"
+       "    store_words(copies_[(index + 1) & 1U], value, size);\n")], "*TxCellUpdate"),
+    ("TxCell: nobody says that it is whole", "shm/tx_cell.cpp",
+     [("        mutex_.repaired();\n", "")], "*TxCellUpdate"),
+    ("mutex: not robust", "shm/robust_mutex.cpp",
+     [("PTHREAD_MUTEX_ROBUST", "PTHREAD_MUTEX_STALLED")], "*MutexLockChangeUnlock"),
+    ("mutex: never made consistent", "shm/robust_mutex.cpp",
+     [("    (void)::pthread_mutex_consistent(&mutex_);\n", "")], "*MutexRepair"),
+    ("mutex: released before it is poisoned", "shm/robust_mutex.cpp",
+     [("    poisoned_.store(1, std::memory_order_release);\n    release();\n",
+       "    release();\n    poisoned_.store(1, std::memory_order_release);\n")], "*MutexPoison"),
+    ("mutex: the owner's death is not told", "shm/robust_mutex.cpp",
+     [("return rc == EOWNERDEAD ? LockResult::OwnerDied : LockResult::Locked;",
+       "if (rc == EOWNERDEAD) { repaired(); } return LockResult::Locked;")],
+     "*MutexLockChangeUnlock"),
+    ("sweep: the lane is free before all is given back", "shm/sweep.cpp",
+     [("    word.phase = LanePhase::Dead;\n", "    word.phase = LanePhase::Free;\n")], "*.Sweep"),
+    ("sweep: gauges keep counting the dead", "shm/sweep.cpp",
+     [("kinds[row] == NameKind::Gauge", "false")], "*Gauge*:*.Sweep"),
+    ("sweep: the dead stay idle", "shm/sweep.cpp",
+     [("        idle.erase(dead.lane);\n", "        (void)idle;\n")], "*.Sweep"),
+    ("sweep: claimed rows are forgotten", "shm/sweep.cpp",
+     [("        names->sweep(dead);\n", "        (void)names;\n")], "*.Sweep"),
+    ("sweep: a dead lane is left by the next master", "shm/sweep.cpp",
+     [(" || word.phase == LanePhase::Dead) {", ") {")], "*.Sweep"),
+    ("lane: claimed without a look at whose it is", "shm/sweep.cpp",
+     [("    return lane.word.compare_exchange_strong(word, started.pack(), "
+       "std::memory_order_acq_rel);\n",
+       "    (void)word; lane.word.store(started.pack()); return true;\n")], "*LaneClaim"),
+]
+
+
+def command_of(build, source):
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        if entry["file"] == str(source):
+            return shlex.split(entry["command"]), entry["directory"]
+    sys.exit(f"{source} is not part of {build}")
+
+
+def link_command(build):
+    lines = subprocess.run(["ninja", "-C", build, "-t", "commands", PROGRAM], check=True,
+                           capture_output=True, text=True).stdout.splitlines()
+    return next(line for line in reversed(lines) if f"-o bin/{PROGRAM}" in line)
+
+
+def compile_mutant(build, source, edits, directory):
+    text = (ROOT / source).read_text()
+    for old, new in edits:
+        if text.count(old) < 1:
+            sys.exit(f"{source} has changed: the mutant's text is not there:\n{old}")
+        text = text.replace(old, new, 1)
+    mutated = pathlib.Path(directory) / pathlib.Path(source).name
+    mutated.write_text(text)
+    command, where = command_of(build, ROOT / source)
+    command[command.index("-c") + 1] = str(mutated)
+    command[command.index("-o") + 1] = str(mutated.with_suffix(".o"))
+    command = [word for word in command if not word.startswith("-M") and not word.endswith(".d")
+               and not word.endswith(".o") or word == str(mutated.with_suffix(".o"))]
+    subprocess.run(command + ["-w"], cwd=where, check=True)
+    return mutated.with_suffix(".o")
+
+
+def is_killed(program, tests):
+    """Failing, aborting and hanging are all ways to notice."""
+    try:
+        return subprocess.run([program, f"--gtest_filter={tests}"], capture_output=True,
+                              timeout=300, check=False).returncode != 0
+    except subprocess.TimeoutExpired:
+        return True
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    wanted = sys.argv[2] if len(sys.argv) == 3 else ""
+    build = pathlib.Path(sys.argv[1]).resolve()
+    survivors = 0
+    chosen = [mutant for mutant in MUTANTS if wanted in mutant[0]]
+    for name, source, edits, tests in chosen:
+        with tempfile.TemporaryDirectory() as directory:
+            mutant = compile_mutant(build, source, edits, directory)
+            program = os.path.join(directory, PROGRAM)
+            # Before the library: what the mutant defines is not looked up there any more.
+            link = link_command(build).replace(f"-o bin/{PROGRAM}", f"-o {program} {mutant}")
+            subprocess.run(link, shell=True, cwd=build, check=True)
+            killed = is_killed(program, tests)
+            survivors += not killed
+            print(f"{'killed  ' if killed else 'SURVIVED'}  {name}", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} mutants killed")
+    return survivors != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+#include "config/diff.hpp"
+
+#include "config/schema.hpp"
+#include "loading.hpp"
+
+#include <gmock/gmock.h>
+
+#include <map>
+
+namespace topsman::config {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+Config config_of(const std::string& text) {
+    const Loaded loaded = load(text);
+    EXPECT_THAT(texts(loaded.errors), IsEmpty());
+    return loaded.config.value();
+}
+
+Diff between(const std::string& before, const std::string& after) {
+    return diff(config_of(before), config_of(after));
+}
+
+constexpr const char* kBase = "listeners: { a: { address: '[::]:0' }, b: { address: '[::]:0' } }\n";
+
+TEST(Diff, OfEqualFilesIsEmpty) {
+    const Diff none = between(pool("workers: 3"), "# comment\n" + pool("workers: auto"));
+    EXPECT_TRUE(none.empty());
+    EXPECT_THAT(none.lines(), IsEmpty());
+}
+
+TEST(Diff, WorkersAreScaledAndNotReplaced) {
+    const Diff scaled = between(pool("workers: 4"), pool("workers: 8"));
+    ASSERT_EQ(scaled.pools.size(), 1U);
+    EXPECT_FALSE(scaled.pools[0].exec);
+    EXPECT_FALSE(scaled.pools[0].policy);
+    EXPECT_EQ(scaled.pools[0].workers_before, 4U);
+    EXPECT_EQ(scaled.pools[0].workers_after, 8U);
+    EXPECT_THAT(scaled.lines(), ElementsAre("web: workers 4 -> 8"));
+}
+
+TEST(Diff, PoolsComeAndGo) {
+    const Diff changed = between("pools: { a: { command: [x] }, b: { command: [x] } }",
+                                 "pools: { b: { command: [x] }, c: { command: [x], workers: 2 } }");
+    ASSERT_EQ(changed.pools.size(), 2U);
+    EXPECT_TRUE(changed.pools[0].added);
+    EXPECT_TRUE(changed.pools[1].removed);
+    EXPECT_THAT(changed.lines(), ElementsAre("c: added, 2 workers", "a: removed, 1 worker"));
+}
+
+/// For each key of a pool another value than its default. A new key must be added here, or fails.
+const std::map<std::string, std::string> kOtherValues = {
+    {"command", "[sleep, '5']"},
+    {"workers", "2"},
+    {"listeners", "[a]"},
+    {"segment", "none"},
+    {"environment", "{ A: b }"},
+    {"env_file", "x.env"},
+    {"working_directory", "/"},
+    {"umask", "'0077'"},
+    {"user", "root"},
+    {"group", "root"},
+    {"limits", "{ core: 0 }"},
+    {"output.to", "prefix"},
+    {"ready.by", "notify"},
+    {"ready.timeout", "5s"},
+    {"ready.min_uptime", "5s"},
+    {"watchdog.timeout", "6s"},
+    {"watchdog.signal", "SIGQUIT"},
+    {"watchdog.kill_after", "6s"},
+    {"restart", "no"},
+    {"backoff.initial", "1s"},
+    {"backoff.factor", "3"},
+    {"backoff.max", "1m"},
+    {"backoff.jitter", "0"},
+    {"backoff.reset_after", "2m"},
+    {"start_limit.burst", "5"},
+    {"start_limit.interval", "5s"},
+    {"start_limit.action", "exit"},
+    {"stop_signal", "SIGINT"},
+    {"stop_timeout", "5s"},
+    {"rollout.max_surge", "2"},
+    {"rollout.max_unavailable", "1"},
+    {"recycle.lifetime", "1h"},
+    {"recycle.jitter", "0"},
+};
+
+const std::vector<std::string> kExecKeys = {
+    "command", "listeners", "segment", "environment", "env_file", "working_directory",
+    "umask",   "user",      "group",   "limits",      "output.to"};
+
+TEST(Diff, EveryKeyOfAPoolIsCompared) {
+    const std::string prefix = "pools.NAME.";
+    for (const KnownKey& known : known_keys()) {
+        if (!known.path.starts_with(prefix) || !known.refused.empty()) {
+            continue;
+        }
+        const std::string key = known.path.substr(prefix.size());
+        ASSERT_TRUE(kOtherValues.contains(key)) << key;
+        const std::size_t dot = key.find('.');
+        const std::string& value = kOtherValues.at(key);
+        const std::string text =
+            dot == std::string::npos
+                ? key + ": " + value
+                : key.substr(0, dot) + ": { " + key.substr(dot + 1) + ": " + value + " }";
+        const std::string before = std::string(kBase) + "pools: { web: { command: [sleep] } }\n";
+        const std::string after = std::string(kBase) + "pools: { web: { " +
+                                  (key == "command" ? "" : "command: [sleep], ") + text + " } }\n";
+        const Diff changed = between(before, after);
+        ASSERT_EQ(changed.pools.size(), 1U) << key;
+        EXPECT_THAT(changed.pools[0].keys, ElementsAre(key));
+        const bool is_exec = std::count(kExecKeys.begin(), kExecKeys.end(), key) == 1;
+        EXPECT_EQ(changed.pools[0].exec, is_exec) << key;
+        EXPECT_EQ(changed.pools[0].policy, !is_exec && key != "workers") << key;
+    }
+}
+
+TEST(Diff, SaysHowAChangeApplies) {
+    EXPECT_THAT(
+        between(pool("stop_timeout: 1s"), pool("stop_timeout: 2s\n    restart: no")).lines(),
+        ElementsAre("web: restart and stop_timeout changed: applies at once"));
+    EXPECT_THAT(between(pool("umask: '022'"), pool("umask: '027'")).lines(),
+                ElementsAre("web: umask changed: workers are replaced one by one"));
+}
+
+TEST(Diff, RefusesWhatIsMadeOnce) {
+    const std::string web = pool("workers: 1");
+    const auto refused = [&](const std::string& before, const std::string& after) {
+        const Diff changed = between(before + "\n" + web, after + "\n" + web);
+        EXPECT_EQ(changed.lines(), changed.refused);
+        return changed.refused;
+    };
+    EXPECT_THAT(
+        refused(kBase, "listeners: { a: { address: '[::]:0' }, c: { address: '[::]:0' } }"),
+        ElementsAre("listeners: c and b: a reload cannot change this; undo it, or stop topsman "
+                    "and run it again"));
+    EXPECT_THAT(refused("listeners: { a: { address: '[::]:1' } }",
+                        "listeners: { a: { address: '[::]:2' } }"),
+                ElementsAre(StartsWith("listeners: a: ")));
+    EXPECT_THAT(refused("cluster: a", "cluster: b"), ElementsAre(StartsWith("cluster: a -> b: ")));
+    EXPECT_THAT(refused("segment: { lanes: 100 }", "segment: { lanes: 200 }"),
+                ElementsAre(StartsWith("segment.lanes: 100 -> 200: ")));
+    EXPECT_THAT(refused("shared: { counters: [a] }", "shared: { counters: [a, b] }"),
+                ElementsAre(StartsWith("shared.counters: ")));
+    EXPECT_THAT(refused("shared: { mutexes: [a] }", ""),
+                ElementsAre(StartsWith("shared.mutexes: ")));
+    EXPECT_THAT(refused("", "control: { socket: /tmp/x }"),
+                ElementsAre(StartsWith("control.socket: ")));
+    EXPECT_THAT(refused("", "control: { mode: '0660', group: root }"),
+                ElementsAre(StartsWith("control.mode: "), StartsWith("control.group: ")));
+}
+
+TEST(Diff, TheRestAppliesAtOnce) {
+    const std::string web = pool("workers: 1");
+    const Diff changed = between(web, "log: { level: debug, format: json }\nwatch: true\n" + web);
+    EXPECT_THAT(changed.other, ElementsAre("log.level", "log.format", "watch"));
+    EXPECT_THAT(changed.lines(), testing::Contains("log.level changed: applies at once"));
+    EXPECT_FALSE(changed.empty());
+}
+
+}  // namespace
+}  // namespace topsman::config

@@ -1,0 +1,283 @@
+// What an operator reads for each mistake: the place, the key, and what to write instead.
+
+#include "loading.hpp"
+
+#include <gmock/gmock.h>
+
+namespace topsman::config {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+struct Mistake {
+    const char* key;       ///< a line of the pool `web`, whose fourth line it is
+    const char* expected;  ///< how the only problem starts
+};
+
+class PoolMistakes : public testing::TestWithParam<Mistake> {};
+
+TEST_P(PoolMistakes, HaveOneSentenceEach) {
+    EXPECT_THAT(texts(load(pool(GetParam().key)).errors),
+                ElementsAre(StartsWith(GetParam().expected)));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, PoolMistakes,
+    testing::Values(
+        Mistake{"comand: x", "4:5: pools.web.comand: unknown key: did you mean command?"},
+        Mistake{"env: {}", "4:5: pools.web.env: unknown key: did you mean environment?"},
+        Mistake{"instances: 2", "4:5: pools.web.instances: unknown key: did you mean workers?"},
+        Mistake{"xyzzy: 2",
+                "4:5: pools.web.xyzzy: unknown key: the keys here are command, workers"},
+        Mistake{"workers: 0", "4:14: pools.web.workers: a pool has at least one worker"},
+        Mistake{"workers: many",
+                "4:14: pools.web.workers: \"many\" is no number of workers: write a "
+                "whole number from 1, or auto"},
+        Mistake{"workers: -1", "4:14: pools.web.workers: \"-1\" is no number of workers"},
+        Mistake{"workers: [4]", "4:14: pools.web.workers: a list where one value belongs: write 1"},
+        Mistake{"workers:", "4:5: pools.web.workers: this key has no value: write 1, or remove"},
+        Mistake{"workers: 128",
+                "4:14: pools.web.workers: workers and max_surge of all pools are 129, "
+                "at most half of the 256 lanes: write segment: { lanes: 258 }"},
+        Mistake{"workers: 600",
+                "4:14: pools.web.workers: workers and max_surge of all pools are 601, "
+                "at most half of the 256 lanes: write fewer workers"},
+        Mistake{"restart: sometimes",
+                "4:14: pools.web.restart: \"sometimes\" is none of always, "
+                "on-failure, on-abnormal and no"},
+        Mistake{"restart: on_failure",
+                "4:14: pools.web.restart: \"on_failure\" is none of always, "
+                "on-failure, on-abnormal and no: did you mean on-failure?"},
+        Mistake{"stop_timeout: 30", "4:19: pools.web.stop_timeout: \"30\" has no unit: write 30s"},
+        Mistake{"stop_signal: SIGTREM",
+                "4:18: pools.web.stop_signal: \"SIGTREM\" is no signal: did "
+                "you mean SIGTERM?"},
+        Mistake{"stop_signal: SIGSTOP", "4:18: pools.web.stop_signal: SIGSTOP stops no program"},
+        Mistake{"listeners: [http]",
+                "4:16: pools.web.listeners[0]: no listener is called http: "
+                "there are none"},
+        Mistake{"listeners: http", "4:16: pools.web.listeners: this is a list: write [http]"},
+        Mistake{"ready: notify", "4:12: pools.web.ready: this is a map: write { by: none }"},
+        Mistake{"ready: { by: maybe }",
+                "4:18: pools.web.ready.by: \"maybe\" is none of none and "
+                "notify"},
+        Mistake{"backoff: { factor: 0.5 }", "4:24: pools.web.backoff.factor: a factor is from 1"},
+        Mistake{"backoff: { jitter: 2 }", "4:24: pools.web.backoff.jitter: this is from 0 to 1"},
+        Mistake{"backoff: { max: 1ms }",
+                "4:21: pools.web.backoff.max: max is shorter than initial"},
+        Mistake{"start_limit: { burst: 3, interval: 0s }",
+                "4:40: pools.web.start_limit.interval: a burst needs an interval"},
+        Mistake{"rollout: { max_surge: 0 }",
+                "4:14: pools.web.rollout: with max_surge: 0 and "
+                "max_unavailable: 0 nothing can be replaced"},
+        Mistake{"environment: [A]",
+                "4:18: pools.web.environment: this is a map: write { NAME: value }"},
+        Mistake{"environment: { 1A: x }", "4:20: pools.web.environment.1A: a variable's name has"},
+        Mistake{"environment: { LISTEN_FDS: 1 }",
+                "4:20: pools.web.environment.LISTEN_FDS: topsman "
+                "sets this variable itself"},
+        Mistake{"environment: { A: }", "4:20: pools.web.environment.A: no value: write \"\""},
+        Mistake{"umask: 27",
+                "4:12: pools.web.umask: \"27\" is no umask: write it in octal with a "
+                "leading zero, like \"0022\""},
+        Mistake{"user: nosuchuser", "4:11: pools.web.user: there is no user nosuchuser on this"},
+        Mistake{"group: nosuchgroup",
+                "4:12: pools.web.group: there is no group nosuchgroup on this"},
+        Mistake{"env_file: \"\"", "4:15: pools.web.env_file: an empty path"},
+        Mistake{"limits: { files: 1 }",
+                "4:15: pools.web.limits.files: unknown limit: the limits are"},
+        Mistake{"limits: { nofiles: 1 }",
+                "4:15: pools.web.limits.nofiles: unknown limit: did you "
+                "mean nofile?"},
+        Mistake{"limits: { memory: 1000 }", "4:23: pools.web.limits.memory: \"1000\" has no unit"},
+        Mistake{"limits: 5", "4:13: pools.web.limits: this is a map: write { nofile: 65536 }"},
+        Mistake{"segment: some", "4:14: pools.web.segment: \"some\" is none of inherit and none"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    NotYet, PoolMistakes,
+    testing::Values(
+        Mistake{"spares: 1", "4:5: pools.web.spares: not supported yet: write more `workers`"},
+        Mistake{"spare_lifetime: 5m", "4:5: pools.web.spare_lifetime: not supported yet: "},
+        Mistake{"nice: 5", "4:5: pools.web.nice: not supported yet: write `command: [nice, -n,"},
+        Mistake{"cpu_affinity: 0-3",
+                "4:5: pools.web.cpu_affinity: not supported yet: write "
+                "`command: [taskset"},
+        Mistake{"workers: { min: 1, max: 2 }", "4:14: pools.web.workers: not supported yet: "},
+        Mistake{"ready: { by: listening }",
+                "4:18: pools.web.ready.by: not supported yet: write `by: "
+                "notify`"},
+        Mistake{"ready: { by: exec }", "4:18: pools.web.ready.by: not supported yet: "},
+        Mistake{"ready: { by: http }", "4:18: pools.web.ready.by: not supported yet: "},
+        Mistake{"rollout: { on_failure: rollback }",
+                "4:16: pools.web.rollout.on_failure: not "
+                "supported yet: remove it; a rollout stops"},
+        Mistake{"rollout: { observe: 1s }", "4:16: pools.web.rollout.observe: not supported yet: "},
+        Mistake{"recycle: { requests: 10 }",
+                "4:16: pools.web.recycle.requests: not supported yet: "},
+        Mistake{"recycle: { memory: 1GiB }", "4:16: pools.web.recycle.memory: not supported yet: "},
+        Mistake{"output: { to: file }",
+                "4:19: pools.web.output.to: not supported yet: write `to: "
+                "prefix`"},
+        Mistake{"output: { file: x.log }", "4:15: pools.web.output.file: not supported yet: "}));
+
+class FileMistakes : public testing::TestWithParam<Mistake> {};
+
+TEST_P(FileMistakes, HaveOneSentenceEach) {
+    const std::string text =
+        std::string(GetParam().key) + "\npools: { web: { command: [sleep] } }\n";
+    EXPECT_THAT(texts(load(text).errors), ElementsAre(StartsWith(GetParam().expected)));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, FileMistakes,
+    testing::Values(
+        Mistake{"watch: yes", "1:8: watch: \"yes\" is not accepted here: write true"},
+        Mistake{"cluster: my shop", "1:10: cluster: \"my shop\" is no name: a name is a letter"},
+        Mistake{"log: { level: loud }",
+                "1:15: log.level: \"loud\" is none of debug, info, warning"},
+        Mistake{"segment: { lanes: 2000 }", "1:19: segment.lanes: lanes are from 4 to 1023"},
+        Mistake{"segment: { kind: sealed }", "1:18: segment.kind: not supported yet: write named"},
+        Mistake{"segment: { lanes: 4, knd: named }",
+                "1:22: segment.knd: unknown key: did you mean "
+                "kind?"},
+        Mistake{"shared: { queues: { a: {} } }", "1:11: shared.queues: not supported yet: "},
+        Mistake{"shared: { rate_limits: { a: 1 } }",
+                "1:11: shared.rate_limits: not supported yet: "},
+        Mistake{"shared: { semaphores: { a: 1 } }", "1:11: shared.semaphores: not supported yet: "},
+        Mistake{"shared: { blocks: { 16KiB: 1 } }", "1:11: shared.blocks: not supported yet: "},
+        Mistake{"shared: { counters: [a, b, a] }", "1:28: shared.counters[2]: a is here twice"},
+        Mistake{"shared: { mutexes: [a b] }", "1:21: shared.mutexes[0]: \"a b\" is no name"},
+        Mistake{"control: { mode: 600 }", "1:18: control.mode: \"600\" is no file mode"},
+        Mistake{"control: { group: nosuchgroup }", "1:19: control.group: there is no group"},
+        Mistake{"user: nosuchuser", "1:7: user: there is no user nosuchuser"},
+        Mistake{"listeners: { http: \"0.0.0.0:80\" }",
+                "1:20: listeners.http: a listener is a map: "
+                "write { address: \"0.0.0.0:80\" }"},
+        Mistake{"listeners: { http: { backlog: 5 } }",
+                "1:20: listeners.http: the listener has no "
+                "address"},
+        Mistake{"listeners: { http: { address: \"80\" } }",
+                "1:31: listeners.http.address: \"80\" is "
+                "a port only: write \"0.0.0.0:80\""},
+        Mistake{"listeners: { \"a b\": { address: \"[::]:80\" } }",
+                "1:14: listeners.a b: this is no "
+                "name"},
+        Mistake{"listeners: { a: { address: \"[::]:80\", mode: \"0600\" } }",
+                "1:45: listeners.a.mode: only unix sockets have a mode"},
+        Mistake{"listeners: { a: { address: \"[::]:80\", owner: root } }",
+                "1:46: listeners.a.owner: only unix sockets have an owner"},
+        Mistake{"listeners: { a: { address: \"unix:/x\", owner: \"nosuchuser:root\" } }",
+                "1:46: listeners.a.owner: there is no user nosuchuser"},
+        Mistake{"listeners: { a: { address: \"unix:/x\", accept: reuse_port } }",
+                "1:47: listeners.a.accept: a unix socket has one queue"},
+        Mistake{"listeners: { a: { address: \"[::]:80\", accept: least_busy } }",
+                "1:47: listeners.a.accept: not supported yet: write shared"},
+        Mistake{"listeners: { a: { address: \"[::]:80\", backlog: 0 } }",
+                "1:48: listeners.a.backlog: a backlog is from 1"},
+        Mistake{"listeners: { a: { address: \"localhost:80\" }, b: { address: \"127.0.0.1:80\" } }",
+                "1:60: listeners.b.address: listener a has this address already"}));
+
+TEST(Problems, AreAllReportedAtOnceInTheFilesOrder) {
+    EXPECT_THAT(
+        texts(load("watch: on\npools:\n  web:\n    command: x\n    workers: 0\n    workers: 1\n"
+                   "  b: {}\nlgo: {}\n")
+                  .errors),
+        ElementsAre(StartsWith("1:8: watch: "), StartsWith("4:14: pools.web.command: "),
+                    StartsWith("5:14: pools.web.workers: "),
+                    StartsWith("6:5: pools.web.workers: this key is here twice"),
+                    StartsWith("7:6: pools.b: the pool has no command"),
+                    StartsWith("8:1: lgo: unknown key: did you mean log?")));
+}
+
+TEST(Problems, APlainCommandShowsItsList) {
+    EXPECT_THAT(texts(load("pools: { a: { command: node server.js } }").errors),
+                ElementsAre(HasSubstr("write [node, server.js]")));
+    EXPECT_THAT(texts(load("pools: { a: { command: 'a | b' } }").errors),
+                ElementsAre(HasSubstr("write [sh, -c, 'a | b']")));
+    EXPECT_THAT(texts(load("pools: { a: { command: [] } }").errors),
+                ElementsAre(HasSubstr("write [program, argument]")));
+    EXPECT_THAT(texts(load("pools: { a: { command: [sleep, ~] } }").errors),
+                ElementsAre(HasSubstr("pools.a.command[1]: an item without a value")));
+}
+
+TEST(Problems, AnEmptyFileShowsTheSmallestGoodOne) {
+    for (const char* text : {"", "hello", "[a]"}) {
+        const Loaded loaded = load(text);
+        EXPECT_FALSE(loaded.config);
+        EXPECT_THAT(texts(loaded.errors),
+                    Contains(HasSubstr("write pools: { web: { command: [program] } }")));
+    }
+    EXPECT_THAT(texts(load("pools: {}").errors), Contains(HasSubstr("there is no pool")));
+    EXPECT_THAT(texts(load("watch: true").errors), Contains(HasSubstr("there is no pool")));
+}
+
+TEST(Problems, AnUnknownListenerListsTheKnownOnes) {
+    const std::string listeners =
+        "listeners: {http: {address: '[::]:1'}, admin: {address: '[::]:2'}}\n";
+    EXPECT_THAT(
+        texts(load(listeners + pool("listeners: [htp]")).errors),
+        ElementsAre(HasSubstr("no listener is called htp: did you mean http? the listeners are "
+                              "http and admin")));
+    EXPECT_THAT(texts(load(listeners + pool("listeners: [http, http]")).errors),
+                ElementsAre(HasSubstr("listener http is here twice")));
+}
+
+TEST(Problems, AListenersDescriptorMustBeThePoolsOwn) {
+    const auto errors = [](const std::string& listeners, const std::string& argument) {
+        return texts(
+            load("listeners: {a: {address: '[::]:1'}, b: {address: '[::]:2'}}\npools:\n  w:\n"
+                 "    listeners: " +
+                 listeners + "\n    command: [sleep, \"" + argument + "\"]\n")
+                .errors);
+    };
+    EXPECT_THAT(errors("[a]", "--fd=${LISTENER_FD:a}"), IsEmpty());
+    EXPECT_THAT(
+        errors("[a]", "${LISTENER_FD:a},${LISTENER_FD:b}"),
+        ElementsAre("5:14: pools.w.command[1]: the pool has no listener b: its listeners are a"));
+    EXPECT_THAT(errors("[]", "${LISTENER_FD:a}"),
+                ElementsAre(HasSubstr("the pool has no listener a: write listeners: [a]")));
+}
+
+TEST(Problems, TheLanesOfAllPoolsAreAddedUp) {
+    EXPECT_THAT(
+        texts(
+            load("pools: {a: {command: [x], workers: 70}, b: {command: [x], workers: 70}}").errors),
+        ElementsAre(HasSubstr("segment.lanes: workers and max_surge of all pools are 142")));
+    EXPECT_THAT(
+        texts(load("segment: {lanes: 284}\n"
+                   "pools: {a: {command: [x], workers: 70}, b: {command: [x], workers: 70}}")
+                  .errors),
+        IsEmpty());
+    EXPECT_THAT(texts(load(pool("workers: 127")).errors), IsEmpty());
+}
+
+TEST(Problems, ThereAreLimitsToHowMuch) {
+    std::string many = "pools: {";
+    for (int i = 0; i < 65; ++i) {
+        many += "p" + std::to_string(i) + ": {command: [x]},";
+    }
+    EXPECT_THAT(texts(load(many + "}").errors), Contains(HasSubstr("at most 64 of these, not 65")));
+    std::string counters = "shared: {counters: [";
+    for (int i = 0; i < 257; ++i) {
+        counters += "c" + std::to_string(i) + ",";
+    }
+    EXPECT_THAT(texts(load(counters + "]}\n" + pool("workers: 1")).errors),
+                Contains(HasSubstr("room for 256 of these, not 257")));
+}
+
+TEST(Problems, OnlyTheFirstHundredAreShown) {
+    std::string text;
+    for (int i = 0; i < 500; ++i) {
+        text += "k" + std::to_string(i) + ": 1\n";
+    }
+    const Loaded loaded = load(text + pool("workers: 1"));
+    ASSERT_EQ(loaded.errors.size(), 101U);
+    EXPECT_EQ(loaded.errors.back().sentence, "400 more problems are not shown");
+}
+
+}  // namespace
+}  // namespace topsman::config

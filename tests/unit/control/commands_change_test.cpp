@@ -1,0 +1,139 @@
+#include "supervisor/control/commands.hpp"
+#include "tests/unit/control/control_test_helper.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace topsman::control {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class CommandsChangeTest : public ::testing::Test {
+  protected:
+    void SetUp() override {
+        auto made = ControlServer::listen(io_, {.path = cluster_.socket(), .group = {}},
+                                          {.change =
+                                               [this](Request request, const Responder& responder) {
+                                                   requests_.push_back(std::move(request));
+                                                   responder(answer_);
+                                               },
+                                           .status_json = {},
+                                           .events_json = {}});
+        ASSERT_TRUE(made) << made.error().message;
+        server_ = std::move(*made);
+    }
+
+    int run(const std::function<int(const Output&)>& command) {
+        int code = -1;
+        printed_ = std::make_unique<Printed>();
+        run_beside(io_, [&] { code = command(printed_->plain()); });
+        return code;
+    }
+
+    HandMadeCluster cluster_;
+    boost::asio::io_context io_;
+    std::unique_ptr<ControlServer> server_;
+    std::vector<Request> requests_;
+    Response answer_{.result = "done", .reason = {}, .lines = {}};
+    std::unique_ptr<Printed> printed_;
+    Target target_ = cluster_.target();
+    ChangeOptions options_{.no_wait = false, .timeout = std::chrono::seconds(30)};
+};
+
+TEST_F(CommandsChangeTest, EachAsksForWhatItSays) {
+    EXPECT_EQ(run([&](const auto& o) { return reload(target_, o, options_); }), 0);
+    EXPECT_EQ(run([&](const auto& o) { return restart(target_, o, options_, "web/2"); }), 0);
+    EXPECT_EQ(run([&](const auto& o) { return restart(target_, o, options_, {}); }), 0);
+    EXPECT_EQ(run([&](const auto& o) { return scale(target_, o, options_, "web=8"); }), 0);
+    EXPECT_EQ(run([&](const auto& o) { return reset_failed(target_, o, options_, "web"); }), 0);
+    options_.no_wait = true;
+    EXPECT_EQ(run([&](const auto& o) { return stop(target_, o, options_, "fast"); }), 0);
+    ASSERT_EQ(requests_.size(), 6U);
+    EXPECT_EQ(requests_[0].verb, Request::Verb::Reload);
+    EXPECT_TRUE(requests_[0].wait);
+    EXPECT_EQ(requests_[1].pool, "web");
+    EXPECT_EQ(requests_[1].slot, 2U);
+    EXPECT_FALSE(requests_[2].pool);
+    EXPECT_EQ(requests_[3].workers, 8U);
+    EXPECT_EQ(requests_[4].verb, Request::Verb::ResetFailed);
+    EXPECT_EQ(requests_[5].mode, "fast");
+    EXPECT_FALSE(requests_[5].wait);
+}
+
+TEST_F(CommandsChangeTest, TheResultIsTheExitCode) {
+    const std::pair<const char*, int> results[] = {
+        {"done", 0}, {"failed", 1}, {"rolled_back", 4}, {"timed_out", 5}, {"odd", 1}};
+    for (const auto& [result, code] : results) {
+        answer_.result = result;
+        EXPECT_EQ(run([&](const auto& o) { return reload(target_, o, options_); }), code) << result;
+    }
+}
+
+TEST_F(CommandsChangeTest, LinesAreShownAndTheReasonOfAFailureIsAnError) {
+    answer_ = {.result = "failed", .reason = "web/0: exit code 1\x1b[2J", .lines = {"web: 4 -> 8"}};
+    EXPECT_EQ(run([&](const auto& o) { return reload(target_, o, options_); }), 1);
+    EXPECT_EQ(printed_->out.str(), "web: 4 -> 8\n");
+    EXPECT_EQ(printed_->err.str(),
+              "topsman: cluster " + cluster_.name() + ": reload failed: web/0: exit code 1 [2J\n");
+}
+
+TEST_F(CommandsChangeTest, JsonIsTheAnswerItself) {
+    answer_ = {.result = "done", .reason = {}, .lines = {"web: 4 -> 8"}};
+    Printed printed;
+    run_beside(io_, [&] { EXPECT_EQ(reload(target_, printed.json(), options_), 0); });
+    EXPECT_EQ(printed.out.str(), R"({"result":"done","reason":"","lines":["web: 4 -> 8"]})"
+                                 "\n");
+}
+
+TEST_F(CommandsChangeTest, WrongWordsAreUsageErrors) {
+    Printed printed;
+    for (const char* wrong : {"web", "web=", "=4", "web=0", "web=x", "web=-1", "web=99999999999"}) {
+        EXPECT_EQ(scale(target_, printed.plain(), options_, wrong), 2) << wrong;
+    }
+    EXPECT_EQ(restart(target_, printed.plain(), options_, "web/x"), 2);
+    EXPECT_THAT(printed.err.str(), AllOf(HasSubstr("web=4"), HasSubstr("web/2")));
+    EXPECT_TRUE(requests_.empty());
+}
+
+TEST_F(CommandsChangeTest, ADeadMasterIsNamedWithWhatToDo) {
+    server_.reset();
+    cluster_.set_master(1, 1);
+    Printed printed;
+    EXPECT_EQ(reload(target_, printed.plain(), options_), 3);
+    EXPECT_THAT(printed.err.str(),
+                AllOf(HasSubstr("cluster " + cluster_.name()), HasSubstr("pid 1 is gone"),
+                      HasSubstr("topsman run " + cluster_.file())));
+}
+
+TEST_F(CommandsChangeTest, ALivingMasterWithoutASocketIsNotRunningYet) {
+    server_.reset();
+    Printed printed;
+    EXPECT_EQ(reload(target_, printed.plain(), options_), 3);
+    EXPECT_THAT(printed.err.str(), HasSubstr("starting or stopping"));
+}
+
+TEST_F(CommandsChangeTest, AHungMasterIsATimeOut) {
+    // Nobody runs the loop.
+    options_.timeout = std::chrono::milliseconds(20);
+    Printed printed;
+    EXPECT_EQ(reload(target_, printed.plain(), options_), 5);
+    EXPECT_THAT(printed.err.str(), HasSubstr("topsman status -n " + cluster_.name()));
+}
+
+TEST_F(CommandsChangeTest, StopWaitsForTheMasterItself) {
+    options_.timeout = std::chrono::milliseconds(200);
+    EXPECT_EQ(run([&](const auto& o) { return stop(target_, o, options_, "graceful"); }), 5);
+    EXPECT_THAT(printed_->err.str(), HasSubstr("has not ended in time")) << "this test lives on";
+}
+
+TEST_F(CommandsChangeTest, NoClusterIsNotRunning) {
+    Printed printed;
+    const Target nobody{.name = "no-such-cluster", .file = {}};
+    EXPECT_EQ(reload(nobody, printed.plain(), options_), 3);
+    EXPECT_THAT(printed.err.str(), HasSubstr("no-such-cluster"));
+}
+
+}  // namespace
+}  // namespace topsman::control

@@ -1,0 +1,105 @@
+#include "supervisor/control/request.hpp"
+
+#include <gtest/gtest.h>
+
+namespace topsman::control {
+namespace {
+
+TEST(RequestTest, AnEmptyBodyIsAnEmptyObject) {
+    for (const char* body : {"", " \r\n", "{}"}) {
+        const auto request = parse_change("/v1/reload", body);
+        ASSERT_TRUE(request) << body;
+        EXPECT_EQ(request->verb, Request::Verb::Reload);
+        EXPECT_TRUE(request->wait);
+    }
+}
+
+TEST(RequestTest, TakesWhatEachChangeNeeds) {
+    const auto scale = parse_change("/v1/scale", R"({"pool": "web", "workers": 8, "wait": false})");
+    ASSERT_TRUE(scale);
+    EXPECT_EQ(scale->pool, "web");
+    EXPECT_EQ(scale->workers, 8U);
+    EXPECT_FALSE(scale->wait);
+
+    const auto restart = parse_change("/v1/restart", R"({"pool": "web", "slot": 0})");
+    ASSERT_TRUE(restart);
+    EXPECT_EQ(restart->slot, 0U);
+
+    EXPECT_EQ(parse_change("/v1/stop", "")->mode, "graceful");
+    EXPECT_EQ(parse_change("/v1/stop", R"({"mode": "now"})")->mode, "now");
+    EXPECT_EQ(parse_change("/v1/reset-failed", R"({"pool": "web"})")->pool, "web");
+}
+
+TEST(RequestTest, WhatIsWrongIsSaidInASentence) {
+    struct Case {
+        const char* path;
+        const char* body;
+        const char* says;
+    };
+
+    const Case cases[] = {
+        {"/v1/reload", "{", "not JSON"},
+        {"/v1/reload", "[]", "object"},
+        {"/v1/reload", R"({"wait": 1})", "true or false"},
+        {"/v1/reload", R"({"pool": "web"})", "unknown key \"pool\""},
+        {"/v1/scale", "{}", "needs a pool and a number"},
+        {"/v1/scale", R"({"pool": "web"})", "needs a pool and a number"},
+        {"/v1/scale", R"({"pool": "web", "workers": 0})", "from 1"},
+        {"/v1/scale", R"({"pool": "web", "workers": -1})", "from 1"},
+        {"/v1/scale", R"({"pool": "web", "workers": 4294967296})", "from 1"},
+        {"/v1/scale", R"({"pool": "web", "workers": 1.5})", "from 1"},
+        {"/v1/scale", R"({"pool": 1, "workers": 1})", "pool's name"},
+        {"/v1/scale", R"({"pool": "", "workers": 1})", "pool's name"},
+        {"/v1/restart", R"({"slot": 1})", "slot needs a pool"},
+        {"/v1/restart", R"({"pool": "web", "slot": "1"})", "number"},
+        {"/v1/stop", R"({"mode": "slow"})", "graceful"},
+        {"/v1/stop", R"({"mode": 1})", "graceful"},
+    };
+    for (const Case& c : cases) {
+        const auto request = parse_change(c.path, c.body);
+        ASSERT_FALSE(request) << c.path << c.body;
+        EXPECT_NE(request.error().message.find(c.says), std::string::npos)
+            << c.body << ": " << request.error().message;
+    }
+}
+
+TEST(RequestTest, DeepNestingIsRefusedAndDoesNotRecurse) {
+    const std::string deep(60'000, '[');
+    EXPECT_FALSE(parse_change("/v1/reload", deep));
+}
+
+TEST(RequestTest, AnUnknownPathIsNoChange) {
+    for (const char* path : {"", "/", "/v1/status", "/v1/reload/", "/v1/RELOAD", "/v1/reload?x"}) {
+        const auto request = parse_change(path, "");
+        ASSERT_FALSE(request) << path;
+        EXPECT_EQ(request.error().code, std::errc::no_such_file_or_directory);
+    }
+}
+
+TEST(RequestTest, SinceIsANumberOrNothing) {
+    EXPECT_EQ(parse_since("").value(), 0U);
+    EXPECT_EQ(parse_since("since=17").value(), 17U);
+    for (const char* wrong :
+         {"since=", "since=x", "since=-1", "since=1x", "until=3", "since=18446744073709551616"}) {
+        EXPECT_FALSE(parse_since(wrong)) << wrong;
+    }
+}
+
+TEST(RequestTest, AnAnswerSurvivesTheWay) {
+    const Response sent{
+        .result = "failed", .reason = "pool \"web\": no\nway", .lines = {"web: 4 -> 8", "ü"}};
+    const auto got = parse_response(to_json(sent));
+    ASSERT_TRUE(got);
+    EXPECT_EQ(got->result, sent.result);
+    EXPECT_EQ(got->reason, sent.reason);
+    EXPECT_EQ(got->lines, sent.lines);
+}
+
+TEST(RequestTest, WhatIsNoAnswerIsRefused) {
+    for (const char* wrong : {"", "{}", "[]", "no", R"({"result": 1})"}) {
+        EXPECT_FALSE(parse_response(wrong)) << wrong;
+    }
+}
+
+}  // namespace
+}  // namespace topsman::control

@@ -1,0 +1,56 @@
+#include "supervisor/posix/process_info.hpp"
+
+#include "tests/unit/posix/support.hpp"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace topsman::posix {
+namespace {
+
+TEST(ProcessInfoTest, KnowsItself) {
+    const auto pid = static_cast<std::uint32_t>(::getpid());
+    const auto info = process_info(pid);
+    ASSERT_TRUE(info);
+    EXPECT_EQ(info->state, 'R');
+    EXPECT_GT(info->start_ticks, 0U);
+    EXPECT_GT(info->rss_bytes, 100'000U);
+    EXPECT_LT(info->cpu_seconds, 1'000);
+    EXPECT_TRUE(is_same_process_alive(pid, info->start_ticks));
+    EXPECT_FALSE(is_same_process_alive(pid, info->start_ticks + 1));
+    EXPECT_FALSE(is_dumping_core(pid));
+    EXPECT_EQ(process_name(pid), "unit_posix");
+}
+
+TEST(ProcessInfoTest, ANameCannotMakeItLie) {
+    auto ready = test::make_pipe();
+    const pid_t child = ::fork();
+    if (child == 0) {
+        (void)::prctl(PR_SET_NAME, ") R 1 (x) Z 9");
+        (void)!::write(ready.write_end.get(), "x", 1);
+        (void)::pause();
+        ::_exit(0);
+    }
+    ASSERT_EQ(test::read_text(ready.read_end.get(), "x"), "x");
+    const auto pid = static_cast<std::uint32_t>(child);
+    EXPECT_EQ(process_name(pid), ") R 1 (x) Z 9");
+    const auto info = process_info(pid);
+    ASSERT_TRUE(info);
+    EXPECT_TRUE(info->state == 'S' || info->state == 'R');
+    EXPECT_TRUE(is_same_process_alive(pid, info->start_ticks));
+    (void)::kill(child, SIGKILL);
+    siginfo_t end{};
+    ASSERT_EQ(::waitid(P_PID, pid, &end, WEXITED | WNOWAIT), 0);
+    EXPECT_EQ(process_info(pid).value_or(ProcessInfo{}).state, 'Z');
+    EXPECT_FALSE(is_same_process_alive(pid, info->start_ticks)) << "a zombie is dead";
+    (void)test::wait_child(child);
+    EXPECT_FALSE(process_info(pid));
+    EXPECT_EQ(process_name(pid), "");
+}
+
+}  // namespace
+}  // namespace topsman::posix

@@ -1,0 +1,117 @@
+#include "shm/header.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+#include <vector>
+
+namespace topsman::shm {
+namespace {
+
+constexpr std::uint32_t kLanes = 4;
+
+class HeaderTest : public testing::Test {
+  protected:
+    HeaderTest() {
+        header_.magic.store(kMagic);
+        header_.abi_hash = abi_hash();
+        header_.layout_version = kLayoutVersion;
+        header_.lanes = kLanes;
+        header_.pid_namespace = place_.pid_namespace;
+        place_.boot_id.copy(header_.boot_id, kBootIdBytes - 1);
+        std::uint64_t offset = kHeaderBytes;
+        for (std::size_t i = 0; i < kParts; ++i) {
+            const std::size_t size = part_size(static_cast<Part>(i), kLanes);
+            header_.directory[i] = {offset, size};
+            offset += (size + kCacheLine - 1) / kCacheLine * kCacheLine;
+        }
+        header_.total_size = offset;
+    }
+
+    [[nodiscard]] Result<Layout> check() const {
+        return check_header("topsman.x", std::as_bytes(std::span(&header_, 1)), header_.total_size,
+                            place_);
+    }
+
+    [[nodiscard]] bool is_refused_as_corrupt() const {
+        const auto layout = check();
+        return !layout && layout.error().message == "segment topsman.x: its directory is corrupt";
+    }
+
+    Place place_{.boot_id = "4d5e", .pid_namespace = 4'026'531'836};
+    Header header_{};
+};
+
+TEST_F(HeaderTest, AGoodOneIsAccepted) {
+    const auto layout = check();
+    ASSERT_TRUE(layout) << layout.error().message;
+    EXPECT_EQ(layout->lanes, kLanes);
+    EXPECT_EQ(layout->total_size, header_.total_size);
+}
+
+TEST_F(HeaderTest, LanesThatCannotBeAreRefused) {
+    for (const std::uint32_t lanes : {0U, kLanes + 1, kMaxLanes + 1, 0xffff'ffffU}) {
+        header_.lanes = lanes;
+        EXPECT_TRUE(is_refused_as_corrupt()) << lanes;
+    }
+}
+
+TEST_F(HeaderTest, EveryPartMustLieInside) {
+    for (std::size_t i = 0; i < kParts; ++i) {
+        const DirectoryEntry good = header_.directory[i];
+        for (const std::uint64_t offset :
+             {std::uint64_t{0}, std::uint64_t{kHeaderBytes - kCacheLine}, good.offset + 8,
+              header_.total_size, ~std::uint64_t{0} - 127, ~std::uint64_t{0} - good.size + 1}) {
+            header_.directory[i].offset = offset;
+            EXPECT_TRUE(is_refused_as_corrupt()) << "part " << i << " at " << offset;
+        }
+        header_.directory[i] = good;
+    }
+}
+
+TEST_F(HeaderTest, EveryPartMustHaveTheSizeThatItsTypeHas) {
+    for (std::size_t i = 0; i < kParts; ++i) {
+        const DirectoryEntry good = header_.directory[i];
+        for (const std::uint64_t size :
+             {std::uint64_t{0}, good.size - 1, good.size + kCacheLine, ~std::uint64_t{0}}) {
+            header_.directory[i].size = size;
+            EXPECT_TRUE(is_refused_as_corrupt()) << "part " << i << " of " << size;
+        }
+        header_.directory[i] = good;
+    }
+}
+
+TEST_F(HeaderTest, PartsMustNotOverlap) {
+    header_.directory[1].offset = header_.directory[0].offset;
+    EXPECT_TRUE(is_refused_as_corrupt());
+}
+
+TEST_F(HeaderTest, RandomBytesAreRefusedOrWithinBounds) {
+    std::mt19937_64 random(1);
+    for (int round = 0; round < 200'000; ++round) {
+        std::vector<std::byte> page(sizeof(Header));
+        std::memcpy(page.data(), &header_, sizeof(Header));
+        for (std::uint64_t i = random() % 4; i < 4; ++i) {
+            page[random() % page.size()] = static_cast<std::byte>(random());
+        }
+        const auto layout = check_header("topsman.x", page, header_.total_size, place_);
+        if (layout) {
+            for (std::size_t i = 0; i < kParts; ++i) {
+                const DirectoryEntry& entry = layout->directory[i];
+                ASSERT_LE(entry.offset + entry.size, header_.total_size);
+                ASSERT_EQ(entry.size, part_size(static_cast<Part>(i), layout->lanes));
+            }
+        }
+    }
+}
+
+TEST(PlaceTest, ThisProcessLivesSomewhere) {
+    const auto place = Place::here();
+    ASSERT_TRUE(place) << place.error().message;
+    EXPECT_EQ(place->boot_id.size(), 36U);
+    EXPECT_NE(place->pid_namespace, 0U);
+}
+
+}  // namespace
+}  // namespace topsman::shm

@@ -1,0 +1,97 @@
+// What any worker writes into the segment is untrusted to the master and to lookers: whatever lies
+// behind the header, nothing they read may crash them, hang them or reach a terminal.
+
+#include "shm/sweep.hpp"
+#include "shm_test_helper.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+
+namespace topsman::shm {
+namespace {
+
+bool is_printable(const std::string& text) {
+    return std::none_of(text.begin(), text.end(),
+                        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+void look_at_everything(const Segment& segment) {
+    for (const LastWords& words : segment.last_words()) {
+        ASSERT_TRUE(is_printable(words.read()));
+    }
+    for (const std::uint64_t since :
+         {std::uint64_t{0}, segment.events().last_seq() - 5, ~std::uint64_t{0}}) {
+        for (const EventLine& line : segment.events().read_since(since)) {
+            ASSERT_TRUE(is_printable(line.json));
+        }
+    }
+    for (const NameTable* names :
+         {&segment.metric_names(), &segment.mutex_names(), &segment.cell_names()}) {
+        for (const auto& entry : names->entries()) {
+            ASSERT_LT(entry.row, NameTable::kMaxRows);
+            ASSERT_TRUE(is_printable(entry.name));
+        }
+    }
+    for (std::uint32_t row = 0; row < kMaxMetrics; ++row) {
+        (void)counter_total(segment.metrics(), row);
+    }
+    MasterRecord master{};
+    (void)segment.scoreboard().master.load(master);
+    for (const RobustMutex& mutex : segment.mutexes()) {
+        (void)mutex.owner();
+        (void)mutex.is_poisoned();
+    }
+    std::array<char, kMaxCellBytes> value{};
+    for (const TxCellStorage& cell : segment.cells()) {
+        (void)cell.read(&value, sizeof(value));
+    }
+}
+
+void do_what_a_master_does(Segment& segment) {
+    (void)grant_lane(segment, 1, 0);
+    for (std::uint32_t lane = 0; lane < segment.lanes().size() + 2; ++lane) {
+        sweep_lane(segment, lane, lane);
+    }
+    (void)sweep_dead_lanes(segment, [](std::uint32_t, std::uint64_t) { return false; });
+    (void)segment.metric_names().find_or_add("orders", NameKind::Counter, 0, Owner{}, nullptr);
+    segment.events().append("{}");
+}
+
+TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
+    const TestName name;
+    auto segment = Segment::create(name.options()).value();
+    auto* bytes = static_cast<unsigned char*>(const_cast<void*>(segment.address()));
+    const std::size_t begin = 4'096;
+    std::mt19937_64 random(3);
+    for (int round = 0; round < 60; ++round) {
+        // All random, or mostly zeros or ones with some bits changed: other paths are taken.
+        if (round % 3 == 0) {
+            for (std::size_t i = begin; i + 8 <= segment.size(); i += 8) {
+                const std::uint64_t word = random();
+                std::memcpy(bytes + i, &word, sizeof(word));
+            }
+        } else {
+            std::memset(bytes + begin, round % 3 == 1 ? 0x00 : 0xff, segment.size() - begin);
+            for (int i = 0; i < 20'000; ++i) {
+                bytes[begin + random() % (segment.size() - begin)] =
+                    static_cast<unsigned char>(random());
+            }
+        }
+        ASSERT_NO_FATAL_FAILURE(look_at_everything(segment)) << "round " << round;
+        do_what_a_master_does(segment);
+        ASSERT_NO_FATAL_FAILURE(look_at_everything(segment)) << "round " << round;
+    }
+}
+
+TEST(HostileBytesTest, TheHeaderMayChangeUnderTheMasterWithoutEffect) {
+    const TestName name;
+    auto segment = Segment::create(name.options()).value();
+    std::memset(const_cast<void*>(segment.address()), 0xff, 4'096);
+    EXPECT_EQ(segment.lanes().size(), 9U);
+    look_at_everything(segment);
+    do_what_a_master_does(segment);
+}
+
+}  // namespace
+}  // namespace topsman::shm

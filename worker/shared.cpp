@@ -1,0 +1,86 @@
+// What a worker shares by name: each function looks the name up or registers it, and prepares the
+// payload of a new row before the row is published.
+
+#include "topsman/worker.hpp"
+#include "worker/mutex_state.hpp"
+#include "worker/process.hpp"
+
+#include <cstring>
+
+namespace topsman {
+
+namespace {
+
+using detail::Process;
+
+Result<std::uint32_t> row_of(Process& process, shm::NameTable& table, std::string_view name,
+                             shm::NameKind kind, std::size_t size,
+                             const std::function<void(std::uint32_t)>& prepare) {
+    if (detail::is_detached()) {
+        return detail::detached_error();
+    }
+    return table.find_or_add(name, kind, static_cast<std::uint32_t>(size), process.owner, prepare);
+}
+
+// A counter's cell is never reset: what a former holder of the row's name counted stays counted.
+void nothing_to_prepare(std::uint32_t /*row*/) {}
+
+}  // namespace
+
+Result<Counter> Worker::counter(std::string_view name) {
+    const auto row = row_of(*process_, *process_->metric_names, name, shm::NameKind::Counter, 0,
+                            nothing_to_prepare);
+    if (!row) {
+        return row.error();
+    }
+    return Counter(process_->first_cell + *row);
+}
+
+Result<Gauge> Worker::gauge(std::string_view name) {
+    const auto row = row_of(*process_, *process_->metric_names, name, shm::NameKind::Gauge, 0,
+                            nothing_to_prepare);
+    if (!row) {
+        return row.error();
+    }
+    return Gauge(process_->first_cell + *row);
+}
+
+Result<Mutex> Worker::mutex(std::string_view name, Mutex::Repair repair) {
+    if (!repair) {
+        return plain_error("mutex " + std::string(name) +
+                           ": say how to repair what it guards when a holder dies");
+    }
+    const auto row = row_of(*process_, *process_->mutex_names, name, shm::NameKind::Mutex, 0,
+                            [this](std::uint32_t i) { process_->mutexes[i].init(); });
+    if (!row) {
+        return row.error();
+    }
+    return Mutex(std::make_shared<detail::MutexState>(detail::MutexState{
+        &process_->mutexes[*row], process_->owner, std::move(repair), std::string(name)}));
+}
+
+Result<shm::TxCellStorage*> Worker::find_cell(std::string_view name, const void* initial,
+                                              std::size_t size) {
+    const auto row = row_of(*process_, *process_->cell_names, name, shm::NameKind::Cell, size,
+                            [&](std::uint32_t i) { process_->tx_cells[i].init(initial, size); });
+    if (!row) {
+        return row.error();
+    }
+    return &process_->tx_cells[*row];
+}
+
+std::vector<Worker::Total> Worker::counter_totals() const {
+    std::vector<Total> totals;
+    for (const auto& entry : process_->metric_names->entries()) {
+        if (entry.kind != shm::NameKind::Counter) {
+            continue;
+        }
+        const std::uint64_t total =
+            has_segment() ? shm::counter_total(process_->segment->metrics(), entry.row)
+                          : process_->first_cell[entry.row].load(std::memory_order_relaxed);
+        totals.push_back({entry.name, total});
+    }
+    return totals;
+}
+
+}  // namespace topsman
