@@ -3,7 +3,9 @@
 #include "supervisor/posix/process_info.hpp"
 #include "supervisor/version.hpp"
 
+#include <algorithm>
 #include <cstring>
+#include <span>
 #include <unistd.h>
 
 namespace topsman::supervisor {
@@ -18,12 +20,13 @@ std::int64_t monotonic_ns(std::optional<core::TimePoint> at) {
 template <class Record>
 void store_if_changed(shm::TwoCopy<Record>& cell, const Record& record) {
     Record before{};
-    if (!cell.load(before) || std::memcmp(&before, &record, sizeof record) != 0) {
+    if (!cell.load(before) || !std::ranges::equal(std::as_bytes(std::span{&before, 1}),
+                                                  std::as_bytes(std::span{&record, 1}))) {
         cell.store(record);
     }
 }
 
-/// A record whose padding is zero too, so that memcmp compares values.
+/// A record whose padding is zero too, so that comparing bytes compares values.
 template <class Record>
 Record blank() {
     Record record;
@@ -77,7 +80,8 @@ shm::WorkerState shown(core::WorkerState state) {
 
 }  // namespace
 
-Publisher::Publisher(shm::Segment& segment, std::string cluster, std::string config_file)
+Publisher::Publisher(shm::Segment& segment, const std::string& cluster,
+                     const std::string& config_file)
     : segment_(segment), master_(blank<shm::MasterRecord>()) {
     const auto pid = static_cast<std::uint32_t>(::getpid());
     master_.pid = pid;

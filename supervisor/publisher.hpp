@@ -17,7 +17,7 @@ namespace topsman::supervisor {
 
 class Publisher {
   public:
-    Publisher(shm::Segment& segment, std::string cluster, std::string config_file);
+    Publisher(shm::Segment& segment, const std::string& cluster, const std::string& config_file);
 
     void set_note(const std::string& note);  ///< one line for the operator, shown by status
     void publish_listeners(const std::vector<posix::BoundListener>& listeners);

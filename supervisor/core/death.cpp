@@ -99,7 +99,7 @@ std::string SupervisorCore::State::bury_current(Pool& pool, Slot& slot, const Wo
 }
 
 std::string SupervisorCore::State::say_next_try(const Pool& pool, const Slot& slot,
-                                                const Worker& dead) {
+                                                const Worker& dead) const {
     const auto due = spawn_time(pool, slot, count(pool, workers));
     if (!due || *due <= now) {
         return "restarted at once";

@@ -78,7 +78,7 @@ struct SupervisorCore::State {
     void on(const Exited& event);
     std::string bury_successor(Pool& pool, Slot& slot);
     std::string bury_current(Pool& pool, Slot& slot, const Worker& dead, const Death& death);
-    std::string say_next_try(const Pool& pool, const Slot& slot, const Worker& dead);
+    std::string say_next_try(const Pool& pool, const Slot& slot, const Worker& dead) const;
     void count_early_death(Pool& pool, Slot& slot);
     bool reaches_start_limit(Pool& pool, bool proven, bool quiet) const;
     void open_breaker(Pool& pool);

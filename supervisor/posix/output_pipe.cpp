@@ -9,7 +9,7 @@
 namespace topsman::posix {
 namespace {
 
-constexpr std::size_t kOneCall = 64 * 1'024;  // pipe(7): the usual capacity
+constexpr std::size_t kOneCall = 65'536;  // pipe(7): the usual capacity
 
 }  // namespace
 
@@ -38,7 +38,7 @@ Result<OutputPipe> OutputPipe::open(const std::string& label, UniqueFd& writer,
 }
 
 bool OutputPipe::read(const Line& line) {
-    std::array<char, 16 * 1'024> buffer;
+    std::array<char, 16'384> buffer;
     for (std::size_t total = 0; total < kOneCall;) {
         const ssize_t size = ::read(reader_.get(), buffer.data(), buffer.size());
         if (size < 0 && errno == EINTR) {
