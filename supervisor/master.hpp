@@ -96,7 +96,7 @@ class Master {
     void watch_config(bool wanted);
     void wait_for_watch();
     void install_specs(const Specs& specs);
-    void tell_manager_reloading(bool reloading);
+    void tell_manager_reloading(bool reloading) const;
 
     Foundation base_;
     Journal& journal_;

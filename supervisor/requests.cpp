@@ -106,7 +106,7 @@ void Master::answer(core::Ticket ticket, const control::Response& response) {
 }
 
 // Before READY=1 was said for the first time a reload is part of the start (sd_notify(3)).
-void Master::tell_manager_reloading(bool reloading) {
+void Master::tell_manager_reloading(bool reloading) const {
     if (service_up_) {
         base_.manager.notify(reloading ? "RELOADING=1\nMONOTONIC_USEC=" +
                                              std::to_string(posix::monotonic_usec())

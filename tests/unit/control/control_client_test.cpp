@@ -23,7 +23,7 @@ constexpr std::chrono::milliseconds kLong{30'000};
 class OneShot {
   public:
     OneShot(const std::string& path, std::string answer)
-        : listener_(std::move(*listen_unix(path, 0600, ""))), answer_(std::move(answer)) {
+        : listener_(*listen_unix(path, 0600, "")), answer_(std::move(answer)) {
         (void)::fcntl(listener_.get(), F_SETFL, 0);
         thread_ = std::thread([this] {
             const UniqueFd client(::accept(listener_.get(), nullptr, nullptr));
