@@ -2,33 +2,11 @@
 
 #include "shm/atomic_words.hpp"
 #include "shm/base/check.hpp"
+#include "shm/futex.hpp"
 
 #include <algorithm>
-#include <cerrno>
-#include <climits>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 namespace topsman::shm {
-namespace {
-
-timespec to_timespec(std::chrono::steady_clock::time_point when) noexcept {
-    const auto since_epoch = when.time_since_epoch();
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
-    return timespec{seconds.count(), std::chrono::nanoseconds(since_epoch - seconds).count()};
-}
-
-// Without FUTEX_PRIVATE_FLAG: the sleepers are in other processes. std::atomic::wait is no use
-// here, libstdc++ makes private futexes of it, which are never woken from outside.
-long futex(const std::atomic<std::uint32_t>& word, int operation, std::uint32_t value,
-           const timespec* deadline) noexcept {
-    return ::syscall(SYS_futex, &word, operation, value, deadline, nullptr, FUTEX_BITSET_MATCH_ANY);
-}
-
-}  // namespace
-
 void EventRing::init() noexcept {
     last_.store(0, std::memory_order_relaxed);
     bell_.store(0, std::memory_order_relaxed);
@@ -49,7 +27,7 @@ void EventRing::append(std::string_view json) noexcept {
     // the same entry again.
     last_.store(seq, std::memory_order_release);
     bell_.store(static_cast<std::uint32_t>(seq), std::memory_order_release);
-    (void)futex(bell_, FUTEX_WAKE, INT_MAX, nullptr);
+    futex_wake_all(bell_);
 }
 
 std::uint64_t EventRing::last_seq() const noexcept {
@@ -86,17 +64,12 @@ std::vector<EventLine> EventRing::read_since(std::uint64_t since) const {
 
 bool EventRing::wait(std::uint64_t since,
                      std::chrono::steady_clock::time_point deadline) const noexcept {
-    const timespec until = to_timespec(deadline);
     for (;;) {
         const std::uint32_t heard = bell_.load(std::memory_order_acquire);
         if (last_seq() > since) {
             return true;
         }
-        // FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, futex(2). For a shared mapping
-        // the key is the page of the file, so PROT_READ is enough.
-        const bool is_woken = futex(bell_, FUTEX_WAIT_BITSET, heard, &until) == 0 ||
-                              errno == EAGAIN || errno == EINTR;
-        if (!is_woken || std::chrono::steady_clock::now() >= deadline) {
+        if (!futex_wait(bell_, heard, deadline) || std::chrono::steady_clock::now() >= deadline) {
             return last_seq() > since;
         }
     }

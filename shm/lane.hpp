@@ -73,6 +73,10 @@ struct alignas(kCacheLine) Lane {
     std::atomic<std::uint64_t> requests;      ///< finished, over this incarnation
     std::atomic<std::uint32_t> in_flight;     ///< zeroed by the sweep
     std::atomic<std::uint32_t> reserved;
+    // The holder's threads sleep here and nowhere else, see parking.hpp. On a line of their own:
+    // others write them.
+    alignas(kCacheLine / 2) std::atomic<std::uint32_t> wake;  ///< futex word; anybody adds to it
+    std::atomic<std::uint32_t> parked;  ///< threads that sleep or are about to; zeroed at the grant
 };
 
 static_assert(sizeof(Lane) == kCacheLine);

@@ -17,6 +17,11 @@ struct alignas(kCacheLine) LaneSet {
 
     void erase(std::uint32_t lane) noexcept { words[lane / 64].fetch_and(~bit(lane)); }
 
+    /// erase(); true: it was in the set, and the caller is the one who took it out.
+    bool take_out(std::uint32_t lane) noexcept {
+        return (words[lane / 64].fetch_and(~bit(lane)) & bit(lane)) != 0;
+    }
+
     [[nodiscard]] bool contains(std::uint32_t lane) const noexcept {
         return (words[lane / 64].load() & bit(lane)) != 0;
     }

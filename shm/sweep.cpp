@@ -1,5 +1,7 @@
 #include "shm/sweep.hpp"
 
+#include "shm/parking.hpp"
+
 namespace topsman::shm {
 namespace {
 
@@ -49,6 +51,7 @@ Result<LaneGrant> grant_lane(Segment& segment, std::uint64_t worker, std::uint32
         lane.heartbeat_ns.store(0, std::memory_order_relaxed);
         lane.requests.store(0, std::memory_order_relaxed);
         lane.in_flight.store(0, std::memory_order_relaxed);
+        lane.parked.store(0, std::memory_order_relaxed);
         segment.last_words()[i].clear();
         const std::uint32_t generation = (free.generation + 1) & kGenerationMask;
         const LaneWord starting{LanePhase::Starting, generation, segment.epoch()};
@@ -81,6 +84,8 @@ void sweep_lane(Segment& segment, std::uint32_t lane_index, std::uint32_t genera
     word.phase = LanePhase::Dead;
     lane.word.store(word.pack(), std::memory_order_release);
     give_back(segment, Owner{lane_index, generation});
+    // The dead may have taken a wake-up along, or died between a change and the wake-up for it.
+    wake_everyone(segment.lanes());
     lane.in_flight.store(0, std::memory_order_relaxed);
     word.phase = LanePhase::Free;
     word.value = 0;
@@ -114,6 +119,7 @@ std::vector<LivingWorker> sweep_dead_lanes(
         }
     }
     give_back(segment, Owner{});
+    wake_everyone(lanes);
     return living;
 }
 
