@@ -1,6 +1,7 @@
 #include "config/cpus.hpp"
 
 #include "config/read_file.hpp"
+#include "config/units.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -159,6 +160,24 @@ std::uint32_t affinity_cpus() {
 }
 
 }  // namespace
+
+std::optional<std::set<std::uint32_t>> online_cpus(const std::string& root) {
+    // "0-3,8-11\n": as in cpuset(7), FORMATS.
+    std::string text = text_of(root + "/sys/devices/system/cpu/online");
+    std::erase(text, '\n');
+    std::set<std::uint32_t> cpus;
+    std::istringstream items(text);
+    for (std::string item; std::getline(items, item, ',');) {
+        const auto range = parse_cpu_range(item);
+        if (!range) {
+            return std::nullopt;
+        }
+        for (std::uint32_t cpu = range->first; cpu <= range->last; ++cpu) {
+            cpus.insert(cpu);
+        }
+    }
+    return cpus.empty() ? std::nullopt : std::optional(std::move(cpus));
+}
 
 std::optional<std::uint32_t> cgroup_cpus(const std::string& root) {
     std::optional<double> least;

@@ -28,6 +28,8 @@ Keys exec_changes(const Exec& a, const Exec& b) {
     note(keys, "user", a.user, b.user);
     note(keys, "group", a.group, b.group);
     note(keys, "limits", a.limits, b.limits);
+    note(keys, "nice", a.nice, b.nice);
+    note(keys, "cpu_affinity", a.cpu_affinity, b.cpu_affinity);
     note(keys, "output.to", a.output, b.output);
     return keys;
 }

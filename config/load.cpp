@@ -114,6 +114,7 @@ Environment Environment::of_this_process() {
     }
     environment.somaxconn = kernel_setting("/proc/sys/net/core/somaxconn");
     environment.tcp_migrate_req = kernel_setting("/proc/sys/net/ipv4/tcp_migrate_req");
+    environment.online_cpus = config::online_cpus("");
     environment.unix_dgram_qlen = kernel_setting("/proc/sys/net/unix/max_dgram_qlen");
     return environment;
 }

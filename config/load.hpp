@@ -7,6 +7,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,7 @@ struct Environment {
     std::optional<std::uint32_t> somaxconn;
     std::optional<std::uint32_t> tcp_migrate_req;
     std::optional<std::uint32_t> unix_dgram_qlen;
+    std::optional<std::set<std::uint32_t>> online_cpus;
 
     [[nodiscard]] static Environment of_this_process();
 };

@@ -88,6 +88,25 @@ void warn_paths(Reader& reader, const Node& root, const Pool& pool) {
     }
 }
 
+void warn_cpus(Reader& reader, const Node& root, const Pool& pool) {
+    const auto& online = reader.environment().online_cpus;
+    std::vector<std::string> missing;
+    for (const std::uint32_t cpu : pool.exec.cpu_affinity.cpus) {
+        if (online && !online->contains(cpu)) {
+            missing.push_back(std::to_string(cpu));
+        }
+    }
+    if (missing.empty()) {
+        return;
+    }
+    const bool none = missing.size() == pool.exec.cpu_affinity.cpus.size();
+    reader.warning(mark_of(root, {"pools", pool.name, "cpu_affinity"}),
+                   "pools." + pool.name + ".cpu_affinity",
+                   "the machine has no CPU " + listed(missing) + ", its last is " +
+                       std::to_string(*online->rbegin()) +
+                       (none ? ": workers cannot start" : ": it is left out"));
+}
+
 void warn_times(Reader& reader, const Node& root, const Pool& pool) {
     const std::string path = "pools." + pool.name;
     if (pool.ready.by == ReadyBy::Notify && pool.ready.timeout.count() == 0) {
@@ -162,6 +181,7 @@ void check_machine(Reader& reader, const Node& root, const Config& config) {
     for (const Pool& pool : config.pools) {
         warn_command(reader, root, pool);
         warn_paths(reader, root, pool);
+        warn_cpus(reader, root, pool);
         warn_times(reader, root, pool);
     }
     warn_datagrams(reader, root, config);

@@ -83,6 +83,13 @@ struct Recycle {
 /// -1 means unlimited.
 using Limits = std::map<std::string, std::int64_t>;
 
+/// Which CPUs a worker may run on.
+struct CpuAffinity {
+    bool by_slot = false;             ///< `auto`: one for each slot, of those the master may use
+    std::vector<std::uint32_t> cpus;  ///< else these, ascending; empty: as the master
+    friend bool operator==(const CpuAffinity&, const CpuAffinity&) = default;
+};
+
 /// What only exec can change: a worker with another one of these is another generation.
 struct Exec {
     std::vector<std::string> command;
@@ -95,6 +102,8 @@ struct Exec {
     std::string user;   ///< empty: the master's own
     std::string group;  ///< empty: the user's own
     Limits limits;
+    std::optional<int> nice;  ///< none: the master's own
+    CpuAffinity cpu_affinity;
     OutputTo output = OutputTo::Inherit;
     friend bool operator==(const Exec&, const Exec&) = default;
 };

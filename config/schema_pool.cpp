@@ -1,5 +1,6 @@
 #include "config/schema_pool.hpp"
 
+#include "config/schema_exec.hpp"
 #include "config/units.hpp"
 
 #include <string>
@@ -146,42 +147,7 @@ constexpr Field<Exec> kOutput[] = {
     {"keep", nullptr, nullptr, kNoFile},
 };
 
-constexpr LimitName kLimits[] = {
-    {"nofile", LimitUnit::Count},     {"memory", LimitUnit::Bytes},  {"core", LimitUnit::Bytes},
-    {"nproc", LimitUnit::Count},      {"stack", LimitUnit::Bytes},   {"data", LimitUnit::Bytes},
-    {"fsize", LimitUnit::Bytes},      {"memlock", LimitUnit::Bytes}, {"msgqueue", LimitUnit::Bytes},
-    {"sigpending", LimitUnit::Count}, {"rtprio", LimitUnit::Count},  {"cpu", LimitUnit::Seconds},
-};
-
 // The readers of keys that are more than one scalar.
-
-void read_command(Reader& reader, const At& at, Pool& pool) {
-    if (at.node.kind == Node::Kind::Scalar) {
-        const std::string& text = at.node.text;
-        const bool needs_shell = text.find_first_of("|&;<>()$`\\\"'*?~#") != std::string::npos;
-        std::string list = needs_shell ? "sh, -c, '" + shown(text) + "'" : shown(text);
-        for (std::size_t i = 0; !needs_shell && i < list.size(); ++i) {
-            if (list[i] == ' ') {
-                list.replace(i++, 1, ", ");
-            }
-        }
-        reader.error(at, "a command is a list, no shell splits it: write [" + list + "]");
-        return;
-    }
-    pool.exec.command = reader.list(at);
-    if (at.node.kind == Node::Kind::List && at.node.items.empty()) {
-        reader.error(at, "a command has at least the program: write [program, argument]");
-    }
-    if (pool.exec.command.empty()) {
-        return;
-    }
-    std::string& program = pool.exec.command[0];
-    if (program.empty()) {
-        reader.error(at, "the program's name is empty: write [program, argument]");
-    } else if (program.find('/') != std::string::npos) {
-        program = reader.absolute(program);
-    }
-}
 
 void read_workers(Reader& reader, const At& at, Pool& pool) {
     if (at.node.kind == Node::Kind::Map) {
@@ -211,84 +177,6 @@ void read_workers(Reader& reader, const At& at, Pool& pool) {
         pool.workers);
 }
 
-bool is_reserved(std::string_view name) {
-    return name.starts_with("LISTEN_") || name.starts_with("TOPSMAN_") ||
-           name.starts_with("WATCHDOG_") || name == "NOTIFY_SOCKET";
-}
-
-void read_environment(Reader& reader, const At& at, Pool& pool) {
-    if (at.node.kind != Node::Kind::Map) {
-        reader.error(at, "this is a map: write { NAME: value }");
-        return;
-    }
-    for (const Entry& entry : at.node.entries) {
-        const std::string path = at.path + "." + shown(entry.key);
-        if (!is_variable_name(entry.key)) {
-            reader.error(entry.mark, path,
-                         "a variable's name has letters, digits and _, and starts with no digit");
-        } else if (is_reserved(entry.key)) {
-            reader.error(entry.mark, path, "topsman sets this variable itself: remove it");
-        } else if (entry.value.kind == Node::Kind::Null) {
-            reader.error(entry.mark, path, "no value: write \"\" for empty text");
-        } else if (const std::string* text = reader.scalar({entry.value, path, "\"text\""})) {
-            pool.exec.environment[entry.key] = *text;
-        }
-    }
-}
-
-Result<std::int64_t> parse_limit(std::string_view text, LimitUnit unit) {
-    if (text == "unlimited") {
-        return std::int64_t{-1};
-    }
-    if (unit == LimitUnit::Bytes) {
-        return parse_size(text);
-    }
-    if (unit == LimitUnit::Seconds) {
-        auto time = parse_duration(text);
-        if (!time) {
-            return time.error();
-        }
-        return std::int64_t{time->count() / 1'000};
-    }
-    auto count = parse_count(text);
-    if (!count) {
-        return count.error();
-    }
-    return std::int64_t{*count};
-}
-
-void read_limits(Reader& reader, const At& at, Pool& pool) {
-    if (at.node.kind != Node::Kind::Map) {
-        reader.error(at, "this is a map: write { nofile: 65536 }");
-        return;
-    }
-    std::vector<std::string> names;
-    for (const LimitName& limit : kLimits) {
-        names.emplace_back(limit.name);
-    }
-    for (const Entry& entry : at.node.entries) {
-        const std::string path = at.path + "." + shown(entry.key);
-        const LimitName* found = nullptr;
-        for (const LimitName& limit : kLimits) {
-            if (entry.key == limit.name) {
-                found = &limit;
-            }
-        }
-        if (found == nullptr) {
-            const std::string meant = entry.key == "as" ? "memory" : nearest(entry.key, names);
-            reader.error(entry.mark, path,
-                         "unknown limit" + (meant.empty() ? ": the limits are " + listed(names)
-                                                          : ": did you mean " + meant + "?"));
-            continue;
-        }
-        std::int64_t value = 0;
-        reader.parse(
-            {entry.value, path, "unlimited"},
-            [&](const std::string& text) { return parse_limit(text, found->unit); }, value);
-        pool.exec.limits[entry.key] = value;
-    }
-}
-
 template <std::string Exec::*Member>
 void read_path(Reader& reader, const At& at, Pool& pool) {
     const std::string* text = reader.scalar(at);
@@ -312,16 +200,6 @@ Result<std::string> parse_word(std::string_view text) {
         return plain_error("an empty name: write one, or remove the key");
     }
     return std::string(text);
-}
-
-Result<std::optional<std::uint32_t>> parse_umask(std::string_view text) {
-    auto mask = parse_mode(text);
-    if (!mask) {
-        return plain_error("\"" + shown(text) +
-                           "\" is no umask: write it in octal with a leading "
-                           "zero, like \"0022\"");
-    }
-    return std::optional(*mask);
 }
 
 template <auto Member, auto& Fields>
@@ -349,6 +227,8 @@ constexpr Field<Pool> kPool[] = {
     {"user", "(top-level user)", in_exec<&Exec::user, parse_word>},
     {"group", "(the user's own)", in_exec<&Exec::group, parse_word>},
     {"limits", "{}", read_limits},
+    {"nice", "(the master's)", in_exec<&Exec::nice, parse_nice>},
+    {"cpu_affinity", "(the master's)", read_cpu_affinity},
     {"output", nullptr, read_output},
     {"ready", nullptr, sub_map<&Pool::ready, kReady>},
     {"watchdog", nullptr, sub_map<&Pool::watchdog, kWatchdog>},
@@ -361,9 +241,6 @@ constexpr Field<Pool> kPool[] = {
     {"recycle", nullptr, sub_map<&Pool::recycle, kRecycle>},
     {"spares", nullptr, nullptr, "not supported yet: write more `workers` instead", "0"},
     {"spare_lifetime", nullptr, nullptr, "not supported yet: there are no spares; remove it"},
-    {"nice", nullptr, nullptr, "not supported yet: write `command: [nice, -n, \"5\", program]`"},
-    {"cpu_affinity", nullptr, nullptr,
-     "not supported yet: write `command: [taskset, -c, 0-3, program]`"},
 };
 
 }  // namespace
@@ -387,10 +264,6 @@ void add_pool_keys(std::vector<KnownKey>& keys) {
     add_keys(keys, pool + "start_limit.", fields_of(kStartLimit));
     add_keys(keys, pool + "rollout.", fields_of(kRollout));
     add_keys(keys, pool + "recycle.", fields_of(kRecycle));
-}
-
-std::span<const LimitName> limit_names() {
-    return kLimits;
 }
 
 }  // namespace topsman::config

@@ -1,5 +1,6 @@
 #include "config/units.hpp"
 
+#include "config/limits.hpp"
 #include "config/names.hpp"
 
 #include <algorithm>
@@ -189,6 +190,26 @@ Result<std::uint32_t> parse_count(std::string_view text) {
         return plain_error(quoted(text) + " is too large");
     }
     return static_cast<std::uint32_t>(*number);
+}
+
+Result<CpuRange> parse_cpu_range(std::string_view text) {
+    const std::size_t dash = text.find('-');
+    const auto first = parse_count(text.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : parse_count(text.substr(dash + 1));
+    if (!first || !last) {
+        return plain_error("\"" + shown(text) +
+                           "\" is no CPU: write a number like 3, or a range "
+                           "like 0-3");
+    }
+    if (*last < *first) {
+        return plain_error("the range " + shown(text) + " ends before it begins: write " +
+                           std::to_string(*last) + "-" + std::to_string(*first));
+    }
+    if (*last > kMaxCpu) {
+        return plain_error("CPU " + std::to_string(*last) + " cannot be: they end at " +
+                           std::to_string(kMaxCpu));
+    }
+    return CpuRange{*first, *last};
 }
 
 Result<double> parse_real(std::string_view text) {

@@ -16,6 +16,14 @@ namespace topsman::config {
 /// `64KiB 512MiB 1GiB 100B`, and `0`; in bytes, below 2^62.
 [[nodiscard]] Result<std::int64_t> parse_size(std::string_view text);
 
+struct CpuRange {
+    std::uint32_t first = 0;
+    std::uint32_t last = 0;
+};
+
+/// `3` or `0-3`, both ends included.
+[[nodiscard]] Result<CpuRange> parse_cpu_range(std::string_view text);
+
 /// A whole number without sign.
 [[nodiscard]] Result<std::uint32_t> parse_count(std::string_view text);
 

@@ -1,5 +1,6 @@
 #include "supervisor/child_plan.hpp"
 
+#include "supervisor/posix/cpu_mask.hpp"
 #include "supervisor/posix/environment.hpp"
 
 namespace topsman::supervisor {
@@ -49,6 +50,8 @@ posix::ChildSetup set_up_child(const ChildPlan& plan) {
     setup.working_directory = exec.working_directory;
     setup.umask = exec.umask;
     setup.limits = plan.spec.limits;
+    setup.nice = exec.nice;
+    setup.cpu_mask = posix::cpu_mask(exec.cpu_affinity, plan.slot.index);
     setup.stdout_fd = plan.stdout_fd;
     setup.lock_fd = plan.lock_fd;
     if (const auto& identity = plan.spec.identity) {

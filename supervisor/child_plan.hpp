@@ -1,7 +1,7 @@
 #pragma once
 
 // What a worker becomes between fork and exec, put together from its specification and from what
-// was made for it: its environment, its descriptors, its lane. Pure.
+// was made for it: its environment, its descriptors, its CPUs, its lane.
 
 #include "shm/lane.hpp"
 #include "supervisor/core/types.hpp"

@@ -132,6 +132,18 @@ int SetLimits::operator()() const noexcept {
     return 0;
 }
 
+int SetNice::operator()() const noexcept {
+    return !wanted || ::syscall(SYS_setpriority, PRIO_PROCESS, 0, *wanted) == 0 ? 0 : errno;
+}
+
+int SetCpuAffinity::operator()() const noexcept {
+    if (mask->empty()) {
+        return 0;
+    }
+    const std::size_t bytes = mask->size() * sizeof(unsigned long);
+    return ::syscall(SYS_sched_setaffinity, 0, bytes, mask->data()) == 0 ? 0 : errno;
+}
+
 int SetGroups::operator()() const noexcept {
     if (!wanted) {
         return 0;

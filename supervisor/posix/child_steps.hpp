@@ -67,6 +67,18 @@ struct SetLimits {
     int operator()() const noexcept;
 };
 
+struct SetNice {
+    std::optional<int> wanted;
+
+    int operator()() const noexcept;
+};
+
+struct SetCpuAffinity {
+    const std::vector<unsigned long>* mask;
+
+    int operator()() const noexcept;
+};
+
 struct SetGroups {
     bool wanted;
     const std::vector<gid_t>* groups;

@@ -282,6 +282,8 @@ Result<Launched> launch(const ChildSetup& setup) {
         }
         return 0;
     });
+    auto nice = at<SpawnStage::Nice>(steps::SetNice{setup.nice});
+    auto cpus = at<SpawnStage::CpuAffinity>(steps::SetCpuAffinity{&setup.cpu_mask});
     auto groups = at<SpawnStage::Groups>(steps::SetGroups{other_user, &setup.groups, gid});
     auto user = at<SpawnStage::User>(steps::SetUser{other_user, uid});
     auto directory = at<SpawnStage::WorkingDirectory>(StartDirectory{});
@@ -293,7 +295,7 @@ Result<Launched> launch(const ChildSetup& setup) {
         return 0;
     });
     return launcher(candidates, argv.data(), environment_init, claim, session, signals, descriptors,
-                    limits, mask, groups, user, directory, patch);
+                    limits, mask, nice, cpus, groups, user, directory, patch);
 }
 
 }  // namespace topsman::posix

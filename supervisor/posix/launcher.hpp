@@ -39,6 +39,8 @@ struct ChildSetup {
     std::optional<std::uint32_t> gid;
     std::vector<std::uint32_t> groups;
     std::vector<std::pair<int, std::int64_t>> limits;  ///< RLIMIT_*, value; -1: unlimited
+    std::optional<int> nice;
+    std::vector<unsigned long> cpu_mask;  ///< as sched_setaffinity(2) takes it; empty: as it is
 
     // The lane to claim as the first act; null: none.
     std::atomic<std::uint64_t>* lane_word = nullptr;
@@ -54,6 +56,8 @@ enum class SpawnStage : std::uint8_t {
     Descriptors,
     Limits,
     Umask,
+    Nice,
+    CpuAffinity,
     Groups,
     User,
     WorkingDirectory,

@@ -48,6 +48,13 @@ std::string sentence_for(const steps::Report& report, const ChildSetup& setup) {
             return "limits: " + limit_name(report.detail) + reason;
         case SpawnStage::Umask:
             return "umask" + reason;
+        case SpawnStage::Nice:
+            return "nice " + std::to_string(setup.nice.value_or(0)) + reason +
+                   (report.number == EACCES ? " (needs to be started as root, or CAP_SYS_NICE)"
+                                            : "");
+        case SpawnStage::CpuAffinity:
+            return "cpu_affinity" + reason +
+                   (report.number == EINVAL ? " (none of its CPUs may be used here)" : "");
         case SpawnStage::Groups:
             return "group " + std::to_string(setup.gid.value_or(0)) + reason + privilege;
         case SpawnStage::User:

@@ -116,6 +116,32 @@ class Programs(TestCase):
         self.assertTrue(facts["fds"]["3"].startswith("socket:"))
         self.assertEqual(facts["fds"]["0"], "/dev/null")
 
+    def test_nice_and_cpu_affinity_reach_the_program_and_a_change_replaces_it(self):
+        usable = sorted(os.sched_getaffinity(0))
+        def yaml(more):
+            return pool("[sleep, inf]", NOW + more, 3)
+        c = self.cluster(yaml("    nice: 7\n    cpu_affinity: auto\n")).start()
+        for slot in range(3):
+            pid = c.slot(slot)["pid"]
+            self.assertEqual(os.getpriority(os.PRIO_PROCESS, pid), 7)
+            self.assertEqual(os.sched_getaffinity(pid), {usable[slot % len(usable)]})
+        before = c.pids()
+        c.write_yaml(yaml(f"    nice: 8\n    cpu_affinity: [{usable[-1]}]\n"))
+        c.cli("reload")
+        self.assertIn("nice and cpu_affinity changed: workers are replaced one by one", c.log())
+        for pid in c.pids():
+            self.assertNotIn(pid, before)
+            self.assertEqual(os.getpriority(os.PRIO_PROCESS, pid), 8)
+            self.assertEqual(os.sched_getaffinity(pid), {usable[-1]})
+
+    def test_cpus_that_are_not_there_are_said_twice(self):
+        c = self.cluster(pool("[sleep, inf]", NOW + "    cpu_affinity: [8191]\n"))
+        checked = subprocess.run([TOPSMAN, "check", c.file], capture_output=True, text=True)
+        self.assertIn("the machine has no CPU 8191", checked.stdout + checked.stderr)
+        c.start(wait_ready=False)
+        c.wait_event("worker.exited")
+        self.assertIn("cpu_affinity: Invalid argument (none of its CPUs may be used here)", c.log())
+
     def test_segment_none_gives_no_segment(self):
         c = self.cluster(pool("[python3, show.py, facts]", NOW + "    segment: none\n"),
                          files={"show.py": SHOW}).start()

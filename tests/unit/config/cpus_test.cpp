@@ -11,6 +11,15 @@ TEST(Cpus, ThereIsAtLeastOne) {
     EXPECT_GE(allowed_cpus(), 1U);
 }
 
+TEST(Cpus, TheOnesThatAreSwitchedOn) {
+    const TempFolder root;
+    EXPECT_EQ(online_cpus(root.path("")), std::nullopt);
+    root.write("sys/devices/system/cpu/online", "0-2,5\n");
+    EXPECT_EQ(online_cpus(root.path("")), (std::set<std::uint32_t>{0, 1, 2, 5}));
+    root.write("sys/devices/system/cpu/online", "nonsense\n");
+    EXPECT_EQ(online_cpus(root.path("")), std::nullopt);
+}
+
 TEST(Cpus, WithoutCgroupsThereIsNoQuota) {
     const TempFolder root;
     EXPECT_EQ(cgroup_cpus(root.path("")), std::nullopt);

@@ -64,6 +64,8 @@ const std::map<std::string, std::string> kOtherValues = {
     {"user", "root"},
     {"group", "root"},
     {"limits", "{ core: 0 }"},
+    {"nice", "'-5'"},
+    {"cpu_affinity", "[0]"},
     {"output.to", "prefix"},
     {"ready.by", "notify"},
     {"ready.timeout", "5s"},
@@ -89,8 +91,8 @@ const std::map<std::string, std::string> kOtherValues = {
 };
 
 const std::vector<std::string> kExecKeys = {
-    "command", "listeners", "segment", "environment", "env_file", "working_directory",
-    "umask",   "user",      "group",   "limits",      "output.to"};
+    "command", "listeners", "segment", "environment", "env_file", "working_directory", "umask",
+    "user",    "group",     "limits",  "output.to",   "nice",     "cpu_affinity"};
 
 TEST(Diff, EveryKeyOfAPoolIsCompared) {
     const std::string prefix = "pools.NAME.";

@@ -50,6 +50,8 @@ pools:
     user: root
     group: root
     limits: { nofile: 1024, memory: 2GiB, core: unlimited, cpu: 1m }
+    nice: -5
+    cpu_affinity: [4, 0-2, 1]
     output: { to: prefix }
     ready: { by: notify, timeout: 5s, min_uptime: 2s }
     watchdog: { timeout: 10s, signal: QUIT, kill_after: 1s }
@@ -74,6 +76,8 @@ pools:
     expected.exec.user = "root";
     expected.exec.group = "root";
     expected.exec.limits = {{"nofile", 1024}, {"memory", 2LL << 30}, {"core", -1}, {"cpu", 60}};
+    expected.exec.nice = -5;
+    expected.exec.cpu_affinity = {false, {0, 1, 2, 4}};
     expected.exec.output = OutputTo::Prefix;
     expected.workers = 3;
     expected.workers_auto = true;
@@ -143,6 +147,13 @@ TEST(Load, RelativePathsStartWhereTheFileWasNamed) {
 
 TEST(Load, AProgramWithoutASlashIsLeftToThePath) {
     EXPECT_EQ(load(pool("workers: 1")).config->pools[0].exec.command[0], "sleep");
+}
+
+TEST(Load, AutoAffinityIsForEachSlot) {
+    const Exec exec = load(pool("cpu_affinity: auto")).config->pools[0].exec;
+    EXPECT_TRUE(exec.cpu_affinity.by_slot);
+    EXPECT_THAT(exec.cpu_affinity.cpus, IsEmpty());
+    EXPECT_EQ(exec.nice, std::nullopt);
 }
 
 TEST(Load, QuotedNumbersAreNumbersAndNoIsAPolicy) {

@@ -54,6 +54,18 @@ TEST(Machine, ReusePortLosesConnectionsUnlessTheyMigrate) {
     EXPECT_THAT(warnings(listener_file(", accept: reuse_port"), environment), IsEmpty());
 }
 
+TEST(Machine, ACpuThatIsNotThereIsNamed) {
+    Environment environment = small_machine();
+    EXPECT_THAT(warnings(pool("cpu_affinity: [900]"), environment), IsEmpty()) << "nobody knows";
+    environment.online_cpus = {0, 1};
+    EXPECT_THAT(warnings(pool("cpu_affinity: [0-1]"), environment), IsEmpty());
+    EXPECT_THAT(warnings(pool("cpu_affinity: [1-3]"), environment),
+                ElementsAre(HasSubstr("pools.web.cpu_affinity: the machine has no CPU 2 and 3, its "
+                                      "last is 1: it is left out")));
+    EXPECT_THAT(warnings(pool("cpu_affinity: [7]"), environment),
+                ElementsAre(HasSubstr("no CPU 7, its last is 1: workers cannot start")));
+}
+
 TEST(Machine, NotificationsNeedRoomToWait) {
     Environment environment = small_machine();
     environment.unix_dgram_qlen = 10;

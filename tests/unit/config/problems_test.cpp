@@ -46,6 +46,20 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"workers: 600",
                 "4:14: pools.web.workers: workers and max_surge of all pools are 601, "
                 "at most half of the 256 lanes: write fewer workers"},
+        Mistake{"nice: 20",
+                "4:11: pools.web.nice: \"20\" is no nice value: write a whole number from -20"},
+        Mistake{"nice: -21", "4:11: pools.web.nice: \"-21\" is no nice value"},
+        Mistake{"nice: high", "4:11: pools.web.nice: \"high\" is no nice value"},
+        Mistake{"cpu_affinity: 0-3", "4:19: pools.web.cpu_affinity: this is a list: write [0-3]"},
+        Mistake{"cpu_affinity: []", "4:19: pools.web.cpu_affinity: no CPU at all: write [0-3]"},
+        Mistake{"cpu_affinity: [all]",
+                "4:19: pools.web.cpu_affinity: \"all\" is no CPU: write a number like 3"},
+        Mistake{"cpu_affinity: [0x3]", "4:19: pools.web.cpu_affinity: \"0x3\" is no CPU"},
+        Mistake{"cpu_affinity: [-1]", "4:19: pools.web.cpu_affinity: \"-1\" is no CPU"},
+        Mistake{"cpu_affinity: [3-1]",
+                "4:19: pools.web.cpu_affinity: the range 3-1 ends before it begins: write 1-3"},
+        Mistake{"cpu_affinity: [0-4294967295]",
+                "4:19: pools.web.cpu_affinity: CPU 4294967295 cannot be: they end at 8191"},
         Mistake{"restart: sometimes",
                 "4:14: pools.web.restart: \"sometimes\" is none of always, "
                 "on-failure, on-abnormal and no"},
@@ -102,10 +116,6 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Mistake{"spares: 1", "4:5: pools.web.spares: not supported yet: write more `workers`"},
         Mistake{"spare_lifetime: 5m", "4:5: pools.web.spare_lifetime: not supported yet: "},
-        Mistake{"nice: 5", "4:5: pools.web.nice: not supported yet: write `command: [nice, -n,"},
-        Mistake{"cpu_affinity: 0-3",
-                "4:5: pools.web.cpu_affinity: not supported yet: write "
-                "`command: [taskset"},
         Mistake{"workers: { min: 1, max: 2 }", "4:14: pools.web.workers: not supported yet: "},
         Mistake{"ready: { by: listening }",
                 "4:18: pools.web.ready.by: not supported yet: write `by: "

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <string>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -100,6 +101,13 @@ void print_surroundings() {
                 static_cast<unsigned long long>(limit.rlim_max));
     (void)::getrlimit(RLIMIT_CORE, &limit);
     std::printf("core %llu\n", static_cast<unsigned long long>(limit.rlim_cur));
+    std::string cpus;
+    cpu_set_t usable;
+    (void)::sched_getaffinity(0, sizeof usable, &usable);
+    for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        cpus += CPU_ISSET(cpu, &usable) ? std::to_string(cpu) + "," : "";
+    }
+    std::printf("cpus %s\nnice %d\n", cpus.c_str(), ::getpriority(PRIO_PROCESS, 0));
     for (char** entry = environ; *entry != nullptr; ++entry) {
         std::printf("env.%s\n", *entry);
     }

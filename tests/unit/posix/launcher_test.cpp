@@ -1,6 +1,7 @@
 #include "supervisor/posix/launcher.hpp"
 
 #include "shm/lane.hpp"
+#include "supervisor/posix/cpu_mask.hpp"
 #include "tests/unit/posix/support.hpp"
 
 #include <gtest/gtest.h>
@@ -194,6 +195,70 @@ TEST_F(LauncherTest, SetsWorkingDirectoryUmaskAndLimits) {
     EXPECT_EQ(facts.at("umask"), "27");
     EXPECT_EQ(facts.at("nofile"), "77 77");
     EXPECT_EQ(facts.at("core"), "0");
+}
+
+TEST_F(LauncherTest, SetsNiceAndTheCpus) {
+    const std::vector<std::uint32_t> usable = usable_cpus();
+    ASSERT_FALSE(usable.empty());
+    setup_.nice = ::getpriority(PRIO_PROCESS, 0) + 3;
+    setup_.cpu_mask = cpu_mask({false, {usable.back()}}, 0);
+    const Facts facts = run();
+    EXPECT_EQ(facts.at("nice"), std::to_string(*setup_.nice));
+    EXPECT_EQ(facts.at("cpus"), std::to_string(usable.back()) + ",");
+    EXPECT_EQ(usable_cpus(), usable) << "the parent's own are as they were";
+}
+
+TEST_F(LauncherTest, WithoutWishesNiceAndCpusAreTheMasters) {
+    const Facts facts = run();
+    std::string all;
+    for (const std::uint32_t cpu : usable_cpus()) {
+        all += std::to_string(cpu) + ",";
+    }
+    EXPECT_EQ(facts.at("cpus"), all);
+    EXPECT_EQ(facts.at("nice"), std::to_string(::getpriority(PRIO_PROCESS, 0)));
+}
+
+TEST_F(LauncherTest, CpusThatAreNotThereAreNamed) {
+    setup_.cpu_mask = cpu_mask({false, {8'191}}, 0);
+    const auto failure = fail();
+    EXPECT_EQ(failure.stage, SpawnStage::CpuAffinity);
+    EXPECT_EQ(failure.sentence,
+              "cpu_affinity: Invalid argument (none of its CPUs may be used here)");
+}
+
+TEST_F(LauncherTest, WithoutPrivilegeAHigherPriorityIsRefused) {
+    const auto attempt = [&] {
+        if (::geteuid() == 0 && ::setuid(65'534) != 0) {
+            return 9;
+        }
+        setup_.command = {"/bin/true"};
+        setup_.nice = -7;
+        auto launched = launch(setup_);
+        const auto failure = test::wait_report(*launched, setup_);
+        (void)test::wait_end(launched->child);
+        return failure && failure->stage == SpawnStage::Nice &&
+                       failure->sentence ==
+                           "nice -7: Permission denied (needs to be started as root, or "
+                           "CAP_SYS_NICE)"
+                   ? 0
+                   : 1;
+    };
+    EXPECT_EQ(test::in_child(attempt), 0);
+}
+
+TEST(CpuMask, AutoDealsTheUsableCpusOutBySlot) {
+    const std::vector<std::uint32_t> usable = usable_cpus();
+    const config::CpuAffinity automatic{true, {}};
+    for (std::uint32_t slot = 0; slot < 2 * usable.size(); ++slot) {
+        const std::uint32_t expected = usable[slot % usable.size()];
+        EXPECT_EQ(cpu_mask(automatic, slot), cpu_mask({false, {expected}}, 0)) << slot;
+    }
+    EXPECT_TRUE(cpu_mask({}, 3).empty()) << "nothing was asked for";
+}
+
+TEST(CpuMask, HasABitForEachCpu) {
+    EXPECT_EQ(cpu_mask({false, {0, 2}}, 7), std::vector<unsigned long>{5});
+    EXPECT_EQ(cpu_mask({false, {1, 64}}, 0), (std::vector<unsigned long>{2, 1}));
 }
 
 TEST_F(LauncherTest, BecomesAnotherUserWithoutAnyPrivilege) {
