@@ -41,6 +41,10 @@ NoticeWords words(core::Notice notice) {
     return {"unknown", nullptr};
 }
 
+std::string connections(std::uint32_t waiting) {
+    return std::to_string(waiting) + (waiting == 1 ? " connection waits" : " connections wait");
+}
+
 bool is_bad_news(core::Notice notice) {
     return notice == core::Notice::SlotTripped || notice == core::Notice::RolloutFailed;
 }
@@ -82,6 +86,25 @@ void Chronicle::config_refused(const std::vector<std::string>& reasons) {
         fields.texts = {{"reason", reasons.front()}};
     }
     append(fields);
+}
+
+void Chronicle::listener_nudged(const std::string& listener, std::uint32_t waiting) {
+    control::EventFields fields;
+    fields.event = "listener.nudged";
+    fields.numbers = {{"waiting", waiting}};
+    fields.texts = {{"listener", listener}};
+    append(fields);
+    journal_.info("listener " + listener + ": " + connections(waiting) +
+                  " beside sleeping workers, after one of them died or was stopped: woken by a "
+                  "connection of our own");
+}
+
+void Chronicle::listener_helpless(const std::string& listener, std::uint32_t waiting,
+                                  const std::string& why) {
+    journal_.warning("listener " + listener + ": " + connections(waiting) +
+                     " and its workers sleep; " +
+                     (why.empty() ? "connections of our own do not wake them: do they accept?"
+                                  : "they cannot be woken: " + why));
 }
 
 void Chronicle::announce(const core::Announce& notice, const std::string& pool,

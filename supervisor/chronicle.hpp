@@ -19,6 +19,11 @@ class Chronicle {
 
     void master_started(std::uint32_t pid);
     void config_refused(const std::vector<std::string>& reasons);
+    /// A connection of our own woke a worker: so many had been waiting beside it.
+    void listener_nudged(const std::string& listener, std::uint32_t waiting);
+    /// That did not help, or could not be done.
+    void listener_helpless(const std::string& listener, std::uint32_t waiting,
+                           const std::string& why = {});
     void announce(const core::Announce& notice, const std::string& pool, const WorkerFacts* worker);
     /// The one record of a death.
     void bury(const core::Obituary& obituary, const std::string& pool, const WorkerFacts* worker);

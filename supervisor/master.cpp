@@ -71,6 +71,7 @@ Master::Master(Foundation foundation, Journal& journal)
                [this](core::Event event) { enqueue(std::move(event)); }),
       publisher_(base_.segment, base_.config.cluster, base_.config.file),
       chronicle_(base_.segment, journal),
+      nudger_(base_.listeners, workers_, chronicle_),
       loader_(io_) {}
 
 Master::~Master() = default;
@@ -140,14 +141,26 @@ void Master::turn() {
     snapshot_ = core_.snapshot();
     publisher_.publish(snapshot_, core_.config(), workers_);
     send_replies();
-    if (std::exchange(any_death_, false)) {
-        workers_.wake_acceptors();
-        fit_listeners();
-    }
+    mend_wake_ups(now);
     tell_manager();
     forget_old_specs();
     arm_timer();
     base_.segment.scoreboard().turn_began_ns.store(0);
+}
+
+// Who died or stopped between its wake-up and its accept has taken the wake-up along.
+void Master::mend_wake_ups(core::TimePoint now) {
+    if (any_death_ || any_stop_) {
+        workers_.wake_acceptors();
+        nudger_.doubt(now);
+    }
+    if (any_death_) {
+        fit_listeners();
+    }
+    any_death_ = any_stop_ = false;
+    if (nudger_.look(snapshot_, now)) {
+        publisher_.publish_listeners(base_.listeners);
+    }
 }
 
 // All the time since the last turn may have passed while we stood still, so none of it counts.
@@ -299,11 +312,17 @@ void Master::end(int code) {
     }
 }
 
+std::optional<core::TimePoint> Master::next_deadline() const {
+    const std::optional<core::TimePoint> wanted = core_.next_deadline();
+    const std::optional<core::TimePoint> look = nudger_.next_look();
+    return wanted && look ? std::min(*wanted, *look) : wanted ? wanted : look;
+}
+
 void Master::arm_timer() {
     if (exit_code_) {
         return;
     }
-    const std::optional<core::TimePoint> due = core_.next_deadline();
+    const std::optional<core::TimePoint> due = next_deadline();
     if (due == armed_) {
         return;
     }

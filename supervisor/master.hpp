@@ -13,6 +13,7 @@
 #include "supervisor/core/supervisor_core.hpp"
 #include "supervisor/fd_watch.hpp"
 #include "supervisor/journal.hpp"
+#include "supervisor/nudger.hpp"
 #include "supervisor/posix/listener.hpp"
 #include "supervisor/posix/notify_socket.hpp"
 #include "supervisor/posix/signals.hpp"
@@ -73,6 +74,8 @@ class Master {
     void bury(const core::Obituary& action);
     void send_replies();
     void end(int code);
+    void mend_wake_ups(core::TimePoint now);
+    [[nodiscard]] std::optional<core::TimePoint> next_deadline() const;
     void arm_timer();
     void wait_for_signals();
     void tell_manager();
@@ -113,6 +116,7 @@ class Master {
     WorkerTable workers_;
     Publisher publisher_;
     Chronicle chronicle_;
+    Nudger nudger_;
     std::optional<FdWatch> signal_watch_;
     ConfigLoader loader_;
     std::optional<ConfigWatch> config_watch_;
@@ -128,6 +132,7 @@ class Master {
     std::deque<Specs> incoming_;  ///< of the Reloads and Restarts that are enqueued, in order
     bool interrupted_ = false;
     bool any_death_ = false;
+    bool any_stop_ = false;
     bool service_up_ = false;
     std::string status_said_;
     std::optional<int> exit_code_;

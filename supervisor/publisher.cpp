@@ -113,6 +113,7 @@ void Publisher::publish_listeners(const std::vector<posix::BoundListener>& liste
         record.backlog = listener.spec.backlog;
         record.inode = listener.inode;
         record.sockets = static_cast<std::uint32_t>(listener.sockets.size());
+        record.nudges = listener.nudges;
         store_if_changed(segment_.scoreboard().listeners[index++], record);
     }
     master_.listeners = index;

@@ -55,6 +55,7 @@ void Master::on_signal(const posix::ReceivedSignal& signal) {
             }
             break;
         case SIGCHLD:
+            any_stop_ = posix::take_stops() || any_stop_;
             (void)posix::reap_orphans(
                 [this](pid_t pid) { return workers_.owns(static_cast<std::uint32_t>(pid)); });
             break;

@@ -183,6 +183,12 @@ int WorkerTable::least_used(const posix::BoundListener& listener, std::uint32_t 
     return best;
 }
 
+bool WorkerTable::holds(core::WorkerId worker, int socket) const {
+    const auto found = processes_.find(worker);
+    return found != processes_.end() && found->second->child &&
+           std::count(found->second->sockets.begin(), found->second->sockets.end(), socket) > 0;
+}
+
 std::size_t WorkerTable::users(int socket) const {
     return static_cast<std::size_t>(
         std::count_if(processes_.begin(), processes_.end(), [socket](const auto& entry) {

@@ -79,6 +79,8 @@ class WorkerTable {
 
     /// Is it one of ours, not yet reaped? (The reaper of orphans keeps off.)
     [[nodiscard]] bool owns(std::uint32_t pid) const;
+    /// Does a living worker hold that listening socket?
+    [[nodiscard]] bool holds(core::WorkerId worker, int socket) const;
     /// How many living workers hold that listening socket.
     [[nodiscard]] std::size_t users(int socket) const;
 

@@ -194,7 +194,8 @@ void Reader::read_listeners() {
                           .accept = record.accept == 0 ? "shared" : "reuse_port",
                           .queue = 0,
                           .backlog = record.backlog,
-                          .sockets = record.sockets};
+                          .sockets = record.sockets,
+                          .nudges = record.nudges};
         if (const auto queue = queues.find(record.inode); queue != queues.end()) {
             line.queue = queue->second.waiting;
             line.backlog = queue->second.limit;

@@ -54,6 +54,7 @@ struct ListenerLine {
     std::uint32_t queue = 0;
     std::uint32_t backlog = 0;
     std::uint32_t sockets = 0;
+    std::uint32_t nudges = 0;  ///< connections of the master's own, after a wake-up was lost
 };
 
 struct CounterLine {

@@ -67,7 +67,8 @@ std::string status_json(const ClusterView& view) {
         w.begin_object().member("name", line.name).member("address", line.address);
         w.member("accept", line.accept).member("queue", std::uint64_t{line.queue});
         w.member("backlog", std::uint64_t{line.backlog});
-        w.member("sockets", std::uint64_t{line.sockets}).end_object();
+        w.member("sockets", std::uint64_t{line.sockets});
+        w.member("nudges", std::uint64_t{line.nudges}).end_object();
     }
     w.end_array().key("pools").begin_array();
     for (const PoolLines& pool : view.pools) {

@@ -224,13 +224,15 @@ void append_listeners(std::string& out, const ClusterView& view, const TextStyle
     Table table({{"LISTENER", false, 100},
                  {"ADDRESS", false, 90, true},
                  {"ACCEPT", false, 10},
-                 {"QUEUE", true, 50}});
+                 {"QUEUE", true, 50},
+                 {"NUDGES", true, 5}});
     for (const ListenerLine& line : view.listeners) {
         table.add({{line.name, Tint::Plain},
                    {line.address, Tint::Plain},
                    {line.accept, Tint::Plain},
                    {std::to_string(line.queue) + "/" + std::to_string(line.backlog),
-                    line.backlog != 0 && line.queue >= line.backlog ? Tint::Bad : Tint::Plain}});
+                    line.backlog != 0 && line.queue >= line.backlog ? Tint::Bad : Tint::Plain},
+                   {line.nudges == 0 ? "" : std::to_string(line.nudges), Tint::Plain}});
     }
     out += "\n" + table.render(style.columns, style.color);
 }

@@ -113,6 +113,21 @@ Result<void> Child::reap() {
     return {};
 }
 
+bool take_stops() noexcept {
+    bool stopped = false;
+    while (true) {
+        siginfo_t info{};
+        const int result = ::waitid(P_ALL, 0, &info, WSTOPPED | WNOHANG);
+        if (result != 0 && errno == EINTR) {
+            continue;
+        }
+        if (result != 0 || info.si_pid == 0) {
+            return stopped;
+        }
+        stopped = true;
+    }
+}
+
 std::string describe(const core::ExitReport& report) {
     switch (report.kind) {
         case core::ExitReport::Kind::Exited:

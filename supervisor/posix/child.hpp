@@ -45,6 +45,9 @@ class Child {
     UniqueFd pidfd_;
 };
 
+/// Has any child been stopped (SIGSTOP, a debugger) since this was last asked? Never blocks.
+[[nodiscard]] bool take_stops() noexcept;
+
 /// "exited with code 3", "killed by SIGSEGV (core dumped)", "chdir /srv/app: No such file or ..."
 [[nodiscard]] std::string describe(const core::ExitReport& report);
 

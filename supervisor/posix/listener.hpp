@@ -20,6 +20,7 @@ struct BoundListener {
     std::vector<UniqueFd> sockets;  ///< one; with accept: reuse_port one for each worker
     std::uint64_t inode = 0;        ///< of the first
     bool from_systemd = false;
+    std::uint32_t nudges = 0;      ///< connections of our own that woke a worker there
     std::uint64_t path_inode = 0;  ///< of a unix socket's file that we made; 0: none of ours
 };
 

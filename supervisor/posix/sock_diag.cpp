@@ -72,12 +72,12 @@ void visit_unix(const nlmsghdr& header, const Visit& visit) {
     visit(found);
 }
 
-/// Sends one dump request and gives each answer to `take`.
+/// Sends one request, for one socket or for all (NLM_F_DUMP), and gives each answer to `take`.
 template <class Request, class Take>
-void dump(int netlink, Request& request, Take take) {
+void ask(int netlink, Request& request, std::uint16_t flags, Take take) {
     request.header.nlmsg_len = sizeof request;
     request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
-    request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    request.header.nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | flags);
     if (::send(netlink, &request, sizeof request, 0) != static_cast<ssize_t>(sizeof request)) {
         return;
     }
@@ -105,7 +105,18 @@ void dump(int netlink, Request& request, Take take) {
             at += step;
             left -= step;
         }
+        if ((flags & NLM_F_DUMP) == 0) {
+            return;  // one answer, and no NLMSG_DONE after it
+        }
     }
+}
+
+UnixRequest unix_request() {
+    UnixRequest request;
+    request.body.sdiag_family = AF_UNIX;
+    request.body.udiag_states = 1U << TCP_LISTEN;
+    request.body.udiag_show = UDIAG_SHOW_RQLEN;
+    return request;
 }
 
 UniqueFd open_netlink() {
@@ -118,7 +129,8 @@ void visit_tcp_sockets(int netlink, const Visit& visit) {
         request.body.sdiag_family = static_cast<std::uint8_t>(family);
         request.body.sdiag_protocol = IPPROTO_TCP;
         request.body.idiag_states = 1U << TCP_LISTEN;
-        dump(netlink, request, [&](const nlmsghdr& header) { visit_inet(header, visit); });
+        ask(netlink, request, NLM_F_DUMP,
+            [&](const nlmsghdr& header) { visit_inet(header, visit); });
     }
 }
 
@@ -155,11 +167,25 @@ void for_each_listening_socket(const Visit& visit) {
         return;
     }
     visit_tcp_sockets(netlink.get(), visit);
-    UnixRequest request;
-    request.body.sdiag_family = AF_UNIX;
-    request.body.udiag_states = 1U << TCP_LISTEN;
-    request.body.udiag_show = UDIAG_SHOW_RQLEN;
-    dump(netlink.get(), request, [&](const nlmsghdr& header) { visit_unix(header, visit); });
+    UnixRequest request = unix_request();
+    ask(netlink.get(), request, NLM_F_DUMP,
+        [&](const nlmsghdr& header) { visit_unix(header, visit); });
+}
+
+QueueLength unix_queue(std::uint64_t inode) {
+    QueueLength queue;
+    const UniqueFd netlink = open_netlink();
+    if (!netlink) {
+        return queue;
+    }
+    UnixRequest request = unix_request();
+    request.body.udiag_ino = static_cast<std::uint32_t>(inode);
+    request.body.udiag_cookie[0] = ~0U;  // whatever its cookie is
+    request.body.udiag_cookie[1] = ~0U;
+    ask(netlink.get(), request, 0, [&](const nlmsghdr& header) {
+        visit_unix(header, [&](const ListeningSocket& socket) { queue = socket.queue; });
+    });
+    return queue;
 }
 
 std::map<std::uint64_t, QueueLength> listener_queues() {

@@ -20,6 +20,9 @@ struct ListeningSocket {
 /// Every listening TCP and unix socket of this network namespace.
 void for_each_listening_socket(const std::function<void(const ListeningSocket&)>& visit);
 
+/// The queue of one unix socket; nothing waits in one that is not found.
+[[nodiscard]] QueueLength unix_queue(std::uint64_t inode);
+
 /// "nginx (pid 123)": who has a TCP socket listening on this port, as far as /proc lets us see.
 /// Empty when nobody can be named.
 [[nodiscard]] std::string listening_process(std::uint16_t port);

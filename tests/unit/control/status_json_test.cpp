@@ -45,7 +45,7 @@ TEST(StatusJsonTest, HasTheShapeThatOthersDependOn) {
     EXPECT_EQ(json.at("master").at("state"), "running");
     EXPECT_EQ(json.at("master").at("uptime_s"), 12.5);
     const auto& listener = json.at("listeners").at(0);
-    for (const char* key : {"name", "address", "accept", "queue", "backlog"}) {
+    for (const char* key : {"name", "address", "accept", "queue", "backlog", "nudges"}) {
         EXPECT_TRUE(listener.as_object().contains(key)) << key;
     }
     const auto& pool = json.at("pools").at(0);

@@ -68,6 +68,25 @@ TEST(ChildTest, ASignalToADeadProcessIsNoError) {
     EXPECT_TRUE(launched.child.signal_group(SIGTERM)) << "and no stranger is hit";
 }
 
+TEST(ChildTest, AStopIsToldOnceAndAnEndIsNone) {
+    ASSERT_EQ(test::in_child([] {
+                  const pid_t pid = ::fork();
+                  if (pid == 0) {
+                      (void)::raise(SIGSTOP);
+                      ::_exit(0);
+                  }
+                  siginfo_t info{};
+                  (void)::waitid(P_PID, static_cast<id_t>(pid), &info, WSTOPPED | WNOWAIT);
+                  if (!take_stops() || take_stops()) {
+                      return 1;
+                  }
+                  (void)::kill(pid, SIGCONT);
+                  (void)::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT);
+                  return take_stops() || test::wait_child(pid) != 0 ? 2 : 0;
+              }),
+              0);
+}
+
 TEST(ChildTest, TheGroupIsSignalledWithItsGrandchildren) {
     auto pipe = test::make_pipe();
     ChildSetup setup;
