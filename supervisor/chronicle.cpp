@@ -1,5 +1,7 @@
 #include "supervisor/chronicle.hpp"
 
+#include "shm/base/check.hpp"
+#include "supervisor/control/event_names.hpp"
 #include "supervisor/posix/child.hpp"
 
 #include <cstdio>
@@ -64,6 +66,7 @@ Chronicle::Chronicle(shm::Segment& segment, Journal& journal)
     : segment_(segment), journal_(journal) {}
 
 void Chronicle::append(const control::EventFields& fields) {
+    CHECK(control::is_event(fields.event));
     shm::EventRing& ring = segment_.events();
     ring.append(control::event_json(ring.last_seq() + 1,
                                     control::rfc3339(std::chrono::system_clock::now()), fields));

@@ -1,6 +1,7 @@
 #include "supervisor/options.hpp"
 
 #include "supervisor/control/commands.hpp"
+#include "supervisor/control/event_names.hpp"
 #include "supervisor/control/locate.hpp"
 #include "supervisor/control/text.hpp"
 
@@ -80,6 +81,18 @@ class CommandFormatter : public CLI::Formatter {
         return "  " + names + option.get_description() + "\n";
     }
 };
+
+/// What is wrong with the name of an event; nothing is.
+std::string check_event(const std::string& name) {
+    if (control::is_event(name)) {
+        return {};
+    }
+    std::string names;
+    for (const std::string_view known : control::kEventNames) {
+        names.append(names.empty() ? "" : " ").append(known);
+    }
+    return "there is no event " + name + "; there are " + names;
+}
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
     std::vector<std::size_t> row(b.size() + 1);
@@ -272,7 +285,8 @@ void CommandLine::add_looks() {
     since_option_->type_name("SEQ");
     events->add_flag("-f,--follow", events_.follow, "Go on with what happens from now on");
     events->add_option("--until", until_, "Follow until this event has happened")
-        ->type_name("EVENT");
+        ->type_name("EVENT")
+        ->check(check_event);
     events_timeout_option_ =
         add_duration(events, "--timeout", events_timeout_, "Follow so long at most");
 }

@@ -214,8 +214,16 @@ class Cluster:
             if done.returncode not in (0,) or time.monotonic() >= end:
                 self.test.fail(f"no event {event} {fields}: {done.stderr}\n{self.log()}")
 
+    def wait_next(self, since, timeout):
+        """Returns when anything has happened after `since`, or the time is over."""
+        with subprocess.Popen([*self.enter, self.topsman, "events", "-n", self.name, "--since", str(since),
+                               "--follow"], env=self.env, cwd=self.dir, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as following:
+            select.select([following.stdout], [], [], timeout)
+            following.kill()
+
     def wait_status(self, good, timeout=DEADLINE):
-        """Waits for a state: looks again after each event, never by the clock."""
+        """Waits for a state: looks again after each event, and each second for what is none."""
         end = time.monotonic() + timeout
         while True:
             # Before the master has made its segment there is nothing to follow: inotify is ours.
@@ -225,9 +233,7 @@ class Cluster:
                 state = self.status()
                 if good(state):
                     return state
-                left = min(1.0, max(0.0, end - time.monotonic()))
-                self.cli("events", "--since", str(seq), "--until", "any", "--timeout",
-                         f"{int(left * 1000)}ms", expect=None)
+                self.wait_next(seq, min(1.0, max(0.0, end - time.monotonic())))
             else:
                 if self.master.poll() is not None:
                     self.test.fail(f"the master ended with {self.master.returncode}: {self.log()}")

@@ -219,7 +219,7 @@ class Outputs(TestCase):
         c = self.cluster(pools(["web"], "[sh, -c, 'echo last words; exec sleep 1000 >&- 2>&-']",
                                "    output: { to: prefix }\n")).start()
         before = cpu_ticks(c.master.pid)
-        c.cli("events", "--since", str(c.last_seq()), "--until", "any", "--timeout", "2s", expect=None)
+        c.wait_next(c.last_seq(), 2)
         self.assertLess(cpu_ticks(c.master.pid) - before, 50)
         self.assertIn("web/0 | last words", c.log())
 

@@ -118,6 +118,8 @@ TEST_F(OptionsTest, WhatIsWrongIsOneSentence) {
         {{"status", "--interval", "0s"}, "0s is not a duration"},
         {{"status", "-c", "a", "-n", "b"}, "excludes"},
         {{"events", "--since", "x"}, "--since"},
+        {{"events", "--until", "worker.raedy"}, "no event worker.raedy; there are config.loaded"},
+        {{"events", "--until", "any"}, "worker.exited worker.ready worker.spawned"},
         {{"run", "a", "b"}, "b"},
         {{"--frob"}, "--frob"},
     };
@@ -138,7 +140,8 @@ TEST_F(OptionsTest, CommandsReachTheClusterThatIsNamed) {
     EXPECT_THAT(out_, StartsWith("{\"cluster\":\"" + cluster.name()));
     EXPECT_EQ(run({"counters", "--json", "-n", cluster.name()}), 0);
     EXPECT_EQ(out_, "{}\n");
-    EXPECT_EQ(run({"events", "-n", cluster.name(), "--until", "x", "--timeout", "10ms"}), 5);
+    EXPECT_EQ(run({"events", "-n", cluster.name(), "--until", "worker.ready", "--timeout", "10ms"}),
+              5);
     EXPECT_EQ(run({"status", "-n", "no-such-cluster"}), 3);
 }
 

@@ -1,0 +1,21 @@
+#pragma once
+
+// Every event that there is, as `topsman events` prints it and --until takes it.
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace topsman::control {
+
+inline constexpr std::array<std::string_view, 14> kEventNames{
+    "config.loaded",   "config.refused", "listener.nudged", "master.started", "master.stopping",
+    "rollout.done",    "rollout.failed", "rollout.started", "slot.tripped",   "slot.waiting",
+    "worker.draining", "worker.exited",  "worker.ready",    "worker.spawned",
+};
+
+[[nodiscard]] constexpr bool is_event(std::string_view name) {
+    return std::find(kEventNames.begin(), kEventNames.end(), name) != kEventNames.end();
+}
+
+}  // namespace topsman::control
