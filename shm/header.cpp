@@ -2,6 +2,7 @@
 
 #include "shm/base/unique_fd.hpp"
 #include "shm/event_ring.hpp"
+#include "shm/job_queue.hpp"
 #include "shm/lane.hpp"
 #include "shm/lane_set.hpp"
 #include "shm/last_words.hpp"
@@ -14,6 +15,8 @@
 #include <algorithm>
 #include <cstring>
 #include <fcntl.h>
+#include <numeric>
+#include <optional>
 #include <pthread.h>
 #include <string_view>
 #include <sys/stat.h>
@@ -35,7 +38,8 @@ constexpr std::uint64_t hash_types() noexcept {
 constexpr std::uint64_t kAbiHash =
     hash_types<Header, DirectoryEntry, Lane, Scoreboard, MasterRecord, PoolRecord, SlotRecord,
                WorkerRecord, ListenerRecord, EventRing, NameTable, NameRow, LaneCells, RobustMutex,
-               pthread_mutex_t, TxCellStorage, LastWords, LaneSet>();
+               pthread_mutex_t, TxCellStorage, LastWords, LaneSet, QueueEntry, QueueControl,
+               JobRecord>();
 
 std::string grouped(std::uint64_t number) {
     std::string digits = std::to_string(number);
@@ -55,7 +59,7 @@ bool is_sound(const Layout& layout) noexcept {
         const bool is_inside = entry.offset >= kHeaderBytes && entry.offset < layout.total_size &&
                                entry.size <= layout.total_size - entry.offset;
         if (!is_inside || entry.offset % kCacheLine != 0 ||
-            entry.size != part_size(static_cast<Part>(i), layout.lanes)) {
+            entry.size != part_size(static_cast<Part>(i), layout)) {
             return false;
         }
         for (std::size_t other = 0; other < i; ++other) {
@@ -69,14 +73,30 @@ bool is_sound(const Layout& layout) noexcept {
     return true;
 }
 
+/// The queues that the copy of a header tells of; nothing when one of them is impossible.
+std::optional<std::vector<NamedQueue>> read_queues(const Header& header) {
+    std::vector<NamedQueue> queues;
+    for (const QueueEntry& entry : header.queues) {
+        if (entry.capacity == 0) {
+            break;
+        }
+        const QueueShape shape{entry.capacity, entry.item_size, entry.max_attempts};
+        if (!is_sound(shape)) {
+            return std::nullopt;
+        }
+        queues.push_back({std::string(entry.name, ::strnlen(entry.name, kNameBytes)), shape});
+    }
+    return queues;
+}
+
 }  // namespace
 
 std::uint64_t abi_hash() noexcept {
     return kAbiHash;
 }
 
-std::size_t part_size(Part part, std::uint32_t lanes) noexcept {
-    const std::size_t all = std::size_t{lanes} + 1;
+std::size_t part_size(Part part, const Layout& layout) noexcept {
+    const std::size_t all = std::size_t{layout.lanes} + 1;
     switch (part) {
         case Part::Lanes:
             return sizeof(Lane) * all;
@@ -98,6 +118,11 @@ std::size_t part_size(Part part, std::uint32_t lanes) noexcept {
             return sizeof(LastWords) * all;
         case Part::IdleLanes:
             return sizeof(LaneSet) * kMaxListeners;
+        case Part::Queues:
+            return std::accumulate(layout.queues.begin(), layout.queues.end(), kCacheLine,
+                                   [](std::size_t sum, const NamedQueue& queue) {
+                                       return sum + queue_bytes(queue.shape);
+                                   });
     }
     return 0;
 }
@@ -163,7 +188,11 @@ Result<Layout> check_header(const std::string& name, std::span<const std::byte> 
     layout.lanes = header.lanes;
     layout.total_size = header.total_size;
     std::copy_n(header.directory, kParts, layout.directory.begin());
-    if (layout.lanes == 0 || layout.lanes > kMaxLanes || !is_sound(layout)) {
+    auto queues = read_queues(header);
+    if (queues) {
+        layout.queues = std::move(*queues);
+    }
+    if (!queues || layout.lanes == 0 || layout.lanes > kMaxLanes || !is_sound(layout)) {
         return misfit(name, "its directory is corrupt");
     }
     return layout;

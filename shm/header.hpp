@@ -7,6 +7,7 @@
 
 #include "shm/base/result.hpp"
 #include "shm/limits.hpp"
+#include "shm/queue_shape.hpp"
 
 #include <array>
 #include <atomic>
@@ -14,6 +15,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace topsman::shm {
 
@@ -30,8 +32,9 @@ enum class Part : std::uint32_t {
     Cells,
     LastWords,
     IdleLanes,
+    Queues,
 };
-inline constexpr std::size_t kParts = 11;
+inline constexpr std::size_t kParts = 12;
 inline constexpr std::size_t kHeaderBytes = 4'096;
 inline constexpr std::uint64_t kMagic = 0x6e61'6d73'706f'7401;  // "\1topsman" in memory
 inline constexpr std::size_t kBootIdBytes = 40;
@@ -39,6 +42,15 @@ inline constexpr std::size_t kBootIdBytes = 40;
 struct DirectoryEntry {
     std::uint64_t offset;  ///< from the start of the segment
     std::uint64_t size;
+};
+
+/// A queue's shape, which no part's type knows. They lie one after the other in Part::Queues.
+struct QueueEntry {
+    char name[kNameBytes];
+    std::uint32_t capacity;  ///< 0: there is no such queue, nor any after it
+    std::uint32_t item_size;
+    std::uint32_t max_attempts;
+    std::uint32_t reserved;
 };
 
 /// As it lies at offset 0.
@@ -54,15 +66,13 @@ struct Header {
     std::atomic<std::uint32_t> master_pid;
     std::atomic<std::uint64_t> master_start_ticks;
     DirectoryEntry directory[kParts];
+    QueueEntry queues[kMaxQueues];
 };
 
 static_assert(sizeof(Header) <= kHeaderBytes);
 
 /// Differs whenever two builds would not agree on the bytes of a segment.
 [[nodiscard]] std::uint64_t abi_hash() noexcept;
-
-/// Bytes of a part in a segment with that many lanes (without the master's).
-[[nodiscard]] std::size_t part_size(Part part, std::uint32_t lanes) noexcept;
 
 /// Where this process lives; a segment is of use only there.
 struct Place {
@@ -77,7 +87,11 @@ struct Layout {
     std::uint32_t lanes = 0;
     std::uint64_t total_size = 0;
     std::array<DirectoryEntry, kParts> directory{};
+    std::vector<NamedQueue> queues;
 };
+
+/// Bytes of a part: what its type, the number of lanes and the queues' shapes say.
+[[nodiscard]] std::size_t part_size(Part part, const Layout& layout) noexcept;
 
 /// Checks the first page of a file of `file_size` bytes: magic, layout version, ABI, size, boot,
 /// pid namespace and every bound, or one sentence that begins with `name`.

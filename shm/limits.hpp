@@ -8,7 +8,7 @@
 
 namespace topsman::shm {
 
-inline constexpr std::uint32_t kLayoutVersion = 2;
+inline constexpr std::uint32_t kLayoutVersion = 3;
 inline constexpr std::uint32_t kMaxLanes = 1'023;  // lane 0 is the master's
 inline constexpr std::uint32_t kDefaultLanes = 256;
 inline constexpr std::uint32_t kMaxMetrics = 256;  // counters and gauges together
@@ -22,6 +22,10 @@ inline constexpr std::size_t kNameBytes = 48;    // with the NUL; names have at 
 inline constexpr std::size_t kLastWordsBytes = 1'000;
 inline constexpr std::uint32_t kEventSlots = 1'024;
 inline constexpr std::size_t kEventBytes = 496;  // one event's JSON
+inline constexpr std::uint32_t kMaxQueues = 16;
+inline constexpr std::uint32_t kMaxQueueCapacity = 1U << 20U;  // a ring's entry has 24 bits for it
+inline constexpr std::uint32_t kMaxItemBytes = 64U << 10U;     // longer ones belong in a file
+inline constexpr std::uint32_t kMaxAttempts = 30;              // a job's word has 5 bits for them
 inline constexpr std::size_t kCacheLine = 128;   // two lines: the adjacent-line prefetcher
 
 }  // namespace topsman::shm

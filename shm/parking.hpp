@@ -24,6 +24,8 @@
 #include "shm/lane.hpp"
 #include "shm/lane_set.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -49,6 +51,18 @@ class Parking {
     bool wake_one(std::span<Lane> lanes) noexcept { return wake(lanes, 1) != 0; }
 
     std::uint32_t wake_all(std::span<Lane> lanes) noexcept { return wake(lanes, UINT32_MAX); }
+
+    /// Nobody waits. Who has made its change by a seq_cst exchange may ask this before wake(), and
+    /// saves the fence when it is so.
+    [[nodiscard]] bool is_empty(std::span<Lane> lanes) const noexcept {
+        const std::size_t words = std::min<std::size_t>((lanes.size() + 63) / 64, LaneSet::kWords);
+        for (std::size_t i = 0; i < words; ++i) {
+            if (waiting_.words[i].load(std::memory_order_seq_cst) != 0) {
+                return false;
+            }
+        }
+        return true;
+    }
 
     /// Does the lane wait here, as far as anybody knows?
     [[nodiscard]] bool has(std::uint32_t lane) const noexcept { return waiting_.contains(lane); }

@@ -3,6 +3,7 @@
 #include "shm/base/check.hpp"
 #include "shm/header.hpp"
 #include "shm/segment_file.hpp"
+#include "shm/segment_size.hpp"
 
 #include <boost/interprocess/detail/os_file_functions.hpp>
 #include <boost/interprocess/exceptions.hpp>
@@ -47,10 +48,10 @@ Error boost_error(const std::string& what, const bi::interprocess_exception& err
     return system_error(what, error.get_native_error() != 0 ? error.get_native_error() : EINVAL);
 }
 
-std::size_t total_size(std::uint32_t lanes) {
+std::size_t total_size(const Layout& layout) {
     std::size_t size = kHeaderBytes + kBufferSlack;
     for (std::size_t i = 0; i < kParts; ++i) {
-        size += part_size(static_cast<Part>(i), lanes) + 2 * kCacheLine;
+        size += part_size(static_cast<Part>(i), layout) + 2 * kCacheLine;
     }
     return (size + 4'095) / 4'096 * 4'096;
 }
@@ -136,7 +137,7 @@ struct Segment::Impl {
 template <class T>
 void Segment::Impl::construct(Buffer& buffer, Part part) {
     static_assert(alignof(T) <= kCacheLine);
-    const std::size_t size = part_size(part, layout.lanes);
+    const std::size_t size = part_size(part, layout);
     // allocate_aligned, not construct<T>(name): that one does not honour the alignment of an
     // over-aligned type (Boost 1.81), and names are in our own directory anyway.
     void* memory = buffer.allocate_aligned(size, kCacheLine);
@@ -158,6 +159,7 @@ void Segment::Impl::construct_all() {
     construct<TxCellStorage>(buffer, Part::Cells);
     construct<LastWords>(buffer, Part::LastWords);
     construct<LaneSet>(buffer, Part::IdleLanes);
+    construct<std::byte>(buffer, Part::Queues);
 
     one<EventRing>(Part::Events).init();
     one<NameTable>(Part::MetricNames).init(kMaxMetrics);
@@ -175,6 +177,13 @@ void Segment::Impl::write_header(const Place& place) {
     place.boot_id.copy(header.boot_id, kBootIdBytes - 1);
     header.epoch.store(1, std::memory_order_relaxed);
     std::copy(layout.directory.begin(), layout.directory.end(), header.directory);
+    for (std::size_t i = 0; i < layout.queues.size(); ++i) {
+        const auto& [name, shape] = layout.queues[i];
+        name.copy(header.queues[i].name, kNameBytes - 1);
+        header.queues[i].capacity = shape.capacity;
+        header.queues[i].item_size = shape.item_size;
+        header.queues[i].max_attempts = shape.max_attempts;
+    }
     header.magic.store(kMagic, std::memory_order_release);
 }
 
@@ -213,8 +222,16 @@ std::string segment_name(const std::string& cluster, std::uint32_t uid) {
     return uid == 0 ? "topsman." + cluster : "topsman." + std::to_string(uid) + "." + cluster;
 }
 
+std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues) {
+    Layout layout;
+    layout.lanes = lanes;
+    layout.queues = queues;
+    return total_size(layout);
+}
+
 Result<Segment> Segment::create(const Options& options) {
     CHECK(options.lanes >= 1 && options.lanes <= kMaxLanes);
+    CHECK(options.queues.size() <= kMaxQueues);
     const Result<Place> place = Place::here();
     if (!place) {
         return place.error();
@@ -227,7 +244,8 @@ Result<Segment> Segment::create(const Options& options) {
     impl->fd = std::move(*fd);
     impl->is_masters = true;
     impl->layout.lanes = options.lanes;
-    impl->layout.total_size = total_size(options.lanes);
+    impl->layout.queues = options.queues;
+    impl->layout.total_size = total_size(impl->layout);
     if (const auto reserved = reserve(options.name, impl->fd.get(), impl->layout.total_size);
         !reserved) {
         (void)remove(options.name);
@@ -264,6 +282,10 @@ Result<Segment> Segment::adopt(const Options& options) {
         return plain_error("segment " + options.name + ": it has " +
                            std::to_string((*impl)->layout.lanes) + " lanes, not " +
                            std::to_string(options.lanes) + " (segment.lanes)");
+    }
+    if ((*impl)->layout.queues != options.queues) {
+        return plain_error("segment " + options.name +
+                           ": its queues are not those of the configuration (shared.queues)");
     }
     (*impl)->is_masters = true;
     (*impl)->header().epoch.fetch_add(1);
@@ -397,6 +419,19 @@ std::span<LastWords> Segment::last_words() const noexcept {
 
 std::span<LaneSet> Segment::idle_lanes() const noexcept {
     return impl_->all<LaneSet>(Part::IdleLanes);
+}
+
+std::span<const NamedQueue> Segment::queues() const noexcept {
+    return impl_->layout.queues;
+}
+
+JobQueue Segment::queue(std::size_t index) const noexcept {
+    const DirectoryEntry& part = impl_->layout.directory[static_cast<std::size_t>(Part::Queues)];
+    std::byte* memory = impl_->base() + part.offset;
+    for (std::size_t i = 0; i < index; ++i) {
+        memory += queue_bytes(impl_->layout.queues[i].shape);
+    }
+    return {memory, impl_->layout.queues[index].shape, lanes()};
 }
 
 }  // namespace topsman::shm

@@ -12,6 +12,7 @@
 #include "shm/base/result.hpp"
 #include "shm/base/unique_fd.hpp"
 #include "shm/event_ring.hpp"
+#include "shm/job_queue.hpp"
 #include "shm/lane.hpp"
 #include "shm/lane_set.hpp"
 #include "shm/last_words.hpp"
@@ -26,6 +27,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace topsman::shm {
 
@@ -38,6 +40,7 @@ class Segment {
         std::string name;  ///< as from segment_name()
         std::uint32_t lanes = kDefaultLanes;
         std::uint32_t mode = 0600;
+        std::vector<NamedQueue> queues = {};  ///< at most kMaxQueues, each sound
     };
 
     /// Creates a new one (O_EXCL). Errors: it exists already (errc::file_exists), /dev/shm is full
@@ -90,6 +93,8 @@ class Segment {
     [[nodiscard]] std::span<LastWords> last_words() const noexcept;  ///< by lane
     /// By listener (the scoreboard's index): the lanes that are idle and armed in its epoll set.
     [[nodiscard]] std::span<LaneSet> idle_lanes() const noexcept;
+    [[nodiscard]] std::span<const NamedQueue> queues() const noexcept;
+    [[nodiscard]] JobQueue queue(std::size_t index) const noexcept;  ///< of queues()
 
   private:
     struct Impl;

@@ -30,6 +30,9 @@ void give_back(Segment& segment, Owner dead) noexcept {
     for (TxCellStorage& cell : segment.cells()) {
         cell.forget(dead);
     }
+    for (std::size_t i = 0; i < segment.queues().size(); ++i) {
+        (void)segment.queue(i).sweep(dead);
+    }
 }
 
 }  // namespace

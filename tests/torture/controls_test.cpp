@@ -221,6 +221,86 @@ class Seqlock : public Control {
     };
 };
 
+/// Vyukov's bounded queue of many producers and consumers: a position is claimed by one exchange,
+/// and the cell published by a later store. Who dies between the two stops all who come after.
+class VyukovsQueue : public Control {
+  public:
+    [[nodiscard]] std::string name() const override { return "Vyukov's bounded queue"; }
+
+    void setup(const Arena& arena) override {
+        auto& queue = *new (arena.scratch.data()) Queue{};
+        for (std::uint64_t i = 0; i < queue.cells.size(); ++i) {
+            queue.cells[i].sequence.store(i);
+        }
+    }
+
+    void run(const Arena& arena) override { (void)push(arena.in_scratch<Queue>(), 1); }
+
+    std::string verify(Arena& arena, Fate fate) override {
+        auto& queue = arena.in_scratch<Queue>();
+        std::uint64_t value = 0;
+        if (pop(queue, value) != fate.is_done && value != 1) {
+            return "what was pushed is not there";
+        }
+        for (std::uint64_t i = 0; i < 3 * queue.cells.size(); ++i) {
+            if (!push(queue, i + 2) || !pop(queue, value) || value != i + 2) {
+                return "nothing goes through it any more";
+            }
+        }
+        return "";
+    }
+
+  private:
+    struct Queue {
+        struct Cell {
+            std::atomic<std::uint64_t> sequence;
+            std::uint64_t value;
+        };
+
+        std::array<Cell, 8> cells;
+        std::atomic<std::uint64_t> head;
+        std::atomic<std::uint64_t> tail;
+    };
+
+    static bool push(Queue& queue, std::uint64_t value) {
+        std::uint64_t at = queue.tail.load();
+        for (;;) {
+            Queue::Cell& cell = queue.cells[at % queue.cells.size()];
+            const std::uint64_t sequence = cell.sequence.load();
+            if (sequence < at) {
+                return false;
+            }
+            if (sequence == at && queue.tail.compare_exchange_strong(at, at + 1)) {
+                cell.value = value;
+                cell.sequence.store(at + 1);
+                return true;
+            }
+            if (sequence != at) {
+                at = queue.tail.load();
+            }
+        }
+    }
+
+    static bool pop(Queue& queue, std::uint64_t& value) {
+        std::uint64_t at = queue.head.load();
+        for (;;) {
+            Queue::Cell& cell = queue.cells[at % queue.cells.size()];
+            const std::uint64_t sequence = cell.sequence.load();
+            if (sequence < at + 1) {
+                return false;
+            }
+            if (sequence == at + 1 && queue.head.compare_exchange_strong(at, at + 1)) {
+                value = cell.value;
+                cell.sequence.store(at + queue.cells.size());
+                return true;
+            }
+            if (sequence != at + 1) {
+                at = queue.head.load();
+            }
+        }
+    }
+};
+
 TEST(ControlTest, APlainMutexIsCaught) {
     SKIP_WITHOUT_PTRACE();
     PlainMutex control;
@@ -248,6 +328,12 @@ TEST(ControlTest, AnUpdateInPlaceWithoutRepairIsCaught) {
 TEST(ControlTest, APermitCountIsCaught) {
     SKIP_WITHOUT_PTRACE();
     PermitCount control;
+    expect_is_caught(control);
+}
+
+TEST(ControlTest, VyukovsBoundedQueueIsCaught) {
+    SKIP_WITHOUT_PTRACE();
+    VyukovsQueue control;
     expect_is_caught(control);
 }
 

@@ -20,9 +20,13 @@ class HeaderTest : public testing::Test {
         header_.lanes = kLanes;
         header_.pid_namespace = place_.pid_namespace;
         place_.boot_id.copy(header_.boot_id, kBootIdBytes - 1);
+        Layout shape;
+        shape.lanes = kLanes;
+        shape.queues = {{"thumbnails", {100, 60, 3}}};
+        header_.queues[0] = {"thumbnails", 100, 60, 3, 0};
         std::uint64_t offset = kHeaderBytes;
         for (std::size_t i = 0; i < kParts; ++i) {
-            const std::size_t size = part_size(static_cast<Part>(i), kLanes);
+            const std::size_t size = part_size(static_cast<Part>(i), shape);
             header_.directory[i] = {offset, size};
             offset += (size + kCacheLine - 1) / kCacheLine * kCacheLine;
         }
@@ -82,6 +86,20 @@ TEST_F(HeaderTest, EveryPartMustHaveTheSizeThatItsTypeHas) {
     }
 }
 
+TEST_F(HeaderTest, QueuesHaveTheShapeThatTheHeaderSays) {
+    ASSERT_EQ(check()->queues.size(), 1U);
+    EXPECT_EQ(check()->queues[0], (NamedQueue{"thumbnails", {100, 60, 3}}));
+    for (const QueueEntry& wrong :
+         {QueueEntry{"a", kMaxQueueCapacity + 1, 60, 3, 0}, QueueEntry{"a", 100, 0, 3, 0},
+          QueueEntry{"a", 100, kMaxItemBytes + 1, 3, 0}, QueueEntry{"a", 100, 60, 0, 0},
+          QueueEntry{"a", 100, 60, kMaxAttempts + 1, 0}, QueueEntry{"a", 99, 6'000, 3, 0},
+          QueueEntry{"a", 0, 60, 3, 0}}) {
+        header_.queues[0] = wrong;
+        EXPECT_TRUE(is_refused_as_corrupt())
+            << wrong.capacity << " " << wrong.item_size << " " << wrong.max_attempts;
+    }
+}
+
 TEST_F(HeaderTest, PartsMustNotOverlap) {
     header_.directory[1].offset = header_.directory[0].offset;
     EXPECT_TRUE(is_refused_as_corrupt());
@@ -100,7 +118,7 @@ TEST_F(HeaderTest, RandomBytesAreRefusedOrWithinBounds) {
             for (std::size_t i = 0; i < kParts; ++i) {
                 const DirectoryEntry& entry = layout->directory[i];
                 ASSERT_LE(entry.offset + entry.size, header_.total_size);
-                ASSERT_EQ(entry.size, part_size(static_cast<Part>(i), layout->lanes));
+                ASSERT_EQ(entry.size, part_size(static_cast<Part>(i), *layout));
             }
         }
     }

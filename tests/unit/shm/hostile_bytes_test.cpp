@@ -48,7 +48,27 @@ void look_at_everything(const Segment& segment) {
     }
 }
 
+/// Everything that a worker or the master does to a queue, also to numbers that there are not.
+void use_queues(Segment& segment) {
+    JobQueue queue = segment.queue(0);
+    queue.join({1, 1});
+    const std::array<std::byte, 16> item{};
+    for (int i = 0; i < 40; ++i) {
+        (void)queue.submit({1, 1}, item);
+        if (const auto job = queue.take({1, 1})) {
+            ASSERT_LE(job->item.size(), queue.shape().item_size);
+            ASSERT_LT(job->number, queue.shape().capacity);
+            (void)(i % 2 == 0 ? queue.ack(*job) : queue.nack(*job) == NackResult::Again);
+        }
+    }
+    for (const JobId id : {JobId{0}, JobId{19}, JobId{20}, ~JobId{0}}) {
+        (void)queue.retry(id);
+        (void)queue.drop(id);
+    }
+}
+
 void do_what_a_master_does(Segment& segment) {
+    ASSERT_NO_FATAL_FAILURE(use_queues(segment));
     (void)grant_lane(segment, 1, 0);
     for (std::uint32_t lane = 0; lane < segment.lanes().size() + 2; ++lane) {
         sweep_lane(segment, lane, lane);
@@ -60,7 +80,9 @@ void do_what_a_master_does(Segment& segment) {
 
 TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
     const TestName name;
-    auto segment = Segment::create(name.options()).value();
+    auto options = name.options();
+    options.queues = {{"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3}}};
+    auto segment = Segment::create(options).value();
     auto* bytes = static_cast<unsigned char*>(const_cast<void*>(segment.address()));
     const std::size_t begin = 4'096;
     std::mt19937_64 random(3);
@@ -79,14 +101,16 @@ TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
             }
         }
         ASSERT_NO_FATAL_FAILURE(look_at_everything(segment)) << "round " << round;
-        do_what_a_master_does(segment);
+        ASSERT_NO_FATAL_FAILURE(do_what_a_master_does(segment)) << "round " << round;
         ASSERT_NO_FATAL_FAILURE(look_at_everything(segment)) << "round " << round;
     }
 }
 
 TEST(HostileBytesTest, TheHeaderMayChangeUnderTheMasterWithoutEffect) {
     const TestName name;
-    auto segment = Segment::create(name.options()).value();
+    auto options = name.options();
+    options.queues = {{"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3}}};
+    auto segment = Segment::create(options).value();
     std::memset(const_cast<void*>(segment.address()), 0xff, 4'096);
     EXPECT_EQ(segment.lanes().size(), 9U);
     look_at_everything(segment);

@@ -1,0 +1,296 @@
+#include "shm/job_queue.hpp"
+
+#include "shm/base/check.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace topsman::shm {
+namespace {
+
+constexpr std::size_t rounded_up(std::size_t size, std::size_t to) noexcept {
+    return (size + to - 1) / to * to;
+}
+
+constexpr std::size_t taken_words(std::uint32_t capacity) noexcept {
+    return (std::size_t{capacity} + 63) / 64;
+}
+
+/// Where the parts of a queue lie, from its beginning.
+struct Offsets {
+    std::size_t ring;
+    std::size_t records;
+    std::size_t stride;
+    std::size_t end;
+};
+
+constexpr std::size_t kTaken = sizeof(QueueControl);
+
+constexpr Offsets offsets_of(const QueueShape& shape) noexcept {
+    Offsets at{};
+    at.ring = kTaken + rounded_up(taken_words(shape.capacity) * 8, kCacheLine);
+    at.records = at.ring + rounded_up(JobRing::slots_for(shape.capacity) * 8, kCacheLine);
+    // The word and a short item in one pair of lines: they move between processors together.
+    at.stride = rounded_up(sizeof(JobRecord) + shape.item_size, 64);
+    at.end = at.records + rounded_up(at.stride * shape.capacity, kCacheLine);
+    return at;
+}
+
+template <class T>
+T* at(std::byte* memory, std::size_t offset) noexcept {
+    return reinterpret_cast<T*>(memory + offset);
+}
+
+}  // namespace
+
+std::size_t queue_bytes(const QueueShape& shape) noexcept {
+    return offsets_of(shape).end;
+}
+
+JobQueue::JobQueue(std::byte* memory, const QueueShape& shape, std::span<Lane> lanes) noexcept
+    : shape_(shape),
+      control_(at<QueueControl>(memory, 0)),
+      taken_(at<std::atomic<std::uint64_t>>(memory, kTaken)),
+      ring_(control_->ends, at<std::atomic<std::uint64_t>>(memory, offsets_of(shape).ring),
+            JobRing::slots_for(shape.capacity)),
+      records_(memory + offsets_of(shape).records),
+      stride_(offsets_of(shape).stride),
+      lanes_(lanes) {
+    CHECK(is_sound(shape));
+}
+
+JobQueue::JobQueue(const JobQueue& other) noexcept
+    : shape_(other.shape_),
+      control_(other.control_),
+      taken_(other.taken_),
+      ring_(other.ring_),
+      records_(other.records_),
+      stride_(other.stride_),
+      lanes_(other.lanes_),
+      cursor_(other.cursor_.load(std::memory_order_relaxed)) {}
+
+void JobQueue::join(Owner me) noexcept {
+    control_->users.insert(me.lane);
+    // Far from where others look for a free job.
+    cursor_.store(static_cast<std::uint32_t>(me.lane * 7 % taken_words(shape_.capacity)),
+                  std::memory_order_relaxed);
+}
+
+// -- submit -----------------------------------------------------------------------------------
+
+std::optional<JobId> JobQueue::submit(Owner me, std::span<const std::byte> item,
+                                      std::uint64_t now_ns) noexcept {
+    CHECK(item.size() <= shape_.item_size);
+    const auto number = claim(me);
+    if (!number) {
+        return std::nullopt;
+    }
+    JobRecord& record = job(*number);
+    JobWord word = JobWord::unpack(record.word.load(std::memory_order_relaxed));
+    record.length.store(static_cast<std::uint32_t>(item.size()), std::memory_order_relaxed);
+    record.since_ns.store(now_ns, std::memory_order_relaxed);
+    if (!item.empty()) {
+        std::memcpy(item_of(record), item.data(), item.size());
+    }
+    word = JobWord{JobState::Ready, 0, 0, 0, word.version};
+    // The commit point: from this store on the job will be executed, whoever dies.
+    record.word.store(word.pack(), std::memory_order_release);
+    ring(*number);
+    return job_id(*number, word.pack());
+}
+
+std::optional<std::uint32_t> JobQueue::claim(Owner me) noexcept {
+    const std::size_t words = taken_words(shape_.capacity);
+    std::size_t at = cursor_.load(std::memory_order_relaxed);
+    for (std::size_t i = 0; i < words; ++i, ++at) {
+        at = at < words ? at : 0;
+        std::uint64_t free = ~taken_[at].load(std::memory_order_relaxed);
+        for (; free != 0; free &= free - 1) {
+            const auto bit = static_cast<std::uint32_t>(std::countr_zero(free));
+            const auto number = static_cast<std::uint32_t>(at * 64 + bit);
+            if (number >= shape_.capacity) {
+                break;
+            }
+            if (claim_one(me, number)) {
+                if (i != 0) {
+                    cursor_.store(static_cast<std::uint32_t>(at), std::memory_order_relaxed);
+                }
+                return number;
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+/// FREE -> WRITING. Whoever dies from here to the commit point leaves a job that names it.
+bool JobQueue::claim_one(Owner me, std::uint32_t number) noexcept {
+    JobRecord& record = job(number);
+    std::uint64_t packed = record.word.load(std::memory_order_relaxed);
+    const JobWord free = JobWord::unpack(packed);
+    const JobWord mine{JobState::Writing, me.lane, me.generation, 0, free.version + 1};
+    if (free.state != JobState::Free ||
+        !record.word.compare_exchange_strong(packed, mine.pack(), std::memory_order_acq_rel)) {
+        return false;
+    }
+    taken_[number / 64].fetch_or(std::uint64_t{1} << (number % 64), std::memory_order_relaxed);
+    return true;
+}
+
+/// Puts a READY job where takers look first. Twice is as good as once.
+void JobQueue::ring(std::uint32_t number) noexcept {
+    if (!ring_.push(number, job(number).place)) {
+        control_->unringed.store(1, std::memory_order_seq_cst);  // takers look for it themselves
+    }
+    wake_one(control_->takers);
+}
+
+/// For who may have many of them to ring: once one has found no room, takers look for the others
+/// themselves, and a ring that a hostile process has spoilt is not walked for each of them.
+void JobQueue::ring_if_there_is_room(std::uint32_t number) noexcept {
+    if (control_->unringed.load(std::memory_order_seq_cst) == 0) {
+        ring(number);
+    } else {
+        wake_one(control_->takers);
+    }
+}
+
+/// After a seq_cst exchange: who has entered the set before it is seen, who enters later sees it.
+void JobQueue::wake_one(Parking& parking) const noexcept {
+    if (!parking.is_empty(lanes_)) {
+        (void)parking.wake_one(lanes_);
+    }
+}
+
+// -- take -------------------------------------------------------------------------------------
+
+std::optional<TakenJob> JobQueue::take(Owner me) noexcept {
+    JobRing::Entry entry{};
+    std::uint64_t place = ring_.head();
+    const std::uint64_t begin = place;
+    std::optional<TakenJob> taken;
+    std::uint64_t steps = 4 * ring_.size();
+    while (!taken && ring_.first(place, entry, steps)) {
+        --steps;
+        const std::uint32_t number = entry.number();
+        if (number >= shape_.capacity) {
+            (void)ring_.remove(entry);  // nobody of ours wrote this
+            continue;
+        }
+        // Claimed first, and removed then: a taker that dies in between has left it in its hands.
+        taken = take_this(me, number);
+        const bool was_removed = ring_.remove(entry);
+        // A stale entry: but it may have become ready since it was looked at, by a submitter or a
+        // sweep that saw it in the ring still, and has been taken out now.
+        if (!taken && was_removed &&
+            JobWord::unpack(job(number).word.load(std::memory_order_seq_cst)).state ==
+                JobState::Ready) {
+            ring(number);
+        }
+        ++place;
+    }
+    if (place != begin) {
+        ring_.set_head(place);
+    }
+    if (!taken && control_->unringed.load(std::memory_order_relaxed) != 0) {
+        return take_unringed(me);
+    }
+    return taken;
+}
+
+/// READY -> RUNNING, the commit point of take().
+std::optional<TakenJob> JobQueue::take_this(Owner me, std::uint32_t number) noexcept {
+    JobRecord& record = job(number);
+    std::uint64_t packed = record.word.load(std::memory_order_seq_cst);
+    const JobWord ready = JobWord::unpack(packed);
+    if (ready.state != JobState::Ready) {
+        return std::nullopt;
+    }
+    const JobWord running{JobState::Running, me.lane, me.generation,
+                          std::min(ready.attempts + 1, JobWord::kMaxAttempts), ready.version};
+    if (!record.word.compare_exchange_strong(packed, running.pack(), std::memory_order_acq_rel)) {
+        return std::nullopt;
+    }
+    const std::uint32_t length = record.length.load(std::memory_order_relaxed);
+    return TakenJob{number, running.pack(), {item_of(record), std::min(length, shape_.item_size)}};
+}
+
+/// For the rare job that did not fit into the ring: in the order of their numbers.
+std::optional<TakenJob> JobQueue::take_unringed(Owner me) noexcept {
+    (void)control_->unringed.exchange(0, std::memory_order_seq_cst);
+    for (std::uint32_t number = 0; number < shape_.capacity; ++number) {
+        if (auto taken = take_this(me, number)) {
+            control_->unringed.store(1, std::memory_order_seq_cst);  // there may be more
+            return taken;
+        }
+    }
+    return std::nullopt;
+}
+
+// -- the end of a job -------------------------------------------------------------------------
+
+bool JobQueue::ack(const TakenJob& job_taken) noexcept {
+    JobRecord& record = job(job_taken.number);
+    std::uint64_t packed = job_taken.word;
+    const JobWord running = JobWord::unpack(packed);
+    const JobWord free{JobState::Free, 0, 0, 0, running.version};
+    // The commit point: it will not be executed again.
+    if (!record.word.compare_exchange_strong(packed, free.pack(), std::memory_order_acq_rel)) {
+        return false;
+    }
+    set_free(job_taken.number);
+    return true;
+}
+
+void JobQueue::set_free(std::uint32_t number) noexcept {
+    taken_[number / 64].fetch_and(~(std::uint64_t{1} << (number % 64)), std::memory_order_seq_cst);
+    wake_one(control_->submitters);
+}
+
+NackResult JobQueue::nack(const TakenJob& job_taken) noexcept {
+    JobRecord& record = job(job_taken.number);
+    std::uint64_t packed = job_taken.word;
+    const JobWord running = JobWord::unpack(packed);
+    const bool is_over = running.attempts >= shape_.max_attempts;
+    const JobWord next{is_over ? JobState::Dead : JobState::Ready, 0, 0, running.attempts,
+                       running.version};
+    if (!record.word.compare_exchange_strong(packed, next.pack(), std::memory_order_acq_rel)) {
+        return NackResult::NotYours;
+    }
+    if (is_over) {
+        return NackResult::DeadLetter;
+    }
+    ring(job_taken.number);
+    return NackResult::Again;
+}
+
+bool JobQueue::leave_dead_letters(JobId id, JobState next) noexcept {
+    const auto number = static_cast<std::uint32_t>(id);
+    if (number >= shape_.capacity) {
+        return false;
+    }
+    JobRecord& record = job(number);
+    std::uint64_t packed = record.word.load(std::memory_order_acquire);
+    const JobWord dead = JobWord::unpack(packed);
+    const JobWord left{next, 0, 0, 0, dead.version};
+    return dead.state == JobState::Dead && dead.version == id >> 32U &&
+           record.word.compare_exchange_strong(packed, left.pack(), std::memory_order_seq_cst);
+}
+
+bool JobQueue::retry(JobId id) noexcept {
+    if (!leave_dead_letters(id, JobState::Ready)) {
+        return false;
+    }
+    ring_if_there_is_room(static_cast<std::uint32_t>(id));
+    return true;
+}
+
+bool JobQueue::drop(JobId id) noexcept {
+    if (!leave_dead_letters(id, JobState::Free)) {
+        return false;
+    }
+    set_free(static_cast<std::uint32_t>(id));
+    return true;
+}
+
+}  // namespace topsman::shm

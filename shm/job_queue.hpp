@@ -1,0 +1,176 @@
+#pragma once
+
+// A bounded queue of jobs, many producers and many consumers, any of which may die at any
+// instruction: what was submitted is executed at least once or becomes a dead letter.
+//
+//   FREE --claim--> WRITING --submit--> READY --take--> RUNNING --ack--> FREE
+//                                         ^                |  nack, or the taker's death
+//                                         +----------------+----> DEAD  after max_attempts
+//
+// Each arrow is one exchange (or store, by the owner) of the job's own word, its commit point:
+// before it nothing has happened, after it everything has. WRITING and RUNNING name the lane that
+// owns the job; only that lane's holder, or the sweep after its death, changes them. The rest is
+// hints, which peers help forward and the sweep repairs: the ring of READY jobs, the set of taken
+// ones. A job is claimed before it is taken out of the ring, so it is never in neither.
+//
+// A view like std::span: it is made from a shape that was checked and copied, and trusts no word in
+// the segment; every number is checked before it is an index.
+
+#include "shm/job_ring.hpp"
+#include "shm/job_word.hpp"
+#include "shm/lane.hpp"
+#include "shm/lane_set.hpp"
+#include "shm/limits.hpp"
+#include "shm/parking.hpp"
+#include "shm/queue_shape.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace topsman::shm {
+
+/// As it lies in the segment: at the beginning of a queue, before the set of taken jobs, the ring
+/// and the jobs. All zeros is an empty queue.
+struct alignas(kCacheLine) QueueControl {
+    RingEnds ends;
+    alignas(
+        kCacheLine) std::atomic<std::uint32_t> unringed;  ///< a READY job may not be in the ring
+    std::atomic<std::uint64_t> illegal;  ///< words that the last sweep found impossible
+    LaneSet users;                       ///< lanes that may own jobs: the others need no sweep
+    Parking takers;                      ///< wait for a READY job
+    Parking submitters;                  ///< wait for a FREE one
+};
+
+/// As it lies in the segment, followed by the item.
+struct JobRecord {
+    std::atomic<std::uint64_t> word;      ///< JobWord: the truth
+    std::atomic<std::uint64_t> place;     ///< where in the ring its last entry was put, a hint
+    std::atomic<std::uint64_t> since_ns;  ///< CLOCK_MONOTONIC of its submit; 0: unknown
+    std::atomic<std::uint32_t> length;
+    std::atomic<std::uint32_t> reserved;
+};
+
+/// A job that the caller has taken; the word is the token that ack and nack need.
+struct TakenJob {
+    std::uint32_t number = 0;
+    std::uint64_t word = 0;
+    std::span<const std::byte> item;  ///< in the segment; the caller's own until ack or nack
+};
+
+/// Names one item for ever (until 2^32 more have had its place): version:32 | number:32.
+using JobId = std::uint64_t;
+
+[[nodiscard]] constexpr JobId job_id(std::uint32_t number, std::uint64_t word) noexcept {
+    return (word >> 32U << 32U) | number;
+}
+
+enum class NackResult : std::uint8_t { Again, DeadLetter, NotYours };
+
+/// What a sweep of one lane found.
+struct QueueSweep {
+    std::uint32_t unfinished = 0;    ///< half written items, given up
+    std::uint32_t again = 0;         ///< jobs of the dead that can be taken again
+    std::uint32_t dead_letters = 0;  ///< jobs of the dead that were tried often enough
+};
+
+class JobQueue {
+  public:
+    /// `memory` has queue_bytes(shape) bytes, at a multiple of kCacheLine.
+    JobQueue(std::byte* memory, const QueueShape& shape, std::span<Lane> lanes) noexcept;
+    JobQueue(const JobQueue& other) noexcept;
+    JobQueue& operator=(const JobQueue&) = delete;
+    ~JobQueue() = default;
+
+    [[nodiscard]] const QueueShape& shape() const noexcept { return shape_; }
+
+    /// A lane says so before its first submit or take.
+    void join(Owner me) noexcept;
+
+    /// The item is copied. Nothing when there is no free job. When it returns, the item is
+    /// executed at least once or becomes a dead letter. `item` has at most item_size bytes;
+    /// `now_ns` (CLOCK_MONOTONIC) is for lookers, who show its age.
+    [[nodiscard]] std::optional<JobId> submit(Owner me, std::span<const std::byte> item,
+                                              std::uint64_t now_ns = 0) noexcept;
+
+    /// The job that was ready first. Nothing when none is ready.
+    [[nodiscard]] std::optional<TakenJob> take(Owner me) noexcept;
+
+    // -- the same, waiting: in job_queue_wait.cpp ----------------------------------------------
+    // Until it can be done, the deadline has passed or `is_over()` (which may be asked at any time,
+    // and when the lane is woken) says that nobody wants it any more: then nothing.
+
+    using IsOver = bool (*)() noexcept;
+
+    [[nodiscard]] std::optional<JobId> submit_until(Owner me, std::span<const std::byte> item,
+                                                    std::uint64_t now_ns, Deadline deadline,
+                                                    IsOver is_over) noexcept;
+    [[nodiscard]] std::optional<TakenJob> take_until(Owner me, Deadline deadline,
+                                                     IsOver is_over) noexcept;
+
+    // -- the end of a job ----------------------------------------------------------------------
+
+    /// It is done. False: the job is not the caller's any more (it acked or nacked it before).
+    [[nodiscard]] bool ack(const TakenJob& job) noexcept;
+
+    /// It is not done: again, behind those that are ready by now, or a dead letter.
+    [[nodiscard]] NackResult nack(const TakenJob& job) noexcept;
+
+    /// Gives back what the dead holder of a lane held, and repairs the hints that it may have left
+    /// wrong. By the master alone; concurrent with living users; may be done again and again.
+    QueueSweep sweep(Owner dead) noexcept;
+
+    // -- dead letters: anybody may do these ----------------------------------------------------
+
+    /// Makes a dead letter a job again, with no attempts. False: it is none (any more).
+    [[nodiscard]] bool retry(JobId id) noexcept;
+    /// Forgets a dead letter. False: it is none (any more).
+    [[nodiscard]] bool drop(JobId id) noexcept;
+
+    // -- for lookers, see queue_view.hpp -------------------------------------------------------
+
+    [[nodiscard]] const QueueControl& control() const noexcept { return *control_; }
+
+    [[nodiscard]] const JobRecord& record(std::uint32_t number) const noexcept {
+        return *reinterpret_cast<const JobRecord*>(records_ + std::size_t{number} * stride_);
+    }
+
+    [[nodiscard]] const std::byte* item(std::uint32_t number) const noexcept {
+        return reinterpret_cast<const std::byte*>(&record(number)) + sizeof(JobRecord);
+    }
+
+  private:
+    [[nodiscard]] JobRecord& job(std::uint32_t number) const noexcept {
+        return *reinterpret_cast<JobRecord*>(records_ + std::size_t{number} * stride_);
+    }
+
+    [[nodiscard]] std::byte* item_of(JobRecord& record) const noexcept {
+        return reinterpret_cast<std::byte*>(&record) + sizeof(JobRecord);
+    }
+
+    [[nodiscard]] std::optional<std::uint32_t> claim(Owner me) noexcept;
+    [[nodiscard]] bool claim_one(Owner me, std::uint32_t number) noexcept;
+    [[nodiscard]] std::optional<TakenJob> take_this(Owner me, std::uint32_t number) noexcept;
+    [[nodiscard]] std::optional<TakenJob> take_unringed(Owner me) noexcept;
+    void ring(std::uint32_t number) noexcept;
+    void ring_if_there_is_room(std::uint32_t number) noexcept;
+    void wake_one(Parking& parking) const noexcept;
+    void set_free(std::uint32_t number) noexcept;
+    void give_back(Owner dead, std::uint32_t number, QueueSweep& found) noexcept;
+    void repair_hints(std::uint32_t number) noexcept;
+    [[nodiscard]] bool leave_dead_letters(JobId id, JobState next) noexcept;
+
+    QueueShape shape_;
+    QueueControl* control_;
+    std::atomic<std::uint64_t>* taken_;  ///< a bit per job: set while it is not free, a hint
+    JobRing ring_;
+    std::byte* records_;
+    std::size_t stride_;
+    std::span<Lane> lanes_;
+    /// The word of taken_ in which this process looks first; no matter to anybody else.
+    std::atomic<std::uint32_t> cursor_ = 0;
+};
+
+}  // namespace topsman::shm

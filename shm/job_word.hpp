@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+
+namespace topsman::shm {
+
+enum class JobState : std::uint8_t {
+    Free = 0,
+    Writing = 1,  ///< its submitter copies the item; names its owner
+    Ready = 2,    ///< submitted: will be executed, or become a dead letter
+    Running = 3,  ///< names its owner
+    Dead = 4,     ///< a dead letter: tried often enough
+};
+
+/// The one word that is the truth about a job, in one atomic:
+/// version:32 | generation:14 | lane:10 | attempts:5 | state:3. Each change of a job is one
+/// exchange of it; a job that must be given back on death names its owner here. Zero is FREE.
+struct JobWord {
+    static constexpr std::uint32_t kMaxAttempts = 31;
+
+    JobState state = JobState::Free;
+    std::uint32_t lane = 0;
+    std::uint32_t generation = 0;  ///< of the lane, its lowest 14 bits
+    std::uint32_t attempts = 0;    ///< how often it was taken
+    std::uint32_t version = 0;     ///< another one for each item, wraps
+
+    [[nodiscard]] constexpr std::uint64_t pack() const noexcept {
+        return (std::uint64_t{version} << 32U) | (std::uint64_t{generation & 0x3fffU} << 18U) |
+               (std::uint64_t{lane & 0x3ffU} << 8U) | (std::uint64_t{attempts & 0x1fU} << 3U) |
+               static_cast<std::uint8_t>(state);
+    }
+
+    [[nodiscard]] static constexpr JobWord unpack(std::uint64_t word) noexcept {
+        return JobWord{static_cast<JobState>(word & 7U),
+                       static_cast<std::uint32_t>((word >> 8U) & 0x3ffU),
+                       static_cast<std::uint32_t>((word >> 18U) & 0x3fffU),
+                       static_cast<std::uint32_t>((word >> 3U) & 0x1fU),
+                       static_cast<std::uint32_t>(word >> 32U)};
+    }
+
+    friend constexpr bool operator==(JobWord, JobWord) = default;
+};
+
+}  // namespace topsman::shm

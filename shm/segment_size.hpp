@@ -1,0 +1,15 @@
+#pragma once
+
+#include "shm/queue_shape.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace topsman::shm {
+
+/// Bytes of a segment with so many lanes and these queues: what Segment::create reserves.
+[[nodiscard]] std::size_t segment_bytes(std::uint32_t lanes,
+                                        const std::vector<NamedQueue>& queues);
+
+}  // namespace topsman::shm

@@ -1,0 +1,268 @@
+#include "shm/job_queue.hpp"
+
+#include "shm_test_helper.hpp"
+
+#include <cstring>
+#include <map>
+#include <set>
+#include <thread>
+
+namespace topsman::shm {
+namespace {
+
+constexpr Owner kMe{1, 1};
+constexpr Owner kOther{2, 7};
+
+class JobQueueTest : public testing::Test {
+  protected:
+    JobQueueTest() {
+        queue_.join(kMe);
+        queue_.join(kOther);
+    }
+
+    std::optional<JobId> submit(std::uint64_t value, Owner by = kMe) {
+        return queue_.submit(by, std::as_bytes(std::span(&value, 1)));
+    }
+
+    static std::uint64_t value_of(const TakenJob& job) {
+        std::uint64_t value = 0;
+        EXPECT_EQ(job.item.size(), sizeof(value));
+        std::memcpy(&value, job.item.data(), sizeof(value));
+        return value;
+    }
+
+    /// Takes and acks all there is.
+    std::vector<std::uint64_t> drain() {
+        std::vector<std::uint64_t> values;
+        while (const auto job = queue_.take(kMe)) {
+            values.push_back(value_of(*job));
+            EXPECT_TRUE(queue_.ack(*job));
+        }
+        return values;
+    }
+
+    std::size_t fill() {
+        std::size_t count = 0;
+        while (submit(count)) {
+            ++count;
+        }
+        return count;
+    }
+
+    JobState state(JobId id) {
+        return JobWord::unpack(queue_.record(static_cast<std::uint32_t>(id)).word.load()).state;
+    }
+
+    void expect_whole() {
+        (void)drain();
+        for (int round = 0; round < 3; ++round) {
+            EXPECT_EQ(fill(), kShape.capacity);
+            EXPECT_EQ(drain().size(), kShape.capacity);
+        }
+    }
+
+    static constexpr QueueShape kShape{.capacity = 70, .item_size = 100, .max_attempts = 3};
+    std::byte* memory_ = static_cast<std::byte*>(shared_memory(queue_bytes(kShape)));
+    std::span<Lane> lanes_{static_cast<Lane*>(shared_memory(sizeof(Lane) * 32)), 32};
+    JobQueue queue_{memory_, kShape, lanes_};
+};
+
+TEST_F(JobQueueTest, JobsComeInTheOrderInWhichTheyWereSubmitted) {
+    for (std::uint64_t round = 0; round < 10; ++round) {
+        for (std::uint64_t i = 0; i < 50; ++i) {
+            ASSERT_TRUE(submit(i));
+        }
+        const auto values = drain();
+        ASSERT_EQ(values.size(), 50U);
+        EXPECT_TRUE(std::is_sorted(values.begin(), values.end()));
+    }
+}
+
+TEST_F(JobQueueTest, ItTakesAsManyAsItsCapacityAndThenRefuses) {
+    EXPECT_EQ(fill(), kShape.capacity);
+    EXPECT_FALSE(submit(0));
+    const auto job = queue_.take(kMe);
+    EXPECT_FALSE(submit(0)) << "a job that runs takes room";
+    EXPECT_TRUE(queue_.ack(*job));
+    EXPECT_TRUE(submit(0));
+    EXPECT_FALSE(submit(0));
+    expect_whole();
+}
+
+TEST_F(JobQueueTest, ItemsMayBeEmptyOrAsLongAsTheShapeSays) {
+    const std::vector<std::byte> longest(kShape.item_size, std::byte{7});
+    ASSERT_TRUE(queue_.submit(kMe, {}));
+    ASSERT_TRUE(queue_.submit(kMe, longest));
+    EXPECT_TRUE(queue_.take(kMe)->item.empty());
+    const auto job = queue_.take(kMe);
+    EXPECT_TRUE(std::equal(longest.begin(), longest.end(), job->item.begin(), job->item.end()));
+}
+
+TEST_F(JobQueueTest, WhatIsNackedComesAgainAndThenIsADeadLetter) {
+    const auto id = submit(1);
+    for (std::uint32_t attempt = 1; attempt <= kShape.max_attempts; ++attempt) {
+        const auto job = queue_.take(kOther);
+        ASSERT_TRUE(job);
+        EXPECT_EQ(JobWord::unpack(job->word).attempts, attempt);
+        EXPECT_EQ(queue_.nack(*job),
+                  attempt < kShape.max_attempts ? NackResult::Again : NackResult::DeadLetter);
+    }
+    EXPECT_EQ(state(*id), JobState::Dead);
+    EXPECT_FALSE(queue_.take(kMe));
+    EXPECT_TRUE(queue_.retry(*id));
+    EXPECT_FALSE(queue_.retry(*id));
+    EXPECT_FALSE(queue_.drop(*id)) << "it is no dead letter now";
+    const auto job = queue_.take(kMe);
+    ASSERT_TRUE(job);
+    EXPECT_EQ(JobWord::unpack(job->word).attempts, 1U) << "the count starts again";
+    EXPECT_TRUE(queue_.ack(*job));
+    expect_whole();
+}
+
+TEST_F(JobQueueTest, ADroppedDeadLetterIsRoomAgain) {
+    const auto id = submit(1);
+    for (std::uint32_t i = 0; i < kShape.max_attempts; ++i) {
+        (void)queue_.nack(*queue_.take(kMe));
+    }
+    EXPECT_EQ(fill(), kShape.capacity - 1) << "a dead letter takes room";
+    EXPECT_FALSE(queue_.drop(*id ^ (std::uint64_t{1} << 32U))) << "another item's number";
+    EXPECT_FALSE(queue_.drop(*id | 0xffffU));
+    EXPECT_TRUE(queue_.drop(*id));
+    EXPECT_FALSE(queue_.drop(*id));
+    EXPECT_TRUE(submit(1));
+    expect_whole();
+}
+
+TEST_F(JobQueueTest, ALateAckOrNackChangesNothing) {
+    (void)submit(1);
+    const auto job = queue_.take(kMe);
+    EXPECT_TRUE(queue_.ack(*job));
+    EXPECT_FALSE(queue_.ack(*job));
+    EXPECT_EQ(queue_.nack(*job), NackResult::NotYours);
+    // The same place, taken by the same lane: still another job.
+    (void)submit(2);
+    const auto next = queue_.take(kMe);
+    ASSERT_EQ(next->number, job->number);
+    EXPECT_FALSE(queue_.ack(*job));
+    (void)queue_.nack(*next);
+    const auto again = queue_.take(kMe);
+    EXPECT_FALSE(queue_.ack(*next)) << "an earlier attempt";
+    EXPECT_TRUE(queue_.ack(*again));
+    expect_whole();
+}
+
+TEST_F(JobQueueTest, TheSweepGivesBackWhatTheDeadHeld) {
+    (void)submit(1);
+    (void)submit(2);
+    const auto dead = queue_.take(kOther);
+    const auto mine = queue_.take(kMe);
+    const QueueSweep found = queue_.sweep(kOther);
+    EXPECT_EQ(found.again, 1U);
+    EXPECT_EQ(found.dead_letters, 0U);
+    EXPECT_FALSE(queue_.ack(*dead)) << "it is not the dead one's any more";
+    EXPECT_TRUE(queue_.ack(*mine)) << "the living keep what they have";
+    EXPECT_EQ(drain(), std::vector<std::uint64_t>{1});
+    EXPECT_EQ(queue_.sweep(kOther).again, 0U);
+    expect_whole();
+}
+
+TEST_F(JobQueueTest, AJobThatKillsItsTakersBecomesADeadLetter) {
+    const auto id = submit(1);
+    for (std::uint32_t i = 0; i < kShape.max_attempts; ++i) {
+        queue_.join(kOther);
+        ASSERT_TRUE(queue_.take(kOther));
+        EXPECT_EQ(queue_.sweep(kOther).dead_letters, i + 1 == kShape.max_attempts ? 1U : 0U);
+    }
+    EXPECT_FALSE(queue_.take(kMe));
+    EXPECT_EQ(state(*id), JobState::Dead);
+}
+
+TEST_F(JobQueueTest, WhoNeverJoinedNeedsNoSweep) {
+    EXPECT_FALSE(queue_.control().users.contains(5));
+    queue_.join(Owner{5, 1});
+    EXPECT_TRUE(queue_.control().users.contains(5));
+    (void)queue_.sweep(Owner{5, 1});
+    EXPECT_FALSE(queue_.control().users.contains(5));
+}
+
+TEST_F(JobQueueTest, AJobThatFoundNoRoomInTheRingIsFoundAllTheSame) {
+    // As a ring looks whose entries were all doubled.
+    auto* slots =
+        reinterpret_cast<std::atomic<std::uint64_t>*>(memory_ + sizeof(QueueControl) + kCacheLine);
+    for (std::uint64_t i = 0; i < JobRing::slots_for(kShape.capacity); ++i) {
+        slots[i].store(1);
+    }
+    const_cast<QueueControl&>(queue_.control()).ends.tail.store(256);
+    for (std::uint64_t i = 0; i < 5; ++i) {
+        ASSERT_TRUE(submit(i));
+    }
+    const auto values = drain();
+    EXPECT_EQ(std::set<std::uint64_t>(values.begin(), values.end()),
+              (std::set<std::uint64_t>{0, 1, 2, 3, 4}));
+    expect_whole();
+}
+
+TEST_F(JobQueueTest, ThreadsShareIt) {
+    constexpr std::uint64_t kThreads = 2;
+    constexpr std::uint64_t kEach = 5'000;
+    std::vector<std::vector<std::uint64_t>> taken(kThreads);
+    std::atomic<std::uint64_t> acked = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (std::uint64_t t = 0; t < kThreads; ++t) {
+            threads.emplace_back([this, t] {
+                const Owner me{static_cast<std::uint32_t>(10 + t), 1};
+                queue_.join(me);
+                for (std::uint64_t i = 0; i < kEach;) {
+                    if (submit(t * kEach + i, me)) {
+                        ++i;
+                    } else {
+                        std::this_thread::yield();
+                    }
+                }
+            });
+            threads.emplace_back([this, t, &taken, &acked] {
+                const Owner me{static_cast<std::uint32_t>(20 + t), 1};
+                queue_.join(me);
+                while (acked.load() < kThreads * kEach) {
+                    const auto job = queue_.take(me);
+                    if (!job) {
+                        std::this_thread::yield();
+                        continue;
+                    }
+                    taken[t].push_back(value_of(*job));
+                    // Now and then it fails at first.
+                    if (JobWord::unpack(job->word).attempts == 1 && taken[t].back() % 16 == 0) {
+                        taken[t].pop_back();
+                        EXPECT_EQ(queue_.nack(*job), NackResult::Again);
+                    } else {
+                        EXPECT_TRUE(queue_.ack(*job));
+                        ++acked;
+                    }
+                }
+            });
+        }
+        // The sweep of one that holds nothing disturbs nobody.
+        threads.emplace_back([this, &acked] {
+            while (acked.load() < kThreads * kEach) {
+                queue_.join(kOther);
+                (void)queue_.sweep(kOther);
+                std::this_thread::yield();
+            }
+        });
+    }
+    std::map<std::uint64_t, int> times;
+    for (const auto& values : taken) {
+        for (const std::uint64_t value : values) {
+            ++times[value];
+        }
+    }
+    EXPECT_EQ(times.size(), kThreads * kEach);
+    for (const auto& [value, count] : times) {
+        ASSERT_EQ(count, 1) << value;
+    }
+    expect_whole();
+}
+
+}  // namespace
+}  // namespace topsman::shm
