@@ -56,6 +56,8 @@ Keys policy_changes(const Pool& a, const Pool& b) {
     note(keys, "rollout.max_surge", a.rollout.max_surge, b.rollout.max_surge);
     note(keys, "rollout.max_unavailable", a.rollout.max_unavailable, b.rollout.max_unavailable);
     note(keys, "recycle.lifetime", a.recycle.lifetime, b.recycle.lifetime);
+    note(keys, "recycle.requests", a.recycle.requests, b.recycle.requests);
+    note(keys, "recycle.memory", a.recycle.memory, b.recycle.memory);
     note(keys, "recycle.jitter", a.recycle.jitter, b.recycle.jitter);
     return keys;
 }

@@ -123,6 +123,35 @@ void warn_times(Reader& reader, const Node& root, const Pool& pool) {
     }
 }
 
+/// Programs that are known not to be made with the worker library.
+bool is_foreign(const std::string& program) {
+    static constexpr std::string_view kForeign[] = {
+        "node", "nodejs", "deno",  "bun",      "python",  "ruby", "puma", "unicorn",
+        "php",  "perl",   "nginx", "gunicorn", "uvicorn", "java", "sh",   "bash"};
+    std::string name = program.substr(program.rfind('/') + 1);
+    name.erase(name.find_last_not_of("0123456789.") + 1);  // python3.11
+    return std::find(std::begin(kForeign), std::end(kForeign), name) != std::end(kForeign);
+}
+
+void warn_recycling(Reader& reader, const Node& root, const Pool& pool) {
+    if (pool.recycle.requests == 0 || pool.exec.command.empty()) {
+        return;
+    }
+    const std::string& program = pool.exec.command[0];
+    std::string why;
+    if (pool.exec.segment == SegmentUse::None) {
+        why = "the pool has `segment: none`, and requests are counted in the segment";
+    } else if (is_foreign(program)) {
+        why = "only programs made with topsman's worker library count their requests, and " +
+              shown(program) + " is none";
+    }
+    if (!why.empty()) {
+        reader.warning(mark_of(root, {"pools", pool.name, "recycle", "requests"}),
+                       "pools." + pool.name + ".recycle.requests",
+                       why + ": write lifetime or memory instead");
+    }
+}
+
 void warn_listener(Reader& reader, const Node& root, const Config& config,
                    const Listener& listener) {
     const std::string path = "listeners." + listener.name;
@@ -183,6 +212,7 @@ void check_machine(Reader& reader, const Node& root, const Config& config) {
         warn_paths(reader, root, pool);
         warn_cpus(reader, root, pool);
         warn_times(reader, root, pool);
+        warn_recycling(reader, root, pool);
     }
     warn_datagrams(reader, root, config);
 }

@@ -76,6 +76,8 @@ struct Rollout {
 struct Recycle {
     Duration lifetime{0};  ///< 0 = never
     double jitter = 0.1;
+    std::uint32_t requests = 0;  ///< finished by one worker; 0 = any number
+    std::int64_t memory = 0;     ///< bytes resident in all processes of a worker; 0 = any size
     friend bool operator==(const Recycle&, const Recycle&) = default;
 };
 

@@ -130,14 +130,9 @@ constexpr Field<Rollout> kRollout[] = {
 
 constexpr Field<Recycle> kRecycle[] = {
     {"lifetime", "0s", value<&Recycle::lifetime, parse_duration>},
+    {"requests", "0", value<&Recycle::requests, parse_count>},
+    {"memory", "0", value<&Recycle::memory, parse_size>},
     {"jitter", "0.1", value<&Recycle::jitter, parse_fraction>},
-    {"requests", nullptr, nullptr,
-     "not supported yet: write `lifetime: 1h` to renew workers by their age", "0"},
-    {"memory", nullptr, nullptr,
-     "not supported yet: write `lifetime: 1h` to renew workers by their age, and `limits: { "
-     "memory: "
-     "512MiB }` for a hard limit",
-     "0"},
 };
 
 constexpr Field<Exec> kOutput[] = {

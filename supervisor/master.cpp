@@ -129,6 +129,9 @@ void Master::turn() {
     for (const core::WorkerId worker : core_.due_for_judgement(now)) {
         workers_.look_for_life(worker);
     }
+    if (const auto wishes = core_.due_for_measuring(now); !wishes.empty()) {
+        enqueue(workers_.measure(wishes));
+    }
     std::stable_partition(events_.begin(), events_.end(), core::is_sign_of_life);
     while (!events_.empty()) {
         const core::Event event = std::move(events_.front());

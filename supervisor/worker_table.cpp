@@ -392,6 +392,32 @@ void WorkerTable::look_for_life(core::WorkerId worker) {
     }
 }
 
+core::Measured WorkerTable::measure(const std::vector<core::MeasureWish>& wishes) {
+    core::Measured measured;
+    for (const core::MeasureWish& wish : wishes) {
+        const Process* const process = running(wish.worker);
+        if (process == nullptr) {
+            continue;
+        }
+        const shm::Lane& lane = surroundings_.segment.lanes()[process->facts.lane];
+        core::Measurement& line = measured.workers.emplace_back();
+        line.worker = wish.worker;
+        line.requests = lane.requests.load(std::memory_order_relaxed);
+        if (wish.memory) {
+            line.memory = posix::resident_bytes(process->facts.pid);
+        }
+        const std::string& pool = process->spec->pool.name;
+        if (wish.requests && (lane.flags.load() & shm::kLaneAttached) == 0 &&
+            uncounted_.insert(pool).second) {
+            surroundings_.journal.warning(pool +
+                                          ": recycle.requests: its program does not use topsman's "
+                                          "worker library, so nobody counts its requests: write "
+                                          "recycle.lifetime or recycle.memory");
+        }
+    }
+    return measured;
+}
+
 const WorkerFacts* WorkerTable::find(core::WorkerId worker) const {
     const auto found = processes_.find(worker);
     return found == processes_.end() ? nullptr : &found->second->facts;

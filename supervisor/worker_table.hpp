@@ -6,6 +6,7 @@
 #include "shm/segment.hpp"
 #include "supervisor/core/action.hpp"
 #include "supervisor/core/event.hpp"
+#include "supervisor/core/supervisor_core.hpp"
 #include "supervisor/core/types.hpp"
 #include "supervisor/journal.hpp"
 #include "supervisor/posix/listener.hpp"
@@ -16,7 +17,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 namespace boost::asio {
 class io_context;
@@ -73,6 +76,9 @@ class WorkerTable {
     /// A sign of life that nobody was told of: the heartbeat in its lane, a core being written.
     void look_for_life(core::WorkerId worker);
 
+    /// What they did and take, as far as it is asked for.
+    [[nodiscard]] core::Measured measure(const std::vector<core::MeasureWish>& wishes);
+
     [[nodiscard]] const WorkerFacts* find(core::WorkerId worker) const;
     /// After its obituary was written.
     void bury(core::WorkerId worker);
@@ -109,6 +115,7 @@ class WorkerTable {
     Surroundings surroundings_;
     Enqueue enqueue_;
     std::map<core::WorkerId, std::unique_ptr<Process>> processes_;
+    std::set<std::string> uncounted_;  ///< pools of which was said that nobody counts requests
 };
 
 }  // namespace topsman::supervisor

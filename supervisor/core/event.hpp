@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <variant>
+#include <vector>
 
 namespace topsman::core {
 
@@ -46,6 +47,17 @@ struct Exited {
     ExitReport report;
 };  ///< reaped (also: it could not be spawned)
 
+/// What a worker has done and takes; as asked for by due_for_measuring().
+struct Measurement {
+    WorkerId worker;
+    std::uint64_t requests = 0;  ///< finished
+    std::uint64_t memory = 0;    ///< bytes resident
+};
+
+struct Measured {
+    std::vector<Measurement> workers;
+};
+
 // Wishes. A ticket other than 0 is answered by exactly one Reply.
 struct Reload {
     Ticket ticket;
@@ -83,7 +95,7 @@ struct Stalled {
 
 using Event =
     std::variant<Spawned, BecameReady, Beat, AskedAbort, AskedExtension, SaidStopping, DumpsCore,
-                 Exited, Reload, Scale, Restart, ResetFailed, Stop, Tick, Stalled>;
+                 Exited, Measured, Reload, Scale, Restart, ResetFailed, Stop, Tick, Stalled>;
 
 /// It says that a worker lives. The shell sorts these before all else.
 [[nodiscard]] inline bool is_sign_of_life(const Event& event) {

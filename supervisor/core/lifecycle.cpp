@@ -65,6 +65,14 @@ void SupervisorCore::State::on(const DumpsCore& event) {
     }
 }
 
+void SupervisorCore::State::on(const Measured& event) {
+    for (const Measurement& measured : event.workers) {
+        if (Worker* worker = find(measured.worker)) {
+            measure(*worker, now, measured.requests, measured.memory);
+        }
+    }
+}
+
 void SupervisorCore::State::on(const Tick& /*event*/) {}
 
 void SupervisorCore::State::on(const Stalled& event) {
@@ -108,7 +116,7 @@ bool SupervisorCore::State::spawn(Pool& pool, Slot& slot, Generation wanted,
     return true;
 }
 
-Step SupervisorCore::State::fire(Worker& worker, Trigger trigger) {
+Step SupervisorCore::State::fire(Worker& worker, Trigger trigger, const std::string& reason) {
     const Step step = apply(worker, trigger, now);
     switch (step) {
         case Step::None:
@@ -123,7 +131,7 @@ Step SupervisorCore::State::fire(Worker& worker, Trigger trigger) {
             break;
         case Step::Terminate:
             out->emplace_back(Signal{worker.id, SignalKind::Terminate});
-            announce(Notice::WorkerDraining, worker);
+            announce(Notice::WorkerDraining, worker, reason);
             break;
         case Step::Abort:
             out->emplace_back(Signal{worker.id, SignalKind::Abort});
@@ -154,23 +162,28 @@ void SupervisorCore::State::become_ready(Worker& worker) {
     if (slot->successor() == worker.id) {
         const WorkerId replaced = slot->promote();
         tickets.worker_replaced(pool.id, replaced);
-        send_away(workers.at(replaced));
+        Worker& old = workers.at(replaced);
+        send_away(old, pool.rollout ? "" : recycling_in_words(old, pool.spec));
     }
     tickets.worker_ready(slot->id());
 }
 
 // Its seat is given to somebody else, or is no more, before this is called.
-void SupervisorCore::State::send_away(Worker& worker) {
+void SupervisorCore::State::send_away(Worker& worker, const std::string& reason) {
     if (worker.state <= WorkerState::Draining) {
         worker.asked_to_leave = true;
     }
-    fire(worker, Trigger::Leave);
+    fire(worker, Trigger::Leave, reason);
 }
 
 void SupervisorCore::State::expire() {
     for (auto& [id, worker] : workers) {
         forget_failures(worker);
         expire(worker);
+    }
+    // The shell has measured before it stepped; if it has not, it may the next time.
+    if (const auto due = measure_time(); due && *due <= now) {
+        measured_at = now;
     }
 }
 
@@ -189,6 +202,17 @@ void SupervisorCore::State::expire(Worker& worker) {
         worker.cause += (worker.cause.empty() ? "" : ", ") + why;
     }
     fire(worker, Trigger::Deadline);
+}
+
+// All at the same time: one wake-up, and none where nothing is limited or nobody serves.
+std::optional<TimePoint> SupervisorCore::State::measure_time() const {
+    const bool wanted =
+        phase == Phase::Running &&
+        std::any_of(workers.begin(), workers.end(), [this](const auto& entry) {
+            const Worker& worker = entry.second;
+            return worker.state == WorkerState::Serving && is_measured(pool_of(worker).spec);
+        });
+    return wanted ? std::optional(measured_at + kMeasurePace) : std::nullopt;
 }
 
 // When it has been healthy for long enough, what failed before is over.

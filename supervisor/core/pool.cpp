@@ -126,7 +126,7 @@ std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers
 std::optional<Replacement> next_recycling(const Pool& pool, const Workers& workers,
                                           const Census& census) {
     const bool quiet = !pool.rollout && census.successors == 0 && may_add_leaver(pool, census);
-    if (!quiet || pool.removed || pool.spec.recycle.lifetime <= config::Duration::zero()) {
+    if (!quiet || pool.removed) {
         return std::nullopt;
     }
     std::optional<Replacement> next;

@@ -83,7 +83,7 @@ struct Replacement {
 [[nodiscard]] std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers,
                                                       const Census& census);
 
-/// The worker that recycle.lifetime replaces next; one at a time, never beside a rollout.
+/// The worker that `recycle` replaces next; one at a time, never beside a rollout.
 [[nodiscard]] std::optional<Replacement> next_recycling(const Pool& pool, const Workers& workers,
                                                         const Census& census);
 

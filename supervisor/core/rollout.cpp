@@ -1,6 +1,6 @@
 // Replacing workers while the pool serves: rollouts for a new generation or on request, and
-// recycling by age. The replacement is ready before the old worker is asked to leave, unless the
-// pool allows no surplus.
+// recycling by age, work or size. The replacement is ready before the old worker is asked to leave,
+// unless the pool allows no surplus.
 
 #include "shm/base/check.hpp"
 #include "supervisor/core/state.hpp"
@@ -107,10 +107,10 @@ bool SupervisorCore::State::replace(Pool& pool, const Replacement& replacement) 
     Slot& slot = pool.slots[replacement.slot];
     CHECK(slot.current() && !slot.successor());
     if (replacement.leaves_first) {
-        const WorkerId current = *slot.current();
-        slot.vacate(current);
-        tickets.worker_replaced(pool.id, current);
-        send_away(workers.at(current));
+        Worker& current = workers.at(*slot.current());
+        slot.vacate(current.id);
+        tickets.worker_replaced(pool.id, current.id);
+        send_away(current, pool.rollout ? "" : recycling_in_words(current, pool.spec));
         return true;
     }
     if (!pool.rollout) {

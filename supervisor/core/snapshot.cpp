@@ -71,6 +71,7 @@ std::optional<TimePoint> SupervisorCore::next_deadline() const {
     if (state.phase != Phase::Running) {
         return earliest;
     }
+    keep_earlier(earliest, state.measure_time());
     std::optional<TimePoint> settled;
     for (const Pool& pool : state.pools) {
         const Census census = count(pool, state.workers);
@@ -106,6 +107,20 @@ std::vector<WorkerId> SupervisorCore::due_for_judgement(TimePoint now) const {
         }
     }
     return due;
+}
+
+std::vector<MeasureWish> SupervisorCore::due_for_measuring(TimePoint now) const {
+    std::vector<MeasureWish> wishes;
+    if (const auto due = state_->measure_time(); !due || *due > now) {
+        return wishes;
+    }
+    for (const auto& [id, worker] : state_->workers) {
+        const config::Pool& spec = state_->pool_of(worker).spec;
+        if (worker.state == WorkerState::Serving && is_measured(spec)) {
+            wishes.push_back({id, spec.recycle.requests > 0, spec.recycle.memory > 0});
+        }
+    }
+    return wishes;
 }
 
 std::set<Generation> SupervisorCore::generations_in_use() const {

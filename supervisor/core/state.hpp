@@ -39,6 +39,7 @@ struct SupervisorCore::State {
     std::optional<TimePoint> fast_since;
     int exit_code = 0;
     std::vector<Ticket> stop_tickets;
+    TimePoint measured_at{};  ///< the last time that workers were measured, or should have been
 
     // Of the turn that is under way.
     TimePoint now{};
@@ -63,16 +64,18 @@ struct SupervisorCore::State {
     void on(const AskedExtension& event);
     void on(const SaidStopping& event);
     void on(const DumpsCore& event);
+    void on(const Measured& event);
     void on(const Tick& event);
     void on(const Stalled& event);
     bool spawn(Pool& pool, Slot& slot, Generation wanted, std::uint64_t rollout);
-    Step fire(Worker& worker, Trigger trigger);
+    Step fire(Worker& worker, Trigger trigger, const std::string& reason = {});
     void become_ready(Worker& worker);
-    void send_away(Worker& worker);
+    void send_away(Worker& worker, const std::string& reason = {});
     void expire();
     void expire(Worker& worker);
     [[nodiscard]] std::optional<TimePoint> health_time(const Worker& worker) const;
     void forget_failures(const Worker& worker);
+    [[nodiscard]] std::optional<TimePoint> measure_time() const;
 
     // death.cpp
     void on(const Exited& event);

@@ -42,6 +42,7 @@ std::uint64_t SupervisorCore::ignored_events() const {
 
 void SupervisorCore::State::start() {
     started = true;
+    measured_at = now;
     for (Pool& pool : pools) {
         pool.up_deadline =
             now + clock_duration(std::max(pool.spec.ready.timeout, pool.spec.ready.min_uptime));

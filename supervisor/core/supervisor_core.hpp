@@ -59,6 +59,12 @@ struct Snapshot {
     std::vector<WorkerView> workers;
 };
 
+struct MeasureWish {
+    WorkerId worker;
+    bool requests = false;
+    bool memory = false;
+};
+
 class SupervisorCore {
   public:
     /// Nothing is started before the first step(). `jitter_seed` makes the same run the same.
@@ -78,6 +84,10 @@ class SupervisorCore {
     /// for a late sign of life (the lane's heartbeat) or a core being written, and sends that
     /// first.
     [[nodiscard]] std::vector<WorkerId> due_for_judgement(TimePoint now) const;
+
+    /// What `recycle` wants to know of which workers at `now`; the shell answers with Measured.
+    /// Empty until it is time, and for ever where no pool limits requests or memory.
+    [[nodiscard]] std::vector<MeasureWish> due_for_measuring(TimePoint now) const;
 
     [[nodiscard]] Snapshot snapshot() const;
 

@@ -4,6 +4,7 @@
 #include "supervisor/core/words.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace topsman::core {
 namespace {
@@ -23,6 +24,23 @@ Duration time_out(const Worker& worker, const config::Pool& pool) {
             break;
     }
     return kKillAlarm;
+}
+
+/// This worker's own share of a limit, so that not all of a pool reach it at once.
+double jittered(const Worker& worker, const config::Pool& pool, std::int64_t limit) {
+    const double share = std::max(0.0, 1.0 + pool.recycle.jitter * worker.recycle_jitter);
+    return static_cast<double>(limit) * share;
+}
+
+bool has_worked_enough(const Worker& worker, const config::Pool& pool) {
+    return pool.recycle.requests > 0 && worker.requests > 0 &&
+           static_cast<double>(worker.requests) >= jittered(worker, pool, pool.recycle.requests);
+}
+
+/// Twice in a row: what one request takes for a moment is no leak.
+bool is_too_large(const Worker& worker, const config::Pool& pool) {
+    const auto least = static_cast<double>(std::min(worker.memory, worker.memory_before));
+    return pool.recycle.memory > 0 && least >= jittered(worker, pool, pool.recycle.memory);
 }
 
 void extend_to(Worker& worker, TimePoint until) {
@@ -101,16 +119,40 @@ void renew_after_stall(Worker& worker, TimePoint now, Duration by) {
     }
 }
 
+bool is_measured(const config::Pool& pool) {
+    return pool.recycle.requests > 0 || pool.recycle.memory > 0;
+}
+
+void measure(Worker& worker, TimePoint now, std::uint64_t requests, std::uint64_t memory) {
+    worker.measured_at = now;
+    worker.requests = requests;
+    worker.memory_before = std::exchange(worker.memory, memory);
+}
+
 std::optional<TimePoint> recycle_time(const Worker& worker, const config::Pool& pool) {
-    const Duration lifetime = clock_duration(pool.recycle.lifetime);
-    if (lifetime == Duration::zero() || worker.state != WorkerState::Serving || !worker.ready_at) {
+    if (worker.state != WorkerState::Serving || !worker.ready_at) {
         return std::nullopt;
     }
-    const double share = std::max(0.0, 1.0 + pool.recycle.jitter * worker.recycle_jitter);
-    const auto jittered =
-        Duration(static_cast<Duration::rep>(static_cast<double>(lifetime.count()) * share));
-    const TimePoint due = *worker.ready_at + jittered;
-    return std::max(due, worker.recycle_not_before.value_or(due));
+    std::optional<TimePoint> due;
+    if (const Duration lifetime = clock_duration(pool.recycle.lifetime);
+        lifetime > Duration::zero()) {
+        due = *worker.ready_at +
+              Duration(static_cast<Duration::rep>(jittered(worker, pool, lifetime.count())));
+    }
+    if (worker.measured_at && (has_worked_enough(worker, pool) || is_too_large(worker, pool))) {
+        due = std::min(due.value_or(*worker.measured_at), *worker.measured_at);
+    }
+    return due ? std::optional(std::max(*due, worker.recycle_not_before.value_or(*due))) : due;
+}
+
+std::string recycling_in_words(const Worker& worker, const config::Pool& pool) {
+    if (has_worked_enough(worker, pool)) {
+        return "recycle.requests: " + std::to_string(worker.requests);
+    }
+    if (is_too_large(worker, pool)) {
+        return "recycle.memory: " + std::to_string(worker.memory >> 20U) + " MiB";
+    }
+    return "recycle.lifetime";
 }
 
 }  // namespace topsman::core

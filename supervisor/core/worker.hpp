@@ -38,7 +38,11 @@ struct Worker {
     std::optional<TimePoint> ready_at;
     std::optional<TimePoint> last_beat;
     std::optional<TimePoint> recycle_not_before;  ///< its last replacement failed
-    std::string cause;                            ///< why we ended it by force
+    std::optional<TimePoint> measured_at;
+    std::uint64_t requests = 0;
+    std::uint64_t memory = 0;
+    std::uint64_t memory_before = 0;  ///< at the measurement before
+    std::string cause;                ///< why we ended it by force
 };
 
 /// Moves the worker as the table says; the caller carries the step out.
@@ -65,7 +69,18 @@ void extend_for_core(Worker& worker, const config::Pool& pool, TimePoint now);
 /// The master was away for `by`: nobody is late because of that.
 void renew_after_stall(Worker& worker, TimePoint now, Duration by);
 
-/// When recycle.lifetime replaces it; none: never.
+/// Requests and memory are looked at so often, where a pool limits them.
+inline constexpr Duration kMeasurePace = std::chrono::seconds(2);
+
+/// Does the pool recycle by what has to be measured?
+[[nodiscard]] bool is_measured(const config::Pool& pool);
+
+void measure(Worker& worker, TimePoint now, std::uint64_t requests, std::uint64_t memory);
+
+/// When it is to be replaced: by its age, or at once for what it did and takes; none: never.
 [[nodiscard]] std::optional<TimePoint> recycle_time(const Worker& worker, const config::Pool& pool);
+
+/// Why, where recycle_time() is over: "recycle.requests: 1003".
+[[nodiscard]] std::string recycling_in_words(const Worker& worker, const config::Pool& pool);
 
 }  // namespace topsman::core

@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <fcntl.h>
+#include <filesystem>
 #include <string_view>
 #include <unistd.h>
 
@@ -44,7 +45,34 @@ std::string_view next_word(std::string_view& text) {
     return word;
 }
 
+// A worker with more is measured by these alone.
+constexpr std::size_t kMostProcesses = 1'024;
+
+std::vector<std::uint32_t> children_of(std::uint32_t pid) {
+    std::vector<std::uint32_t> children;
+    for (const std::uint32_t thread : threads_of(pid)) {
+        const std::string file = "task/" + std::to_string(thread) + "/children";
+        std::array<char, 16'384> buffer{};
+        std::string_view text = read_proc(pid, file.c_str(), buffer);
+        for (auto word = next_word(text); !word.empty(); word = next_word(text)) {
+            children.push_back(static_cast<std::uint32_t>(to_number(word)));
+        }
+    }
+    return children;
+}
+
 }  // namespace
+
+std::vector<std::uint32_t> threads_of(std::uint32_t pid) {
+    std::vector<std::uint32_t> threads;
+    std::error_code error;
+    std::filesystem::directory_iterator entry("/proc/" + std::to_string(pid) + "/task", error);
+    while (!error && entry != std::filesystem::directory_iterator()) {
+        threads.push_back(static_cast<std::uint32_t>(to_number(entry->path().filename().native())));
+        entry.increment(error);
+    }
+    return threads;
+}
 
 std::optional<ProcessInfo> process_info(std::uint32_t pid) {
     std::array<char, 1'024> buffer{};
@@ -67,6 +95,9 @@ std::optional<ProcessInfo> process_info(std::uint32_t pid) {
             case 3:
                 info.state = word.empty() ? '?' : word.front();
                 break;
+            case 6:
+                info.session = static_cast<std::uint32_t>(to_number(word));
+                break;
             case 14:
             case 15:
                 cpu_ticks += to_number(word);
@@ -88,6 +119,27 @@ std::optional<ProcessInfo> process_info(std::uint32_t pid) {
 bool is_same_process_alive(std::uint32_t pid, std::uint64_t start_ticks) {
     const auto info = process_info(pid);
     return info && info->start_ticks == start_ticks && info->state != 'Z' && info->state != 'X';
+}
+
+std::vector<std::uint32_t> processes_of(std::uint32_t leader) {
+    std::vector<std::uint32_t> found{leader};
+    for (std::size_t next = 0; next < found.size(); ++next) {
+        for (const std::uint32_t child : children_of(found[next])) {
+            const auto info = found.size() < kMostProcesses ? process_info(child) : std::nullopt;
+            if (info && info->session == leader) {
+                found.push_back(child);
+            }
+        }
+    }
+    return found;
+}
+
+std::uint64_t resident_bytes(std::uint32_t leader) {
+    std::uint64_t sum = 0;
+    for (const std::uint32_t pid : processes_of(leader)) {
+        sum += process_info(pid).value_or(ProcessInfo{}).rss_bytes;
+    }
+    return sum;
 }
 
 bool is_dumping_core(std::uint32_t pid) {

@@ -2,8 +2,9 @@
 
 import os
 import signal
+import time
 
-from harness import DEADLINE, Pidfd, TestCase, is_ours, main
+from harness import DEADLINE, Pidfd, TestCase, get, is_ours, main, port_of, wait_for_change
 
 NOTIFY = """
 import os, socket, sys
@@ -157,6 +158,49 @@ while True:
         # spawned ready | spawned ready draining exited ...: the successor was ready first.
         self.assertEqual(names[:5], ["worker.spawned", "worker.ready", "worker.spawned", "worker.ready",
                                      "worker.draining"])
+
+
+    def test_recycling_by_requests_loses_none(self):
+        c = self.cluster("listeners:\n  http: { address: '127.0.0.1:0' }\n" +
+                         yaml("[topsman-http]", READY + "    listeners: [http]\n"
+                              "    recycle: { requests: 50, jitter: 0 }\n", 2)).start()
+        port = port_of(c)
+        leaving = 0
+        answered = 0
+        end = time.monotonic() + DEADLINE
+        while leaving < 2 and time.monotonic() < end:
+            self.assertEqual(get(port)[0], 200)
+            answered += 1
+            if answered % 20 == 0:
+                drained = [e for e in c.events() if e["event"] == "worker.draining"]
+                leaving = len(drained)
+        self.assertGreaterEqual(leaving, 2, c.log())
+        for event in drained:
+            reason, number = event["reason"].split(": ")
+            self.assertEqual(reason, "recycle.requests")
+            self.assertGreaterEqual(int(number), 50)
+        self.assertEqual(c.counter("http_requests"), answered)
+
+    def test_recycling_by_memory_counts_the_children(self):
+        # The program is small, its child is not.
+        script = (NOTIFY + "import os, signal\n"
+                  "if os.environ['TOPSMAN_WORKER'] == '1' and os.fork() == 0:\n"
+                  "    held = b'x' * (64 << 20)\n    signal.pause()\n"
+                  "notify('READY=1')\nsignal.pause()\n")
+        c = self.cluster(yaml("[/usr/bin/python3, w.py]", READY + "    recycle: { memory: 48MiB }\n"),
+                         files={"w.py": script}).start()
+        gone = c.wait_event("worker.draining")
+        self.assertRegex(gone["reason"], r"^recycle\.memory: [0-9]+ MiB$")
+        self.assertGreaterEqual(int(gone["reason"].split()[1]), 64)
+        self.assertEqual(c.wait_event("worker.exited", since=gone["seq"])["slot"], 0)
+
+    def test_requests_of_a_foreign_program_are_said_to_be_uncounted(self):
+        c = self.cluster(yaml("[sleep, inf]", "    ready: { min_uptime: 50ms }\n"
+                              "    recycle: { requests: 10 }\n", 2)).start()
+        end = time.monotonic() + DEADLINE
+        while "nobody counts its requests" not in c.log() and time.monotonic() < end:
+            wait_for_change(c.dir, 0.2)
+        self.assertEqual(c.log().count("nobody counts its requests"), 1)
 
 
 class Watchdog(TestCase):

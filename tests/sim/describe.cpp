@@ -7,8 +7,8 @@ namespace {
 
 constexpr std::array kEvents{"Spawned",        "BecameReady",  "Beat",      "AskedAbort",
                              "AskedExtension", "SaidStopping", "DumpsCore", "Exited",
-                             "Reload",         "Scale",        "Restart",   "ResetFailed",
-                             "Stop",           "Tick",         "Stalled"};
+                             "Measured",       "Reload",       "Scale",     "Restart",
+                             "ResetFailed",    "Stop",         "Tick",      "Stalled"};
 static_assert(kEvents.size() == std::variant_size_v<core::Event>);
 
 constexpr std::array kNotices{"config.loaded", "master.stopping", "worker.spawned",

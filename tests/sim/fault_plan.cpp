@@ -105,6 +105,8 @@ void FaultPlan::draw_policies(config::Pool& pool) {
         static_cast<std::uint32_t>(dice.between(pool.rollout.max_surge == 0 ? 1 : 0, 2));
     pool.recycle.lifetime = dice.chance(0.3) ? ms(dice.between(2, 60) * 1000) : ms(0);
     pool.recycle.jitter = dice.pick({0.0, 0.1, 1.0});
+    pool.recycle.requests = dice.chance(0.2) ? 1'000 : 0;
+    pool.recycle.memory = dice.chance(0.2) ? 1'000 : 0;
 }
 
 config::Config FaultPlan::next_config(const config::Config& before) {
@@ -144,7 +146,7 @@ config::Config FaultPlan::healed(const config::Config& before) const {
         pool.restart = config::RestartPolicy::Always;
         pool.ready.timeout = 30s;
         pool.watchdog.timeout = pool.watchdog.timeout == 0ms ? 0ms : 10s;
-        pool.recycle.lifetime = 0ms;
+        pool.recycle = {};
         pool.start_limit.burst = 0;
     }
     return after;

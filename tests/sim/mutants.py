@@ -31,7 +31,8 @@ MUTANTS = [
            "workers.erase(event.worker);\n"
            "    out->emplace_back(Signal{event.worker, SignalKind::Kill});"),
     Mutant("OneCurrentPerSlot", "lifecycle.cpp",
-           "send_away(workers.at(replaced));", ""),
+           "send_away(old, pool.rollout ? \"\" : recycling_in_words(old, pool.spec));",
+           "(void)old;"),
     Mutant("SurgeWithinLimit", "pool.cpp",
            "census.successors < pool.max_surge()", "census.successors <= pool.max_surge()"),
     Mutant("AvailabilityFloorDuringRollout", "pool.cpp",

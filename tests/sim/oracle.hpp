@@ -125,6 +125,10 @@ class Oracle {
     void note(const core::SaidStopping& event);
     void note(const core::DumpsCore& event);
     void note(const core::Exited& event);
+
+    static void note(const core::Measured& /*event*/) {
+    }  // a replacement is judged when it is spawned
+
     void note(const core::Reload& event);
     void note(const core::Scale& event);
     void note(const core::Restart& event);

@@ -101,6 +101,14 @@ void Simulation::deliver_what_happened() {
             deliver(*sign);
         }
     }
+    core::Measured measured;
+    for (const core::MeasureWish& wish : core_.due_for_measuring(now_)) {
+        const std::uint64_t requests = plan_.dice.between(0, 1'100);
+        measured.workers.push_back({wish.worker, requests, plan_.dice.between(0, 1'100)});
+    }
+    if (!measured.workers.empty() && !plan_.dice.chance(0.1)) {  // the shell may fail to look
+        deliver(measured);
+    }
     deliver(core::Tick{});
 }
 

@@ -87,6 +87,8 @@ const std::map<std::string, std::string> kOtherValues = {
     {"rollout.max_surge", "2"},
     {"rollout.max_unavailable", "1"},
     {"recycle.lifetime", "1h"},
+    {"recycle.requests", "1000"},
+    {"recycle.memory", "1GiB"},
     {"recycle.jitter", "0"},
 };
 

@@ -61,7 +61,7 @@ pools:
     stop_signal: 2
     stop_timeout: 0s
     rollout: { max_surge: 0, max_unavailable: 2 }
-    recycle: { lifetime: 1h, jitter: 0.5 }
+    recycle: { lifetime: 1h, jitter: 0.5, requests: 10000, memory: 1GiB }
 )");
     ASSERT_THAT(texts(loaded.errors), IsEmpty());
     Pool expected;
@@ -89,7 +89,7 @@ pools:
     expected.stop_signal = 2;
     expected.stop_timeout = Duration(0);
     expected.rollout = {0, 2};
-    expected.recycle = {seconds(3'600), 0.5};
+    expected.recycle = {seconds(3'600), 0.5, 10'000, 1LL << 30};
     EXPECT_EQ(loaded.config->pools[0], expected);
     const Listener& socket = loaded.config->listeners[1];
     EXPECT_EQ(socket.address, "unix:/srv/app/run/b.sock");

@@ -66,6 +66,24 @@ TEST(Machine, ACpuThatIsNotThereIsNamed) {
                 ElementsAre(HasSubstr("no CPU 7, its last is 1: workers cannot start")));
 }
 
+TEST(Machine, RequestsThatNobodyCountsRecycleNobody) {
+    const auto of = [](const std::string& command, const std::string& more) {
+        return warnings(
+            "pools: { web: { command: [" + command + "], recycle: { requests: 9 }" + more + " } }",
+            small_machine());
+    };
+    EXPECT_THAT(of("sleep", ""), IsEmpty()) << "it might count";
+    EXPECT_THAT(of("sleep", ", segment: none"),
+                ElementsAre(HasSubstr("pools.web.recycle.requests: the pool has `segment: none`")));
+    for (const char* program : {"sh", "/bin/sh", "/usr/bin/env/../../bin/bash"}) {
+        EXPECT_THAT(of(program, ""),
+                    testing::Contains(HasSubstr("library count their requests, and ")))
+            << program;
+    }
+    EXPECT_THAT(of("python3.11", ""),
+                testing::Contains(HasSubstr("python3.11 is none: write lifetime or memory")));
+}
+
 TEST(Machine, NotificationsNeedRoomToWait) {
     Environment environment = small_machine();
     environment.unix_dgram_qlen = 10;

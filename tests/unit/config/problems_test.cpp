@@ -60,6 +60,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "4:19: pools.web.cpu_affinity: the range 3-1 ends before it begins: write 1-3"},
         Mistake{"cpu_affinity: [0-4294967295]",
                 "4:19: pools.web.cpu_affinity: CPU 4294967295 cannot be: they end at 8191"},
+        Mistake{"recycle: { memory: 512 }", "4:24: pools.web.recycle.memory: \"512\" has no unit"},
+        Mistake{"recycle: { requests: many }",
+                "4:26: pools.web.recycle.requests: \"many\" is no whole number"},
         Mistake{"restart: sometimes",
                 "4:14: pools.web.restart: \"sometimes\" is none of always, "
                 "on-failure, on-abnormal and no"},
@@ -126,9 +129,6 @@ INSTANTIATE_TEST_SUITE_P(
                 "4:16: pools.web.rollout.on_failure: not "
                 "supported yet: remove it; a rollout stops"},
         Mistake{"rollout: { observe: 1s }", "4:16: pools.web.rollout.observe: not supported yet: "},
-        Mistake{"recycle: { requests: 10 }",
-                "4:16: pools.web.recycle.requests: not supported yet: "},
-        Mistake{"recycle: { memory: 1GiB }", "4:16: pools.web.recycle.memory: not supported yet: "},
         Mistake{"output: { to: file }",
                 "4:19: pools.web.output.to: not supported yet: write `to: "
                 "prefix`"},

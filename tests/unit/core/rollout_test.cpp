@@ -1,5 +1,6 @@
 // Replacing workers: reload with another command, restart, recycling.
 
+#include "supervisor/core/worker.hpp"
 #include "tests/unit/core/scenario.hpp"
 
 #include <gtest/gtest.h>
@@ -270,6 +271,102 @@ TEST(Recycle, NeverRunsBesideARollout) {
     stage.step(AskedExtension{stage.holder(0, Role::Successor), 1h});
     stage.pass(2min);
     EXPECT_EQ(stage.living(), 3U);
+}
+
+Measurement measured(WorkerId worker, std::uint64_t requests, std::uint64_t memory = 0) {
+    return {worker, requests, memory};
+}
+
+config::Pool recycled(std::uint32_t requests, std::int64_t memory, double jitter = 0) {
+    config::Pool pool = pool_of("web", 2);
+    pool.recycle.requests = requests;
+    pool.recycle.memory = memory;
+    pool.recycle.jitter = jitter;
+    return pool;
+}
+
+TEST(Recycle, NobodyIsMeasuredWhereNothingIsLimited) {
+    Stage stage(cluster_of({recycled(0, 0)}));
+    stage.serve();
+    EXPECT_EQ(stage.core.next_deadline(), std::nullopt) << "the idle master is not woken";
+    stage.now += 1h;
+    EXPECT_TRUE(stage.core.due_for_measuring(stage.now).empty());
+    stage.step(Measured{{measured(stage.holder(0), 1'000'000, 1 << 30)}});
+    EXPECT_TRUE(stage.all<Spawn>().empty());
+}
+
+TEST(Recycle, AllAreMeasuredTogetherAndOnlyWhatIsLimited) {
+    Stage stage(cluster_of({recycled(1'000, 0)}));
+    stage.serve();
+    EXPECT_TRUE(stage.core.due_for_measuring(stage.now).empty());
+    EXPECT_EQ(stage.core.next_deadline(), stage.now + kMeasurePace);
+    const auto wishes = stage.core.due_for_measuring(stage.now + kMeasurePace);
+    ASSERT_EQ(wishes.size(), 2U);
+    EXPECT_TRUE(wishes[0].requests);
+    EXPECT_FALSE(wishes[0].memory);
+    stage.pass(kMeasurePace);
+    EXPECT_TRUE(stage.core.due_for_measuring(stage.now).empty()) << "it was time once";
+    EXPECT_EQ(stage.core.next_deadline(), stage.now + kMeasurePace);
+}
+
+TEST(Recycle, ByRequestsSuccessorFirstAndWithTheReason) {
+    Stage stage(cluster_of({recycled(1'000, 0)}));
+    stage.serve();
+    const WorkerId old = stage.holder(1);
+    stage.step(Measured{{measured(stage.holder(0), 999), measured(old, 1'003)}});
+    EXPECT_TRUE(stage.all<Signal>().empty());
+    const WorkerId successor = stage.holder(1, Role::Successor);
+    EXPECT_EQ(stage.all<Spawn>().at(0).worker, successor);
+    stage.ready(successor);
+    EXPECT_EQ(stage.signals(old), std::vector{SignalKind::Terminate});
+    const auto said = stage.all<Announce>();
+    const auto leaves = std::find_if(said.begin(), said.end(), [](const Announce& announce) {
+        return announce.notice == Notice::WorkerDraining;
+    });
+    ASSERT_NE(leaves, said.end());
+    EXPECT_EQ(leaves->reason, "recycle.requests: 1003");
+    EXPECT_TRUE(stage.all<Spawn>().empty()) << "the other one has not worked enough";
+}
+
+TEST(Recycle, ByMemoryOnlyWhenItStays) {
+    Stage stage(cluster_of({recycled(0, 100 << 20)}));
+    stage.serve();
+    const WorkerId large = stage.holder(0);
+    stage.step(Measured{{measured(large, 0, 200 << 20)}});
+    stage.step(Measured{{measured(large, 0, 50 << 20)}});
+    stage.step(Measured{{measured(large, 0, 200 << 20)}});
+    EXPECT_TRUE(stage.all<Spawn>().empty()) << "a moment is no leak";
+    stage.step(Measured{{measured(large, 0, 101 << 20)}});
+    EXPECT_EQ(stage.all<Spawn>().size(), 1U);
+    EXPECT_EQ(recycling_in_words(Worker{}, recycled(0, 0)), "recycle.lifetime");
+}
+
+TEST(Recycle, EachWorkerHasItsOwnShareOfTheLimit) {
+    const config::Pool pool = recycled(1'000, 0, 0.5);  // from 500 to 1500
+    const TimePoint now{1h};
+    const auto due_at = [&](std::uint64_t requests) {
+        int due = 0;
+        for (int tenth = -10; tenth < 10; ++tenth) {
+            Worker worker;
+            worker.state = WorkerState::Serving;
+            worker.ready_at = now;
+            worker.recycle_jitter = tenth / 10.0;
+            measure(worker, now, requests, 0);
+            due += recycle_time(worker, pool) == now ? 1 : 0;
+        }
+        return due;
+    };
+    EXPECT_EQ(due_at(499), 0);
+    EXPECT_EQ(due_at(1'000), 11);
+    EXPECT_EQ(due_at(1'500), 20);
+}
+
+TEST(Recycle, AnUnknownWorkersMeasurementIsIgnored) {
+    Stage stage(cluster_of({recycled(10, 0)}));
+    stage.serve();
+    stage.step(Measured{{measured(WorkerId{77}, 1'000)}});
+    EXPECT_TRUE(stage.all<Spawn>().empty());
+    EXPECT_EQ(stage.core.ignored_events(), 1U);
 }
 
 }  // namespace

@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +27,58 @@ TEST(ProcessInfoTest, KnowsItself) {
     EXPECT_FALSE(is_same_process_alive(pid, info->start_ticks + 1));
     EXPECT_FALSE(is_dumping_core(pid));
     EXPECT_EQ(process_name(pid), "unit_posix");
+}
+
+TEST(ProcessInfoTest, AWorkersMemoryIsThatOfItsWholeSession) {
+    auto ready = test::make_pipe();
+    constexpr std::size_t kMuch = std::size_t{32} << 20U;
+    const auto hold = [&] {
+        auto* memory = static_cast<char*>(::malloc(kMuch));
+        std::memset(memory, 1, kMuch);
+        (void)!::write(ready.write_end.get(), memory, 1);
+        (void)::pause();
+    };
+    const pid_t leader = ::fork();
+    if (leader == 0) {
+        (void)::setsid();
+        if (::fork() == 0) {
+            hold();
+            ::_exit(0);
+        }
+        if (::fork() == 0) {
+            (void)::setsid();  // no longer the worker's
+            hold();
+            ::_exit(0);
+        }
+        hold();
+        ::_exit(0);
+    }
+    ready.write_end.reset();
+    char byte = 0;
+    for (int i = 0; i < 3; ++i) {
+        ASSERT_EQ(::read(ready.read_end.get(), &byte, 1), 1);
+    }
+    const auto pid = static_cast<std::uint32_t>(leader);
+    const std::vector<std::uint32_t> found = processes_of(pid);
+    const std::uint64_t sum = resident_bytes(pid);
+    std::vector<std::uint32_t> all;
+    for (const std::uint32_t child : {pid}) {
+        std::ifstream children("/proc/" + std::to_string(child) + "/task/" + std::to_string(child) +
+                               "/children");
+        for (std::uint32_t number = 0; children >> number;) {
+            all.push_back(number);
+        }
+    }
+    for (const std::uint32_t child : all) {
+        (void)::kill(static_cast<pid_t>(child), SIGKILL);
+    }
+    (void)::kill(leader, SIGKILL);
+    (void)test::wait_child(leader);
+    EXPECT_EQ(all.size(), 2U);
+    EXPECT_EQ(found.size(), 2U) << "the leader and its child, not who left the session";
+    EXPECT_GE(sum, 2 * kMuch);
+    EXPECT_LT(sum, 3 * kMuch);
+    EXPECT_EQ(resident_bytes(pid), 0U) << "it is gone";
 }
 
 TEST(ProcessInfoTest, ANameCannotMakeItLie) {
