@@ -20,6 +20,11 @@ namespace {
 // More than a queue holds where net.unix.max_dgram_qlen is as systemd sets it.
 constexpr std::size_t kMostNotifications = 1'024;
 
+// A worker may make its event descriptor blocking for us too, and full: adding 1 would then wait
+// for it. Adding 0 never does (eventfd(2)), and who waits for the edge is still woken by it as long
+// as the counter is not 0; nobody reads it.
+constexpr unsigned kAlwaysReadable = 1;
+
 std::string label(const config::Pool& pool, core::SlotId slot) {
     return pool.name + "/" + std::to_string(slot.index);
 }
@@ -137,7 +142,7 @@ Result<void> WorkerTable::make_channels(Process& process, const Order& order,
         return notify.error();
     }
     process.notify.emplace(std::move(*notify));
-    process.wake.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    process.wake.reset(::eventfd(kAlwaysReadable, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!process.wake) {
         return system_error("eventfd");
     }
@@ -437,11 +442,11 @@ bool WorkerTable::owns(std::uint32_t pid) const {
 }
 
 void WorkerTable::wake_acceptors() {
-    const std::uint64_t one = 1;
+    const std::uint64_t nothing = 0;
     for (const auto& [worker, process] : processes_) {
         if (process->child && (surroundings_.segment.lanes()[process->facts.lane].flags.load() &
                                shm::kLaneAttached) != 0) {
-            (void)!::write(process->wake.get(), &one, sizeof one);
+            (void)!::write(process->wake.get(), &nothing, sizeof nothing);
         }
     }
 }

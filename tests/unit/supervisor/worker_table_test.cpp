@@ -3,7 +3,10 @@
 #include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
 
+#include <fcntl.h>
 #include <filesystem>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace topsman::supervisor {
@@ -56,6 +59,51 @@ TEST_F(WorkerTableTest, WhoCouldNotBeStartedTakesNothingFromWhoGetsItsLane) {
         ASSERT_GT(io_.run_one(), 0U);
     }
     EXPECT_FALSE(fs::exists(dir_ / "notify.1"));
+}
+
+/// The worker's end of its event descriptor: the one that the master writes to.
+UniqueFd wake_of(std::uint32_t pid) {
+    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    for (const auto& entry : fs::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
+        std::error_code gone;
+        if (fs::read_symlink(entry, gone) == "anon_inode:[eventfd]") {
+            const int number = std::stoi(entry.path().filename());
+            return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), number, 0)));
+        }
+    }
+    return UniqueFd();
+}
+
+// Were it to wait, this test would never end.
+TEST_F(WorkerTableTest, AWorkerThatFillsItsEventDescriptorDoesNotHoldUpWhoWakesIt) {
+    table_.spawn(order(1, {"sleep", "1000"}));
+    while (events_.empty()) {
+        ASSERT_GT(io_.run_one(), 0U);
+    }
+    ASSERT_TRUE(std::holds_alternative<core::Spawned>(events_[0]));
+    const WorkerFacts& facts = *table_.find(core::WorkerId{1});
+    const UniqueFd wake = wake_of(facts.pid);
+    ASSERT_TRUE(wake) << "pidfd_getfd";
+    segment_.lanes()[facts.lane].flags.fetch_or(shm::kLaneAttached);
+
+    // As the acceptor of the SDK waits: every wake-up is an edge.
+    const UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+    epoll_event event{EPOLLIN | EPOLLET, {}};
+    ASSERT_EQ(::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event), 0);
+    (void)::epoll_wait(epoll.get(), &event, 1, 0);
+    table_.wake_acceptors();
+    EXPECT_EQ(::epoll_wait(epoll.get(), &event, 1, 0), 1);
+
+    ASSERT_EQ(::fcntl(wake.get(), F_SETFL, 0), 0) << "blocking, for the master too";
+    const std::uint64_t rest = ~std::uint64_t{0} - 2;
+    ASSERT_EQ(::write(wake.get(), &rest, sizeof rest), 8) << "not one more fits";
+    table_.wake_acceptors();
+    EXPECT_EQ(::epoll_wait(epoll.get(), &event, 1, 0), 1);
+
+    table_.signal(core::WorkerId{1}, core::SignalKind::Kill, config::Pool{});
+    while (events_.size() < 2) {
+        ASSERT_GT(io_.run_one(), 0U);
+    }
 }
 
 }  // namespace
