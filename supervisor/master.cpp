@@ -77,6 +77,10 @@ Master::Master(Foundation foundation, Journal& journal)
 Master::~Master() = default;
 
 Result<void> Master::open() {
+    signal_watch_.emplace(io_, base_.signals.get());
+    if (Result<void> watching = signal_watch_->is_watching(); !watching) {
+        return watching;
+    }
     control::ControlServer::Options options;
     options.path = base_.control_path;
     options.mode = base_.config.control.mode;
@@ -346,9 +350,6 @@ void Master::arm_timer() {
 }
 
 void Master::wait_for_signals() {
-    if (!signal_watch_) {
-        signal_watch_.emplace(io_, base_.signals.get());
-    }
     signal_watch_->wait([this] {
         while (const auto signal = posix::read_signal(base_.signals)) {
             on_signal(*signal);

@@ -55,6 +55,7 @@ void Master::on_signal(const posix::ReceivedSignal& signal) {
             }
             break;
         case SIGCHLD:
+            workers_.look_for_ends();
             any_stop_ = posix::take_stops() || any_stop_;
             (void)posix::reap_orphans(
                 [this](pid_t pid) { return workers_.owns(static_cast<std::uint32_t>(pid)); });
@@ -233,13 +234,19 @@ void Master::watch_config(bool wanted) {
         return;
     }
     Result<ConfigWatch> watch = ConfigWatch::watch(base_.config_file);
-    if (!watch) {
-        journal_.warning(watch.error().message +
+    Result<void> watching;
+    if (watch) {
+        config_fd_watch_.emplace(io_, watch->fd());
+        watching = config_fd_watch_->is_watching();
+    }
+    if (!watch || !watching) {
+        const Error& why = watch ? watching.error() : watch.error();
+        config_fd_watch_.reset();
+        journal_.warning(why.message +
                          ": saving the file will not reload it, use `topsman reload`");
         return;
     }
     config_watch_.emplace(std::move(*watch));
-    config_fd_watch_.emplace(io_, config_watch_->fd());
     publisher_.set_note("watching " + base_.config.file);
     wait_for_watch();
 }

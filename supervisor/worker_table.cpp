@@ -205,15 +205,43 @@ std::size_t WorkerTable::users(int socket) const {
 
 void WorkerTable::watch(Process& process) {
     const core::WorkerId worker = process.facts.worker;
-    process.exit_watch.emplace(surroundings_.io, process.child->pidfd());
-    process.report_watch.emplace(surroundings_.io, process.report.get());
-    process.notify_watch.emplace(surroundings_.io, process.notify->fd());
+    Result<void> watching;
+    const auto begin = [&](std::optional<FdWatch>& watch, int fd) {
+        watch.emplace(surroundings_.io, fd);
+        watching = watching ? watch->is_watching() : watching;
+    };
+    begin(process.exit_watch, process.child->pidfd());
+    begin(process.report_watch, process.report.get());
+    begin(process.notify_watch, process.notify->fd());
+    if (process.output) {
+        begin(process.output_watch, process.output->fd());
+    }
     wait_for_exit(worker);
+    if (!watching) {
+        give_up(process, watching.error());
+        return;
+    }
     wait_for_report(worker);
     wait_for_notify(worker);
     if (process.output) {
-        process.output_watch.emplace(surroundings_.io, process.output->fd());
         wait_for_output(worker);
+    }
+}
+
+/// One whom we would not hear is ended, and counts as not started.
+void WorkerTable::give_up(Process& process, const Error& why) const {
+    process.report_watch.reset();
+    process.report.reset();
+    process.failure = posix::SpawnFailure{posix::SpawnStage::Exec, why.code.value(),
+                                          "watching it: " + why.message};
+    (void)process.child->signal_group(SIGKILL);
+}
+
+void WorkerTable::look_for_ends() {
+    for (const auto& [worker, process] : processes_) {
+        if (process->child && process->exit_watch && !process->exit_watch->is_watching()) {
+            on_exit(worker);
+        }
     }
 }
 

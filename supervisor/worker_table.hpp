@@ -73,6 +73,10 @@ class WorkerTable {
     /// By the pool's present policy, which may be newer than what the worker was started from.
     void signal(core::WorkerId worker, core::SignalKind kind, const config::Pool& policy);
 
+    /// A child has ended (SIGCHLD). Most ends are told by the pidfd; those that cannot be watched
+    /// are looked for here.
+    void look_for_ends();
+
     /// A sign of life that nobody was told of: the heartbeat in its lane, a core being written.
     void look_for_life(core::WorkerId worker);
 
@@ -102,6 +106,7 @@ class WorkerTable {
     [[nodiscard]] std::vector<std::pair<std::string, int>> choose_sockets(const Order& order);
     [[nodiscard]] int least_used(const posix::BoundListener& listener, std::uint32_t slot) const;
     void watch(Process& process);
+    void give_up(Process& process, const Error& why) const;
     void wait_for_exit(core::WorkerId worker);
     void wait_for_report(core::WorkerId worker);
     void wait_for_notify(core::WorkerId worker);
