@@ -309,6 +309,7 @@ void Master::send_replies() {
 
 void Master::end(int code) {
     exit_code_ = code;
+    armed_.reset();
     // Answers under way are still written; a client that does not read does not keep us.
     timer_.expires_after(kEndPatience);
     timer_.async_wait([this](const boost::system::error_code&) { io_.stop(); });

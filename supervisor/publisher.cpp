@@ -163,6 +163,11 @@ void Publisher::publish_pools(const core::Snapshot& snapshot) {
     }
     master_.pools = pool_index;
     master_.slots = slot_index;
+    // What nobody is shown any more: its pool was removed. One that comes back has other slots.
+    if (last_exits_.size() > slot_index_.size()) {
+        std::erase_if(last_exits_,
+                      [this](const auto& exit) { return slot_index_.count(exit.first) == 0; });
+    }
 }
 
 void Publisher::publish_workers(const core::Snapshot& snapshot, const config::Config& config,
