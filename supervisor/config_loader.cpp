@@ -14,30 +14,36 @@ namespace {
 
 constexpr std::size_t kMaxWaiting = 64;
 
-void prepare(Candidate& candidate) {
-    Result<Specs> specs = prepare_specs(*candidate.loaded.config);
-    if (specs) {
-        candidate.specs = std::move(*specs);
-    } else {
-        candidate.trouble = specs.error().message;
-    }
-}
-
 }  // namespace
 
 Candidate load_candidate(const std::string& file) {
     Candidate candidate;
     candidate.loaded = config::load_file(file, config::Environment::of_this_process());
     if (candidate.loaded.config) {
-        prepare(candidate);
+        Result<Specs> specs = prepare_specs(candidate.loaded.config->pools);
+        if (specs) {
+            candidate.specs = std::move(*specs);
+        } else {
+            candidate.trouble = specs.error().message;
+        }
     }
     return candidate;
 }
 
-Candidate prepare_candidate(const config::Config& config) {
+Candidate prepare_again(const std::map<core::Generation, Specs>& generations) {
     Candidate candidate;
-    candidate.loaded.config = config;
-    prepare(candidate);
+    for (const auto& [generation, before] : generations) {
+        std::vector<config::Pool> pools;
+        for (const auto& [name, spec] : before) {
+            pools.push_back(spec->pool);
+        }
+        Result<Specs> specs = prepare_specs(pools);
+        if (!specs) {
+            candidate.trouble = specs.error().message;
+            break;
+        }
+        candidate.renewed[generation] = std::move(*specs);
+    }
     return candidate;
 }
 

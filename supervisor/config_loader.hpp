@@ -4,9 +4,11 @@
 // master must not. One load at a time; the result comes back as a callback in the master's loop.
 
 #include "config/load.hpp"
+#include "supervisor/core/types.hpp"
 #include "supervisor/spec.hpp"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -20,14 +22,17 @@ namespace topsman::supervisor {
 struct Candidate {
     config::Loaded loaded;
     Specs specs;
+    std::map<core::Generation, Specs> renewed;  ///< by prepare_again()
     std::string trouble;  ///< why the specs could not be prepared; empty: they could
 };
 
 /// Loads and prepares; blocks. What the master does at its start.
 [[nodiscard]] Candidate load_candidate(const std::string& file);
 
-/// Prepares a configuration again that is in force: a restart reads what has changed around it.
-[[nodiscard]] Candidate prepare_candidate(const config::Config& config);
+/// Prepares again what is in force, of each generation that some worker may be started from: a
+/// restart reads what has changed around the configuration, and after a failed rollout it is an
+/// older generation that it starts.
+[[nodiscard]] Candidate prepare_again(const std::map<core::Generation, Specs>& generations);
 
 class ConfigLoader {
   public:

@@ -188,7 +188,8 @@ void Master::step(const core::Event& event, core::TimePoint now) {
         std::holds_alternative<core::Restart>(event)) {
         snapshot_ = core_.snapshot();
         CHECK(!incoming_.empty());
-        install_specs(incoming_.front());
+        install_specs(incoming_.front().specs);
+        renew_specs(incoming_.front().renewed);
         incoming_.pop_front();
     }
     // Spawns first: a replacement does not wait for what is said and written about the dead one.
@@ -375,15 +376,30 @@ void Master::tell_manager() {
     }
 }
 
-// A pool's newest specification; older generations keep theirs as long as a slot may spawn them. A
-// restart that a reload has overtaken brings what was prepared from the file before: that is older
-// than what is there.
+// A pool's newest specification; older generations keep theirs as long as a slot may spawn them.
 void Master::install_specs(const Specs& specs) {
     for (const core::PoolView& pool : snapshot_.pools) {
         const auto found = specs.find(pool.name);
         const config::Pool* wanted = core_.config().find_pool(pool.name);
         if (found != specs.end() && wanted != nullptr && found->second->pool == *wanted) {
             specs_[pool.generation][pool.name] = found->second;
+        }
+    }
+}
+
+// A restart that a reload has overtaken brings what was prepared from the file before: that is
+// older than what is there.
+void Master::renew_specs(const std::map<core::Generation, Specs>& renewed) {
+    for (const auto& [generation, specs] : renewed) {
+        const auto kept = specs_.find(generation);
+        if (kept == specs_.end()) {
+            continue;
+        }
+        for (const auto& [name, spec] : specs) {
+            const auto before = kept->second.find(name);
+            if (before != kept->second.end() && before->second->pool == spec->pool) {
+                before->second = spec;
+            }
         }
     }
 }

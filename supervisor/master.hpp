@@ -99,6 +99,7 @@ class Master {
     void watch_config(bool wanted);
     void wait_for_watch();
     void install_specs(const Specs& specs);
+    void renew_specs(const std::map<core::Generation, Specs>& renewed);
     void tell_manager_reloading(bool reloading) const;
 
     Foundation base_;
@@ -129,7 +130,7 @@ class Master {
     bool reading_ = false;                   ///< the file, for a reload
     std::optional<std::string> read_again_;  ///< why
     std::uint64_t last_ticket_ = 0;
-    std::deque<Specs> incoming_;  ///< of the Reloads and Restarts that are enqueued, in order
+    std::deque<Candidate> incoming_;  ///< of the Reloads and Restarts that are enqueued, in order
     bool interrupted_ = false;
     bool any_death_ = false;
     bool any_stop_ = false;

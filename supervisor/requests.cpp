@@ -177,7 +177,7 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
             tickets_.erase(tickets[i]);
         }
     }
-    incoming_.push_back(std::move(candidate.specs));
+    incoming_.push_back(std::move(candidate));
     const bool watched = config.watch;
     enqueue(core::Reload{ticket, std::move(config)});
     tell_manager_reloading(false);
@@ -197,15 +197,21 @@ void Master::refuse(const std::vector<std::string>& reasons,
 
 // What a restart is for is often what changed around the configuration: an env_file, a group.
 void Master::request_restart(core::Ticket ticket, const control::Request& request) {
+    std::map<core::Generation, Specs> generations = specs_;
+    for (auto& [generation, specs] : generations) {
+        std::erase_if(specs, [this](const auto& entry) {
+            return core_.config().find_pool(entry.first) == nullptr;
+        });
+    }
     const bool taken = loader_.submit(
-        [config = core_.config()] { return prepare_candidate(config); },
+        [generations = std::move(generations)] { return prepare_again(generations); },
         [this, ticket, pool = request.pool, slot = request.slot](Candidate candidate) {
             if (!candidate.trouble.empty()) {
                 journal_.error(candidate.trouble);
                 answer(ticket, {"failed", candidate.trouble, {}});
                 return;
             }
-            incoming_.push_back(std::move(candidate.specs));
+            incoming_.push_back(std::move(candidate));
             enqueue(core::Restart{ticket, pool, slot});
         });
     if (!taken) {

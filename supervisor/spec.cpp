@@ -36,9 +36,9 @@ Result<SpecPtr> prepare(const config::Pool& pool) {
 
 }  // namespace
 
-Result<Specs> prepare_specs(const config::Config& config) {
+Result<Specs> prepare_specs(const std::vector<config::Pool>& pools) {
     Specs specs;
-    for (const config::Pool& pool : config.pools) {
+    for (const config::Pool& pool : pools) {
         Result<SpecPtr> spec = prepare(pool);
         if (!spec) {
             return spec.error();

@@ -29,6 +29,6 @@ using SpecPtr = std::shared_ptr<const Spec>;
 using Specs = std::map<std::string, SpecPtr>;
 
 /// Blocks on the disk and on the user database. The error names the pool and its key.
-[[nodiscard]] Result<Specs> prepare_specs(const config::Config& config);
+[[nodiscard]] Result<Specs> prepare_specs(const std::vector<config::Pool>& pools);
 
 }  // namespace topsman::supervisor

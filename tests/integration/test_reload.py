@@ -116,6 +116,17 @@ class Reload(TestCase):
         c.cli("reload")
         c.wait_up()
 
+    def test_a_restart_after_a_failed_reload_reads_the_env_file_again(self):
+        def said(last):
+            return (f"pools:\n  web:\n    command: [sh, -c, 'echo $COLOR >> $CLUSTER_DIR/said; {last}']\n"
+                    "    workers: 1\n    ready: { min_uptime: 10ms }\n    env_file: extra.env\n")
+        c = self.cluster(said("exec sleep 1000"), files={"extra.env": "COLOR=red\n"}).start()
+        c.write_yaml(said("exit 3"))
+        c.cli("reload", expect=1)
+        c.write("extra.env", "COLOR=blue\n")
+        c.cli("restart", "web")
+        self.assertEqual(c.wait_file("said").split()[-1], "blue")
+
     def test_policies_apply_at_once_to_living_workers(self):
         c = self.cluster(yaml(1)).start()
         before = self.workers(c)
