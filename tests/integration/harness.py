@@ -82,6 +82,12 @@ class Cluster:
         self.enter = []  # how commands get into another namespace
         test.addCleanup(self.clean_up)
 
+    @property
+    def segment(self):
+        """Where the segment lies; an ordinary user's name has their number in it."""
+        user = f"{os.getuid()}." if os.getuid() != 0 else ""
+        return pathlib.Path(f"/dev/shm/topsman.{user}{self.name}")
+
     # ---- files ------------------------------------------------------------------------------
 
     def write(self, name, text, mode=0o644):

@@ -189,11 +189,9 @@ class Start(TestCase):
 
     def test_random_bytes_under_the_segment_s_name_are_put_aside(self):
         c = self.cluster(http())
-        name = f"topsman.{c.name}" if os.getuid() == 0 else f"topsman.{os.getuid()}.{c.name}"
-        path = pathlib.Path("/dev/shm") / name
-        path.write_bytes(os.urandom(100_000))
-        os.chmod(path, 0o600)
-        stale = path.with_name(name + ".stale")
+        c.segment.write_bytes(os.urandom(100_000))
+        os.chmod(c.segment, 0o600)
+        stale = c.segment.with_name(c.segment.name + ".stale")
         self.addCleanup(lambda: stale.unlink(missing_ok=True))
         c.start()
         self.assertIn("put aside", c.log())
