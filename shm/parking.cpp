@@ -81,7 +81,7 @@ void Parking::Stay::enter() noexcept {
     full_fence();
 }
 
-bool Parking::Stay::sleep(Deadline deadline) noexcept {
+bool Parking::Stay::wait(Deadline deadline) noexcept {
     const Lane& lane = lanes_[lane_];
     while (lane.wake.load(std::memory_order_seq_cst) == seen_) {
         if (!futex_wait(lane.wake, seen_, deadline)) {

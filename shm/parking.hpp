@@ -114,7 +114,7 @@ class Parking::Stay {
 
     void enter() noexcept;
     /// Until the lane is woken; false: `deadline` has passed.
-    bool sleep(Deadline deadline) noexcept;
+    bool wait(Deadline deadline) noexcept;
     /// Was the lane taken out of the set? Then the wake-up is ours, and so is what comes of it.
     bool was_called() noexcept;
 
@@ -138,7 +138,7 @@ Parked Parking::park(std::span<Lane> lanes, std::uint32_t lane, Deadline deadlin
         if (!still_needed()) {
             return Parked::Ready;
         }
-        const bool is_in_time = stay.sleep(deadline);
+        const bool is_in_time = stay.wait(deadline);
         // Looked at in this order: a wake-up that came before the look is used by it, one that
         // comes between the look and the leaving is passed on.
         if (stay.was_called() && !still_needed()) {
