@@ -30,6 +30,21 @@ MISBEHAVING = str(BIN / "misbehaving_worker")
 _numbers = itertools.count(1)
 
 
+def pool_yaml(command, more="", workers=1, name="web"):
+    """A file with one pool; `more` are further lines of it."""
+    return f"pools:\n  {name}:\n    command: {command}\n    workers: {workers}\n{more}"
+
+
+def http_yaml(workers=2, address="127.0.0.1:0", more=""):
+    """A pool of topsman-http behind the listener `http`."""
+    return (f"listeners:\n  http: {{ address: \"{address}\" }}\n" +
+            pool_yaml("[topsman-http]", f"    listeners: [http]\n    ready: {{ by: notify }}\n{more}", workers))
+
+
+AT_ONCE = "    ready: { min_uptime: 10ms }\n"  # for programs that do not say when they are
+SHARED = "shared:\n  counters: [orders]\n  mutexes: [stock]\n"
+
+
 class Pidfd:
     """A process that can be waited for and signalled without its number being mistaken."""
 

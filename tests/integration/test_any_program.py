@@ -12,7 +12,8 @@ import subprocess
 import time
 import unittest
 
-from harness import BIN, DEADLINE, TOPSMAN, Pidfd, TestCase, get, main, port_of, wait_for_change
+from harness import BIN, DEADLINE, TOPSMAN, Pidfd, TestCase, get, main, pool_yaml as pool, port_of, \
+    wait_for_change
 
 SHOW = """
 import json, os, resource, sys
@@ -55,10 +56,6 @@ const server = http.createServer((q, r) => r.end(`node ${process.pid}\\n`));
 server.listen({ fd: 3 });
 process.on('SIGTERM', () => server.close(() => process.exit(0)));
 """
-
-
-def pool(command, more="", workers=1):
-    return f"pools:\n  web:\n    command: {command}\n    workers: {workers}\n{more}"
 
 
 NOW = "    ready: { min_uptime: 50ms }\n"

@@ -7,23 +7,19 @@ import signal
 import struct
 import time
 
-from harness import BIN, Pidfd, TestCase, main
+from harness import BIN, TestCase, http_yaml, main
 
-YAML = """
-listeners:
-  http: {{ address: "127.0.0.1:0" }}
-pools:
-  web:
-    command: [topsman-http]
-    listeners: [http]
-    workers: {workers}
-    ready: {{ by: notify }}
-    watchdog: {{ timeout: 2s, kill_after: 200ms }}
+LOOP = """
   loop:
     command: [sh, -c, 'exit 1']
     workers: 1
-    backoff: {{ initial: 300ms, factor: 1, max: 300ms, jitter: 0 }}
+    backoff: { initial: 300ms, factor: 1, max: 300ms, jitter: 0 }
 """
+
+
+def yaml(workers):
+    return http_yaml(workers, more="    watchdog: { timeout: 2s, kill_after: 200ms }\n") + LOOP
+
 
 HOUR = 3600
 
@@ -34,7 +30,7 @@ def stamp(event):
 
 class TheClockIsSet(TestCase):
     def start(self):
-        c = self.cluster(YAML.format(workers=3))
+        c = self.cluster(yaml(3))
         self.clock = c.dir / "clock"
         self.clock.write_bytes(struct.pack("=q", 0))
         c.env["CLOCK_SHIM"] = str(self.clock)
@@ -84,7 +80,7 @@ class TheClockIsSet(TestCase):
         c.wait_event("worker.ready", since=died["seq"], pool="web")
         self.assert_sane(c)
         # Changes and their answers.
-        c.write_yaml(YAML.format(workers=4))
+        c.write_yaml(yaml(4))
         c.cli("reload")
         self.assertEqual(len(c.pids()), 4)
         c.cli("restart", "web/3")

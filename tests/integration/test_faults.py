@@ -10,30 +10,8 @@ import socket
 import subprocess
 import unittest
 
-from harness import DEADLINE, TOPSMAN, Pidfd, TestCase, get, is_ours, main, port_of
-
-HTTP = """
-listeners:
-  http: {{ address: "{address}" }}
-pools:
-  web:
-    command: [topsman-http]
-    listeners: [http]
-    workers: {workers}
-    ready: {{ by: notify }}
-"""
-
-
-def http(workers=2, address="127.0.0.1:0"):
-    return HTTP.format(workers=workers, address=address)
-
-
-def pool(command, more="", workers=1):
-    return f"pools:\n  web:\n    command: {command}\n    workers: {workers}\n{more}"
-
-
-NOW = "    ready: { min_uptime: 10ms }\n"
-
+from harness import AT_ONCE as NOW, DEADLINE, TOPSMAN, Pidfd, TestCase, get, http_yaml as http, is_ours, main, \
+    pool_yaml as pool, port_of
 
 def setpriv(uid=65534):
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--inh-caps=-all"]

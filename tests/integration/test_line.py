@@ -2,21 +2,9 @@
 
 import signal
 
-from harness import DEADLINE, Pidfd, TestCase, get, main, port_of
+from harness import DEADLINE, SHARED, Pidfd, TestCase, get, http_yaml, main, port_of
 
-YAML = """
-listeners:
-  http: { address: "127.0.0.1:0" }
-pools:
-  web:
-    command: [topsman-http]
-    listeners: [http]
-    workers: 4
-    ready: { by: notify }
-shared:
-  counters: [orders]
-  mutexes: [stock]
-"""
+YAML = http_yaml(4) + SHARED
 
 
 class Line(TestCase):

@@ -5,26 +5,10 @@ import os
 import signal
 import threading
 
-from harness import DEADLINE, Pidfd, TestCase, get, main, port_of
-
-YAML = """
-listeners:
-  http: {{ address: "127.0.0.1:0" }}
-pools:
-  web:
-    command: [topsman-http]
-    listeners: [http]
-    workers: {workers}
-    ready: {{ by: notify }}
-{more}
-shared:
-  counters: [orders]
-  mutexes: [stock]
-"""
-
+from harness import DEADLINE, SHARED, Pidfd, TestCase, get, http_yaml, main, port_of
 
 def yaml(workers=3, more=""):
-    return YAML.format(workers=workers, more=more)
+    return http_yaml(workers, more=more) + SHARED
 
 
 class Load:

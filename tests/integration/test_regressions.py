@@ -11,10 +11,7 @@ import socket
 import stat
 import subprocess
 
-from harness import DEADLINE, TOPSMAN, Pidfd, TestCase, main, wait_for_change
-
-NOW = "    ready: { min_uptime: 10ms }\n"
-
+from harness import AT_ONCE as NOW, DEADLINE, TOPSMAN, Pidfd, TestCase, main, wait_for_change
 
 def pools(names, command="[sleep, '1000']", more=""):
     return "pools:\n" + "".join(

@@ -4,24 +4,10 @@ import json
 import os
 import signal
 
-from harness import DEADLINE, TestCase, get, main, port_of
-
-YAML = """
-listeners:
-  http: {{ address: "127.0.0.1:0" }}
-pools:
-  web:
-    command: [topsman-http]
-    listeners: [http]
-    workers: {workers}
-    ready: {{ by: notify, timeout: 10s }}
-{more}
-watch: {watch}
-"""
-
+from harness import DEADLINE, TestCase, get, http_yaml, main, port_of
 
 def yaml(workers=2, more="", watch="false"):
-    return YAML.format(workers=workers, more=more, watch=watch)
+    return http_yaml(workers, more=more + "\n") + f"watch: {watch}\n"
 
 
 class Reload(TestCase):

@@ -4,7 +4,8 @@ import os
 import signal
 import time
 
-from harness import DEADLINE, Pidfd, TestCase, get, is_ours, main, port_of, wait_for_change
+from harness import DEADLINE, Pidfd, TestCase, get, is_ours, main, pool_yaml as yaml, port_of, \
+    wait_for_change
 
 NOTIFY = """
 import os, socket, sys
@@ -12,10 +13,6 @@ def notify(text):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     s.sendto(text.encode(), os.environ["NOTIFY_SOCKET"])
 """
-
-
-def yaml(command, more="", workers=1):
-    return f"pools:\n  web:\n    command: {command}\n    workers: {workers}\n{more}"
 
 
 READY = "    ready: { by: notify, timeout: 20s }\n"
