@@ -115,12 +115,16 @@ class JobOperation : public Operation {
 
     static TakenJob take_as(JobQueue& queue, Owner who) { return queue.take(who).value(); }
 
-    static std::uint32_t dead_letters(const JobQueue& queue) {
-        std::uint32_t count = 0;
+    static std::uint32_t count(const JobQueue& queue, JobState state) {
+        std::uint32_t jobs = 0;
         for (std::uint32_t i = 0; i < queue.shape().capacity; ++i) {
-            count += JobWord::unpack(queue.record(i).word.load()).state == JobState::Dead ? 1U : 0U;
+            jobs += JobWord::unpack(queue.record(i).word.load()).state == state ? 1U : 0U;
         }
-        return count;
+        return jobs;
+    }
+
+    static std::uint32_t dead_letters(const JobQueue& queue) {
+        return count(queue, JobState::Dead);
     }
 
     static bool is_whole(JobQueue& queue) {
@@ -137,7 +141,7 @@ class JobOperation : public Operation {
                 return false;
             }
         }
-        return true;
+        return queue.control().unringed.load() == 0;  // the ring had room for all of them
     }
 
   private:
@@ -150,13 +154,8 @@ class JobOperation : public Operation {
         const auto sleeps = [&](const shm::Parking& parking, std::uint32_t lane) {
             return parking.has(lane) && arena.segment.lanes()[lane].wake.load() == 0;
         };
-        std::uint32_t ready = 0;
-        std::uint32_t free = 0;
-        for (std::uint32_t i = 0; i < queue.shape().capacity; ++i) {
-            const auto state = JobWord::unpack(queue.record(i).word.load()).state;
-            ready += state == JobState::Ready ? 1U : 0U;
-            free += state == JobState::Free ? 1U : 0U;
-        }
+        const std::uint32_t ready = count(queue, JobState::Ready);
+        const std::uint32_t free = count(queue, JobState::Free);
         // The first ones were there before they went to sleep.
         if (ready > kFirst && sleeps(queue.control().takers, kSleepyTaker)) {
             return "a job is ready, and the one who waits for it sleeps";
@@ -198,13 +197,28 @@ class JobTake : public JobOperation {
 
     [[nodiscard]] std::string name() const override { return "job take"; }
 
+    static constexpr std::uint32_t kOutOfReach = 1'000;
+
     void run(const Arena& arena) override {
         JobQueue queue = arena.segment.queue(0);
         (void)queue.take(kVictim);
     }
 
+    /// A taker that stands still keeps the others from its own job only.
+    void peers(const Arena& arena) override {
+        JobOperation::peers(arena);
+        JobQueue queue = arena.segment.queue(0);
+        auto& ledger = arena.in_scratch<Ledger>();
+        while (execute_one(queue, ledger)) {
+        }
+        ledger[0] = count(queue, JobState::Ready) == 0 ? 0 : kOutOfReach;
+    }
+
     // Whatever it has taken is executed by others once it is swept: none is special.
-    std::string check(JobQueue& queue, const Ledger& /*ledger*/, Fate /*fate*/) override {
+    std::string check(JobQueue& queue, const Ledger& ledger, Fate /*fate*/) override {
+        if (ledger[0] == kOutOfReach) {
+            return "a job was ready, and nobody could take it";
+        }
         return dead_letters(queue) == 0 ? "" : "one attempt made a dead letter";
     }
 };
@@ -289,6 +303,35 @@ class JobTakeAck : public JobOperation {
         }
         return ledger[1] <= 1 ? "" : "it is executed twice more";
     }
+};
+
+/// An ack that comes when the job's place is another job's already.
+class JobLateAck : public JobOperation {
+  public:
+    JobLateAck() : JobOperation(kVictims) {}
+
+    [[nodiscard]] std::string name() const override { return "job late ack"; }
+
+    [[nodiscard]] bool lives_on() const override { return true; }
+
+    void prepare(const Arena& /*arena*/, JobQueue& queue) override {
+        late_ = take_as(queue, kVictim);
+        CHECK(queue.ack(late_));
+        const auto next = submit(queue, kPeer, 1);  // the first one again, which is missing now
+        CHECK(next && static_cast<std::uint32_t>(*next) == late_.number);
+    }
+
+    void run(const Arena& arena) override {
+        JobQueue queue = arena.segment.queue(0);
+        CHECK(!queue.ack(late_));
+    }
+
+    std::string check(JobQueue& /*queue*/, const Ledger& /*ledger*/, Fate /*fate*/) override {
+        return "";
+    }
+
+  private:
+    TakenJob late_;
 };
 
 class JobNack : public JobOperation {
@@ -500,6 +543,12 @@ TEST(TortureTest, JobTakeStale) {
 TEST(TortureTest, JobTakeAck) {
     SKIP_WITHOUT_PTRACE();
     JobTakeAck operation;
+    expect_survives(operation);
+}
+
+TEST(TortureTest, JobLateAck) {
+    SKIP_WITHOUT_PTRACE();
+    JobLateAck operation;
     expect_survives(operation);
 }
 

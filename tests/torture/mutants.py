@@ -110,7 +110,7 @@ MUTANTS = [
      [("    if (!record.word.compare_exchange_strong(packed, free.pack(), "
        "std::memory_order_acq_rel)) {\n        return false;\n    }\n    set_free(job_taken.number);",
        "    record.word.store(free.pack());\n    set_free(job_taken.number);")],
-     "*JobTakeAck:JobStorm*"),
+     "*JobLateAck"),
     ("jobs: an ack frees nothing", "shm/job_queue.cpp",
      [("    set_free(job_taken.number);\n", "")], "*JobTakeAck"),
     ("jobs: nacked and not ringed", "shm/job_queue.cpp",
