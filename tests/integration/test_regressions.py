@@ -13,6 +13,7 @@ import subprocess
 
 from harness import AT_ONCE as NOW, DEADLINE, TOPSMAN, Pidfd, TestCase, main, wait_for_change
 
+
 def pools(names, command="[sleep, '1000']", more=""):
     return "pools:\n" + "".join(
         f"  {name}:\n    command: {command}\n    workers: 1\n{NOW}{more}" for name in names)

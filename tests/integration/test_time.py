@@ -14,7 +14,6 @@ def notify(text):
     s.sendto(text.encode(), os.environ["NOTIFY_SOCKET"])
 """
 
-
 READY = "    ready: { by: notify, timeout: 20s }\n"
 AT_ONCE = "    ready: { min_uptime: 0s }\n"
 
