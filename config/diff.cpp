@@ -121,6 +121,12 @@ std::vector<std::string> refused_changes(const Config& before, const Config& aft
     if (before.shared.mutexes != after.shared.mutexes) {
         refuse(refused, "shared.mutexes");
     }
+    if (before.shared.semaphores != after.shared.semaphores) {
+        refuse(refused, "shared.semaphores");
+    }
+    if (before.shared.rate_limits != after.shared.rate_limits) {
+        refuse(refused, "shared.rate_limits");
+    }
     if (before.control.socket != after.control.socket) {
         refuse(refused, "control.socket");
     }

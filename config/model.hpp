@@ -128,9 +128,26 @@ struct Pool {
     friend bool operator==(const Pool&, const Pool&) = default;
 };
 
+/// `db: 20`
+struct Semaphore {
+    std::string name;
+    std::uint32_t permits = 1;
+    friend bool operator==(const Semaphore&, const Semaphore&) = default;
+};
+
+/// `api: { rate: 1000/s, burst: 200 }`
+struct RateLimit {
+    std::string name;
+    std::uint64_t interval_ns = 0;  ///< between two: 1,000,000 for 1000/s
+    std::uint32_t burst = 1;
+    friend bool operator==(const RateLimit&, const RateLimit&) = default;
+};
+
 struct Shared {
     std::vector<std::string> counters;
     std::vector<std::string> mutexes;
+    std::vector<Semaphore> semaphores;   ///< in the file's order
+    std::vector<RateLimit> rate_limits;  ///< in the file's order
     friend bool operator==(const Shared&, const Shared&) = default;
 };
 

@@ -157,16 +157,6 @@ void names_into(Reader& reader, const At& at, Shared& shared) {
     shared.*Member = read_names<Most>(reader, at);
 }
 
-constexpr Field<Shared> kShared[] = {
-    {"counters", "[]", names_into<&Shared::counters, kMaxCounters>},
-    {"mutexes", "[]", names_into<&Shared::mutexes, kMaxMutexes>},
-    {"queues", nullptr, nullptr, "not supported yet: write counters and mutexes only", "{}"},
-    {"rate_limits", nullptr, nullptr, "not supported yet: write counters and mutexes only", "{}"},
-    {"semaphores", nullptr, nullptr, "not supported yet: a mutex lets one worker in at a time",
-     "{}"},
-    {"blocks", nullptr, nullptr, "not supported yet: write counters and mutexes only", "{}"},
-};
-
 void read_socket(Reader& reader, const At& at, Control& control) {
     const std::string* text = reader.scalar(at);
     if (text == nullptr) {
@@ -191,7 +181,8 @@ constexpr Field<Control> kControl[] = {
 
 /// A map of things by name: calls `read(at, name)` for each with a good name.
 template <class Read>
-void read_named(Reader& reader, const At& at, const char* what, std::size_t most, Read read) {
+void read_named(Reader& reader, const At& at, const char* what, std::size_t most, Read read,
+                const char* missing = "keys: indent them below its name") {
     if (at.node.kind != Node::Kind::Map) {
         reader.error(at, std::string("this is a map: write the ") + what +
                              "'s name, then its keys "
@@ -208,13 +199,62 @@ void read_named(Reader& reader, const At& at, const char* what, std::size_t most
         if (!is_name(entry.key)) {
             reader.error(entry.mark, path, "this is no name: a name is " + std::string(kNameRule));
         } else if (entry.value.kind == Node::Kind::Null) {
-            reader.error(entry.mark, path,
-                         std::string("the ") + what + " has no keys: indent them below its name");
+            reader.error(entry.mark, path, std::string("the ") + what + " has no " + missing);
         } else {
             read(At{entry.value, path, ""}, entry.key);
         }
     }
 }
+
+void read_semaphores(Reader& reader, const At& at, Shared& shared) {
+    const auto read = [&](const At& one, const std::string& name) {
+        Semaphore semaphore{.name = name, .permits = 0};
+        const auto parse = [](std::string_view text) -> Result<std::uint32_t> {
+            const Result<std::uint32_t> permits = parse_count(text);
+            if (permits && (*permits == 0 || *permits > kMaxPermits)) {
+                return plain_error("permits are from 1 to " + std::to_string(kMaxPermits));
+            }
+            return permits;
+        };
+        reader.parse(one, parse, semaphore.permits);
+        shared.semaphores.push_back(std::move(semaphore));
+    };
+    read_named(reader, at, "semaphore", kMaxSemaphores, read, "number of permits: write db: 20");
+}
+
+Result<std::uint32_t> parse_burst(std::string_view text) {
+    const Result<std::uint32_t> burst = parse_count(text);
+    if (burst && (*burst == 0 || *burst > kMaxBurst)) {
+        return plain_error("a burst is from 1 to " + std::to_string(kMaxBurst));
+    }
+    return burst;
+}
+
+constexpr Field<RateLimit> kRateLimit[] = {
+    {"rate", "1000/s", value<&RateLimit::interval_ns, parse_rate>},
+    {"burst", "1", value<&RateLimit::burst, parse_burst>},
+};
+
+void read_rate_limits(Reader& reader, const At& at, Shared& shared) {
+    const auto read = [&](const At& one, const std::string& name) {
+        RateLimit limit{.name = name};
+        if (read_map(reader, one, fields_of(kRateLimit), limit) &&
+            one.node.find("rate") == nullptr) {
+            reader.error(one, "the rate limit has no rate: write { rate: 1000/s, burst: 200 }");
+        }
+        shared.rate_limits.push_back(std::move(limit));
+    };
+    read_named(reader, at, "rate limit", kMaxRateLimits, read);
+}
+
+constexpr Field<Shared> kShared[] = {
+    {"counters", "[]", names_into<&Shared::counters, kMaxCounters>},
+    {"mutexes", "[]", names_into<&Shared::mutexes, kMaxMutexes>},
+    {"semaphores", "{}", read_semaphores},
+    {"rate_limits", "{}", read_rate_limits},
+    {"queues", nullptr, nullptr, "not supported yet: write counters and mutexes only", "{}"},
+    {"blocks", nullptr, nullptr, "not supported yet: write counters and mutexes only", "{}"},
+};
 
 void read_listeners(Reader& reader, const At& at, File& file) {
     read_named(reader, at, "listener", kMaxListeners, [&](const At& one, const std::string& name) {

@@ -212,6 +212,29 @@ Result<CpuRange> parse_cpu_range(std::string_view text) {
     return CpuRange{*first, *last};
 }
 
+Result<std::uint64_t> parse_rate(std::string_view text) {
+    constexpr std::uint64_t kSecond = 1'000'000'000;
+    constexpr std::uint64_t kShortest = 1'000;
+    const std::size_t slash = text.find('/');
+    const std::string_view unit = slash == std::string_view::npos ? "" : text.substr(slash + 1);
+    std::string_view digits = text.substr(0, slash);
+    const auto number = take_digits(digits);
+    const std::uint64_t period = unit == "s"   ? kSecond
+                                 : unit == "m" ? 60 * kSecond
+                                 : unit == "h" ? 3'600 * kSecond
+                                               : 0;
+    if (!number || !digits.empty() || period == 0 || *number == 0) {
+        return plain_error(quoted(text) +
+                           " is no rate: write how many a second, minute or hour, like 1000/s, "
+                           "60/m or 5/h");
+    }
+    const auto count = static_cast<std::uint64_t>(*number);
+    if (count > period / kShortest) {
+        return plain_error(quoted(text) + " is too fast: at most 1000000/s");
+    }
+    return (period + count / 2) / count;
+}
+
 Result<double> parse_real(std::string_view text) {
     double value = 0;
     const bool plain = text.find_first_not_of("0123456789.") == std::string_view::npos;

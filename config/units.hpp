@@ -24,6 +24,10 @@ struct CpuRange {
 /// `3` or `0-3`, both ends included.
 [[nodiscard]] Result<CpuRange> parse_cpu_range(std::string_view text);
 
+/// `1000/s 60/m 5/h`: so many a second, minute or hour, at most 1,000,000 a second. Gives the
+/// nanoseconds between two.
+[[nodiscard]] Result<std::uint64_t> parse_rate(std::string_view text);
+
 /// A whole number without sign.
 [[nodiscard]] Result<std::uint32_t> parse_count(std::string_view text);
 

@@ -10,6 +10,7 @@
 #include "shm/name_table.hpp"
 #include "shm/robust_mutex.hpp"
 #include "shm/scoreboard.hpp"
+#include "shm/shared_object.hpp"
 #include "shm/tx_cell.hpp"
 
 #include <algorithm>
@@ -39,7 +40,7 @@ constexpr std::uint64_t kAbiHash =
     hash_types<Header, DirectoryEntry, Lane, Scoreboard, MasterRecord, PoolRecord, SlotRecord,
                WorkerRecord, ListenerRecord, EventRing, NameTable, NameRow, LaneCells, RobustMutex,
                pthread_mutex_t, TxCellStorage, LastWords, LaneSet, QueueEntry, QueueControl,
-               JobRecord>();
+               JobRecord, SharedObject, SharedArrayStorage>();
 
 std::string grouped(std::uint64_t number) {
     std::string digits = std::to_string(number);
@@ -107,6 +108,8 @@ std::size_t part_size(Part part, const Layout& layout) noexcept {
         case Part::MetricNames:
         case Part::MutexNames:
         case Part::CellNames:
+        case Part::ObjectNames:
+        case Part::ArrayNames:
             return sizeof(NameTable);
         case Part::Metrics:
             return sizeof(LaneCells) * all;
@@ -123,6 +126,10 @@ std::size_t part_size(Part part, const Layout& layout) noexcept {
                                    [](std::size_t sum, const NamedQueue& queue) {
                                        return sum + queue_bytes(queue.shape);
                                    });
+        case Part::Objects:
+            return sizeof(SharedObject) * kMaxObjects;
+        case Part::Arrays:
+            return sizeof(SharedArrayStorage) * kMaxArrays;
     }
     return 0;
 }

@@ -33,8 +33,12 @@ enum class Part : std::uint32_t {
     LastWords,
     IdleLanes,
     Queues,
+    ObjectNames,
+    Objects,
+    ArrayNames,
+    Arrays,
 };
-inline constexpr std::size_t kParts = 12;
+inline constexpr std::size_t kParts = 16;
 inline constexpr std::size_t kHeaderBytes = 4'096;
 inline constexpr std::uint64_t kMagic = 0x6e61'6d73'706f'7401;  // "\1topsman" in memory
 inline constexpr std::size_t kBootIdBytes = 40;

@@ -8,13 +8,16 @@
 
 namespace topsman::shm {
 
-inline constexpr std::uint32_t kLayoutVersion = 3;
+inline constexpr std::uint32_t kLayoutVersion = 4;
 inline constexpr std::uint32_t kMaxLanes = 1'023;  // lane 0 is the master's
 inline constexpr std::uint32_t kDefaultLanes = 256;
 inline constexpr std::uint32_t kMaxMetrics = 256;  // counters and gauges together
 inline constexpr std::uint32_t kMaxMutexes = 64;
-inline constexpr std::uint32_t kMaxCells = 64;     // TxCells
-inline constexpr std::size_t kMaxCellBytes = 512;  // one TxCell's value
+inline constexpr std::uint32_t kMaxCells = 64;        // TxCells
+inline constexpr std::size_t kMaxCellBytes = 512;     // one TxCell's value
+inline constexpr std::uint32_t kMaxObjects = 128;     // atomics, limits, events
+inline constexpr std::uint32_t kMaxArrays = 16;       // SharedArrays and semaphores together
+inline constexpr std::size_t kMaxArrayBytes = 8'192;  // of one of them
 inline constexpr std::uint32_t kMaxPools = 64;
 inline constexpr std::uint32_t kMaxListeners = 64;
 inline constexpr std::uint32_t kMaxSlots = 512;  // half of the lanes, rounded up

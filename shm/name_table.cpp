@@ -37,10 +37,24 @@ const char* word_for(NameKind kind) noexcept {
             return "mutex";
         case NameKind::Cell:
             return "cell";
+        case NameKind::Atomic:
+            return "atomic";
+        case NameKind::Array:
+            return "array";
+        case NameKind::BoundedCounter:
+            return "bounded counter";
+        case NameKind::RateLimit:
+            return "rate limit";
+        case NameKind::Semaphore:
+            return "semaphore";
         case NameKind::None:
             break;
     }
     return "name";
+}
+
+std::string with_article(std::string_view word) {
+    return (word[0] == 'a' || word[0] == 'e' ? "an " : "a ") + std::string(word);
 }
 
 std::string_view name_of(const NameRow& row) noexcept {
@@ -58,7 +72,7 @@ Result<std::uint32_t> checked(std::uint32_t index, const NameRow& row, std::stri
                               NameKind kind, std::uint32_t size) {
     if (row.kind != kind) {
         return plain_error(std::string(word_for(kind)) + " " + std::string(name) +
-                           ": the name is taken by a " + word_for(row.kind));
+                           ": the name is taken by " + with_article(word_for(row.kind)));
     }
     if (row.size != size) {
         return plain_error(std::string(word_for(kind)) + " " + std::string(name) + ": it has " +
@@ -159,12 +173,24 @@ std::optional<std::uint32_t> NameTable::claim_row(std::uint64_t claim) noexcept 
     return std::nullopt;
 }
 
+std::optional<NameTable::Entry> NameTable::find(std::string_view name, NameKind kind) const {
+    std::optional<Entry> found;
+    visit([&](std::uint32_t index) {
+        const NameRow& row = row_[index];
+        if (row.kind == kind && name_of(row) == name) {
+            found = Entry{index, kind, row.size, std::string(name)};
+        }
+        return found.has_value();
+    });
+    return found;
+}
+
 std::vector<NameTable::Entry> NameTable::entries() const {
     std::vector<Entry> entries;
     visit([this, &entries](std::uint32_t index) {
         const NameRow& row = row_[index];
         const std::string name(name_of(row));
-        if (is_name(name) && row.kind > NameKind::None && row.kind <= NameKind::Cell) {
+        if (is_name(name) && row.kind > NameKind::None && row.kind <= kLastNameKind) {
             entries.push_back(Entry{index, row.kind, row.size, name});
         }
         return false;

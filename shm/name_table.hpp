@@ -26,12 +26,24 @@
 namespace topsman::shm {
 
 /// What a row is about. Part of the layout.
-enum class NameKind : std::uint32_t { None = 0, Counter = 1, Gauge = 2, Mutex = 3, Cell = 4 };
+enum class NameKind : std::uint32_t {
+    None = 0,
+    Counter = 1,
+    Gauge = 2,
+    Mutex = 3,
+    Cell = 4,
+    Atomic = 5,
+    Array = 6,
+    BoundedCounter = 7,
+    RateLimit = 8,
+    Semaphore = 9,
+};
+inline constexpr NameKind kLastNameKind = NameKind::Semaphore;
 
 struct NameRow {
     std::atomic<std::uint64_t> claim;  ///< 0: free; else its owner; stays when published
     NameKind kind;
-    std::uint32_t size;  ///< Cell: bytes of its value
+    std::uint32_t size;  ///< Cell, Atomic, Array: bytes of its value
     char name[kNameBytes];
 };
 
@@ -55,6 +67,9 @@ class NameTable {
         std::uint32_t size;
         std::string name;
     };
+
+    /// The row of a name that is there already; none, or another kind: an empty optional.
+    [[nodiscard]] std::optional<Entry> find(std::string_view name, NameKind kind) const;
 
     /// What is published, in the order of registration. Safe on hostile bytes.
     [[nodiscard]] std::vector<Entry> entries() const;

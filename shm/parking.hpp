@@ -68,7 +68,11 @@ class Parking {
     [[nodiscard]] bool has(std::uint32_t lane) const noexcept { return waiting_.contains(lane); }
 
     /// The sweep's: the lane's holder is dead and waits no more. Idempotent.
-    void forget(std::uint32_t dead) noexcept { waiting_.erase(dead); }
+    void forget(std::uint32_t dead) noexcept {
+        if (waiting_.contains(dead)) {
+            waiting_.erase(dead);
+        }
+    }
 
   private:
     class Stay;

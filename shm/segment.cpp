@@ -160,11 +160,17 @@ void Segment::Impl::construct_all() {
     construct<LastWords>(buffer, Part::LastWords);
     construct<LaneSet>(buffer, Part::IdleLanes);
     construct<std::byte>(buffer, Part::Queues);
+    construct<NameTable>(buffer, Part::ObjectNames);
+    construct<SharedObject>(buffer, Part::Objects);
+    construct<NameTable>(buffer, Part::ArrayNames);
+    construct<SharedArrayStorage>(buffer, Part::Arrays);
 
     one<EventRing>(Part::Events).init();
     one<NameTable>(Part::MetricNames).init(kMaxMetrics);
     one<NameTable>(Part::MutexNames).init(kMaxMutexes);
     one<NameTable>(Part::CellNames).init(kMaxCells);
+    one<NameTable>(Part::ObjectNames).init(kMaxObjects);
+    one<NameTable>(Part::ArrayNames).init(kMaxArrays);
 }
 
 void Segment::Impl::write_header(const Place& place) {
@@ -432,6 +438,22 @@ JobQueue Segment::queue(std::size_t index) const noexcept {
         memory += queue_bytes(impl_->layout.queues[i].shape);
     }
     return {memory, impl_->layout.queues[index].shape, lanes()};
+}
+
+NameTable& Segment::object_names() const noexcept {
+    return impl_->one<NameTable>(Part::ObjectNames);
+}
+
+std::span<SharedObject> Segment::objects() const noexcept {
+    return impl_->all<SharedObject>(Part::Objects);
+}
+
+NameTable& Segment::array_names() const noexcept {
+    return impl_->one<NameTable>(Part::ArrayNames);
+}
+
+std::span<SharedArrayStorage> Segment::arrays() const noexcept {
+    return impl_->all<SharedArrayStorage>(Part::Arrays);
 }
 
 }  // namespace topsman::shm

@@ -21,6 +21,7 @@
 #include "shm/name_table.hpp"
 #include "shm/robust_mutex.hpp"
 #include "shm/scoreboard.hpp"
+#include "shm/shared_object.hpp"
 #include "shm/tx_cell.hpp"
 
 #include <cstdint>
@@ -95,6 +96,10 @@ class Segment {
     [[nodiscard]] std::span<LaneSet> idle_lanes() const noexcept;
     [[nodiscard]] std::span<const NamedQueue> queues() const noexcept;
     [[nodiscard]] JobQueue queue(std::size_t index) const noexcept;  ///< of queues()
+    [[nodiscard]] NameTable& object_names() const noexcept;
+    [[nodiscard]] std::span<SharedObject> objects() const noexcept;
+    [[nodiscard]] NameTable& array_names() const noexcept;
+    [[nodiscard]] std::span<SharedArrayStorage> arrays() const noexcept;
 
   private:
     struct Impl;

@@ -1,6 +1,7 @@
 #include "shm/sweep.hpp"
 
 #include "shm/parking.hpp"
+#include "shm/semaphore.hpp"
 
 namespace topsman::shm {
 namespace {
@@ -19,9 +20,20 @@ void give_back(Segment& segment, Owner dead) noexcept {
     for (LaneSet& idle : segment.idle_lanes()) {
         idle.erase(dead.lane);
     }
-    for (NameTable* names :
-         {&segment.metric_names(), &segment.mutex_names(), &segment.cell_names()}) {
+    for (NameTable* names : {&segment.metric_names(), &segment.mutex_names(), &segment.cell_names(),
+                             &segment.object_names(), &segment.array_names()}) {
         names->sweep(dead);
+    }
+    for (SharedObject& object : segment.objects()) {
+        object.parking.forget(dead.lane);
+    }
+    const auto array_kinds = segment.array_names().kinds();
+    for (std::size_t i = 0; i < segment.arrays().size(); ++i) {
+        SharedArrayStorage& array = segment.arrays()[i];
+        array.forget(dead.lane);
+        if (array_kinds[i] == NameKind::Semaphore && dead.lane != 0) {
+            Semaphore(array).sweep(dead);
+        }
     }
     // The kernel has released the locks themselves; whoever comes next learns of the death.
     for (RobustMutex& mutex : segment.mutexes()) {

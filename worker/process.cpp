@@ -62,8 +62,11 @@ void use_own_parts(Process& process) {
     own.metric_names.init(shm::kMaxMetrics);
     own.mutex_names.init(shm::kMaxMutexes);
     own.cell_names.init(shm::kMaxCells);
+    own.object_names.init(shm::kMaxObjects);
+    own.array_names.init(shm::kMaxArrays);
     process.owner = {1, 1};
-    process.lane = &own.lane;
+    process.lane = &own.lanes[1];
+    process.lanes = own.lanes;
     process.first_cell = own.cells.cell;
     process.metric_names = &own.metric_names;
     process.mutex_names = &own.mutex_names;
@@ -71,6 +74,10 @@ void use_own_parts(Process& process) {
     process.mutexes = own.mutexes;
     process.tx_cells = own.tx_cells;
     process.last_words = &own.last_words;
+    process.object_names = &own.object_names;
+    process.array_names = &own.array_names;
+    process.objects = own.objects;
+    process.arrays = own.arrays;
 }
 
 Result<void> use_segment(Process& process, shm::Segment&& attached) {
@@ -94,6 +101,7 @@ Result<void> use_segment(Process& process, shm::Segment&& attached) {
     shm::Segment& segment = *process.segment;
     process.owner = {environment.lane, environment.lane_generation};
     process.lane = &lane;
+    process.lanes = lanes;
     process.first_cell = &segment.metrics().cell(environment.lane, 0);
     process.metric_names = &segment.metric_names();
     process.mutex_names = &segment.mutex_names();
@@ -101,6 +109,10 @@ Result<void> use_segment(Process& process, shm::Segment&& attached) {
     process.mutexes = segment.mutexes();
     process.tx_cells = segment.cells();
     process.last_words = &segment.last_words()[environment.lane];
+    process.object_names = &segment.object_names();
+    process.array_names = &segment.array_names();
+    process.objects = segment.objects();
+    process.arrays = segment.arrays();
     lane.flags.fetch_or(shm::kLaneAttached, std::memory_order_relaxed);
     return {};
 }

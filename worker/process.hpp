@@ -33,7 +33,11 @@ struct OwnParts {
     shm::RobustMutex mutexes[shm::kMaxMutexes];
     shm::TxCellStorage tx_cells[shm::kMaxCells];
     shm::LastWords last_words;
-    shm::Lane lane;
+    shm::NameTable object_names;
+    shm::NameTable array_names;
+    shm::SharedObject objects[shm::kMaxObjects];
+    shm::SharedArrayStorage arrays[shm::kMaxArrays];
+    shm::Lane lanes[2];  ///< the second one is ours, as no worker's is the first
 };
 
 struct Process {
@@ -45,6 +49,7 @@ struct Process {
     // Where the parts are, in the segment or in `own`.
     shm::Owner owner;
     shm::Lane* lane = nullptr;
+    std::span<shm::Lane> lanes;
     std::atomic<std::uint64_t>* first_cell = nullptr;  ///< of this lane's kMaxMetrics
     shm::NameTable* metric_names = nullptr;
     shm::NameTable* mutex_names = nullptr;
@@ -52,6 +57,10 @@ struct Process {
     std::span<shm::RobustMutex> mutexes;
     std::span<shm::TxCellStorage> tx_cells;
     shm::LastWords* last_words = nullptr;
+    shm::NameTable* object_names = nullptr;
+    shm::NameTable* array_names = nullptr;
+    std::span<shm::SharedObject> objects;
+    std::span<shm::SharedArrayStorage> arrays;
 
     UniqueFd drain_fd;  ///< an eventfd(2)
     std::atomic<bool> draining = false;

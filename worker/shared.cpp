@@ -1,6 +1,7 @@
 // What a worker shares by name: each function looks the name up or registers it, and prepares the
 // payload of a new row before the row is published.
 
+#include "shm/atomic_words.hpp"
 #include "topsman/worker.hpp"
 #include "worker/mutex_state.hpp"
 #include "worker/process.hpp"
@@ -67,6 +68,46 @@ Result<shm::TxCellStorage*> Worker::find_cell(std::string_view name, const void*
         return row.error();
     }
     return &process_->tx_cells[*row];
+}
+
+Result<detail::WordPlace> Worker::find_atomic(std::string_view name, const void* initial,
+                                              std::size_t size) {
+    const auto row = row_of(*process_, *process_->object_names, name, shm::NameKind::Atomic, size,
+                            [&](std::uint32_t i) {
+                                shm::SharedObject& object = process_->objects[i];
+                                object.clear();
+                                shm::store_words(object.word, initial, size);
+                            });
+    if (!row) {
+        return row.error();
+    }
+    shm::SharedObject& object = process_->objects[*row];
+    return detail::WordPlace{object.word, &object.parking, false};
+}
+
+Result<shm::SharedArrayStorage*> Worker::find_array(std::string_view name, std::size_t elements,
+                                                    std::size_t element_bytes) {
+    const std::string array = "array " + std::string(name) + ": ";
+    if (elements == 0 || elements > shm::kMaxArrayBytes / element_bytes) {
+        return plain_error(array + "it can have 1 to " +
+                               std::to_string(shm::kMaxArrayBytes / element_bytes) +
+                               " elements of " + std::to_string(element_bytes) + " bytes, not " +
+                               std::to_string(elements),
+                           std::errc::invalid_argument);
+    }
+    const auto row = row_of(*process_, *process_->array_names, name, shm::NameKind::Array,
+                            elements * element_bytes, [&](std::uint32_t i) {
+                                process_->arrays[i].init(static_cast<std::uint32_t>(element_bytes));
+                            });
+    if (!row) {
+        return row.error();
+    }
+    shm::SharedArrayStorage& storage = process_->arrays[*row];
+    if (storage.element_bytes != element_bytes) {
+        return plain_error(array + "its elements have " + std::to_string(storage.element_bytes) +
+                           " bytes, not " + std::to_string(element_bytes));
+    }
+    return &storage;
 }
 
 std::vector<Worker::Total> Worker::counter_totals() const {

@@ -121,6 +121,7 @@ ClusterView Reader::read() {
     read_pools();
     read_metrics();
     read_mutexes();
+    view_.shared = read_shared(segment_);
     return std::move(view_);
 }
 

@@ -5,6 +5,7 @@
 // (status_text.cpp, status_json.cpp).
 
 #include "shm/segment.hpp"
+#include "supervisor/control/shared_view.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -90,6 +91,7 @@ struct ClusterView {
     std::vector<CounterLine> counters;
     std::vector<GaugeLine> gauges;
     std::vector<MutexLine> mutexes;
+    std::vector<SharedLine> shared;
 };
 
 /// Reads it all, once. Never blocks, never changes anything; safe on hostile bytes.

@@ -86,7 +86,16 @@ std::string status_json(const ClusterView& view) {
         w.member("owner", mutex.owner).member("owner_deaths", mutex.owner_deaths);
         w.end_object();
     }
-    return w.end_object().end_object().take();
+    w.end_object().key("shared").begin_array();
+    for (const SharedLine& line : view.shared) {
+        w.begin_object().member("kind", line.kind).member("name", line.name);
+        w.member("state", line.state).member("waiting", std::uint64_t{line.waiting});
+        for (const auto& [name, number] : line.numbers) {
+            w.member(name, number);
+        }
+        w.end_object();
+    }
+    return w.end_array().end_object().take();
 }
 
 std::string counters_json(const ClusterView& view) {

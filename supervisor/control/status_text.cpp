@@ -217,6 +217,21 @@ void append_mutexes(std::string& out, const ClusterView& view, const TextStyle& 
     out += "\n" + table.render(style.columns, style.color);
 }
 
+void append_shared(std::string& out, const ClusterView& view, const TextStyle& style) {
+    if (view.shared.empty()) {
+        return;
+    }
+    Table table(
+        {{"SHARED", false, 100}, {"KIND", false, 80}, {"STATE", false, 90}, {"WAITING", true, 50}});
+    for (const SharedLine& line : view.shared) {
+        table.add({{line.name, Tint::Plain},
+                   {line.kind, Tint::Plain},
+                   {line.state, Tint::Plain},
+                   {line.waiting == 0 ? "" : std::to_string(line.waiting), Tint::Plain}});
+    }
+    out += "\n" + table.render(style.columns, style.color);
+}
+
 void append_listeners(std::string& out, const ClusterView& view, const TextStyle& style) {
     if (view.listeners.empty()) {
         return;
@@ -280,6 +295,7 @@ std::string status_text(const ClusterView& view, const TextStyle& style, const B
     const std::string counters = counters_text(view, style, before);
     out += counters.empty() ? "" : "\n" + counters;
     append_mutexes(out, view, style);
+    append_shared(out, view, style);
     return out;
 }
 

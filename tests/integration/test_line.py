@@ -41,6 +41,27 @@ class Line(TestCase):
         self.assertEqual(c.counter("http_requests"), 20)
         self.assertEqual(get(port)[0], 200)
 
+    def test_limits_are_as_the_file_says_for_the_next_master_too(self):
+        limits = "  semaphores: {{ db: {} }}\n  rate_limits: {{ api: {{ rate: {}, burst: 200 }} }}\n"
+        c = self.cluster(YAML + limits.format(20, "1000/s")).start()
+
+        def shown():
+            return {line["name"]: (line["kind"], line["state"]) for line in c.status()["shared"]}
+
+        self.assertEqual(shown(), {
+            "api": ("rate limit", "200 of 200 left, one every 1000us"),
+            "db": ("semaphore", "0 of 20 taken")})
+        self.assertIn("0 of 20 taken", c.cli("status").stdout)
+        c.write_yaml(YAML + limits.format(20, "5/m"))
+        refused = c.cli("reload", expect=1)
+        self.assertIn("shared.rate_limits", refused.stdout + refused.stderr)
+        c.kill_master()
+        c.write_yaml(YAML + limits.format(30, "5/m"))
+        c.start(args=["--take-over"])
+        self.assertEqual(shown(), {
+            "api": ("rate limit", "200 of 200 left, one every 12s"),
+            "db": ("semaphore", "0 of 30 taken")})
+
     def test_orders_are_never_oversold_whoever_is_killed(self):
         yaml = YAML.replace("[topsman-http]", "[topsman-http, --stock, '500']")
         c = self.cluster(yaml).start()

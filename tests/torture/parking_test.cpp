@@ -18,28 +18,24 @@ using shm::Parking;
 constexpr std::uint32_t kSleeper = 2;  // the peers' lane: a thread of it sleeps all the time
 
 struct Things {
-    Parking parking;
-    std::atomic<std::uint64_t> free;
+    Parking& parking;
+    std::atomic<std::uint64_t>& free;
 };
 
 /// There may be one thing to take. If it is free at the end, the sleeper was woken.
 class ParkingOperation : public Operation {
   public:
+    explicit ParkingOperation(bool is_in_array = false) : is_in_array_(is_in_array) {}
+
     [[nodiscard]] bool lives_on() const override { return true; }
 
     void setup(const Arena& arena) override {
-        Things& things = *new (arena.scratch.data()) Things{};
-        enter(things.parking, kSleeper);
+        enter(things(arena).parking, kSleeper);
         arena.segment.lanes()[kSleeper].parked.store(1);
     }
 
-    void sweep(Arena& arena) override {
-        arena.in_scratch<Things>().parking.forget(kVictim.lane);
-        Operation::sweep(arena);
-    }
-
     std::string verify(Arena& arena, Fate fate) override {
-        Things& things = arena.in_scratch<Things>();
+        const Things things = this->things(arena);
         const shm::Lane& sleeper = arena.segment.lanes()[kSleeper];
         const bool is_called = sleeper.wake.load() != 0;
         if (things.free.load() != 0 && !is_called) {
@@ -55,6 +51,15 @@ class ParkingOperation : public Operation {
     }
 
   protected:
+    [[nodiscard]] Things things(const Arena& arena) const {
+        if (is_in_array_) {
+            shm::SharedArrayStorage& array = arena.segment.arrays()[2];
+            return {array.parking[3], array.word[3]};
+        }
+        shm::SharedObject& object = arena.segment.objects()[5];
+        return {object.parking, object.word[0]};
+    }
+
     virtual std::string check(Arena& /*arena*/, Fate /*fate*/) { return ""; }
 
     /// As a thread of that lane leaves it on its way to sleep.
@@ -64,28 +69,33 @@ class ParkingOperation : public Operation {
     }
 
     /// A wake-up that asks the lanes from the first one on.
-    static void put_and_wake(const Arena& arena) {
+    void put_and_wake(const Arena& arena) const {
         Parking last{};
         enter(last, kLanes);
         (void)last.wake_one(arena.segment.lanes());
-        Things& things = arena.in_scratch<Things>();
+        const Things things = this->things(arena);
         things.free.fetch_add(1);
         (void)things.parking.wake_one(arena.segment.lanes());
     }
+
+  private:
+    bool is_in_array_;
 };
 
 class ParkingWake : public ParkingOperation {
   public:
+    using ParkingOperation::ParkingOperation;
+
     [[nodiscard]] std::string name() const override { return "parking wake"; }
 
     void run(const Arena& arena) override {
-        Things& things = arena.in_scratch<Things>();
+        const Things things = this->things(arena);
         things.free.fetch_add(1);
         (void)things.parking.wake_one(arena.segment.lanes());
     }
 
     void peers(const Arena& arena) override {
-        (void)arena.in_scratch<Things>().parking.wake_all(arena.segment.lanes());
+        (void)things(arena).parking.wake_all(arena.segment.lanes());
     }
 };
 
@@ -93,10 +103,12 @@ class ParkingWake : public ParkingOperation {
 /// only wake-up is sent to it.
 class ParkingVisit : public ParkingOperation {
   public:
+    using ParkingOperation::ParkingOperation;
+
     [[nodiscard]] std::string name() const override { return "parking visit"; }
 
     void run(const Arena& arena) override {
-        Things& things = arena.in_scratch<Things>();
+        const Things things = this->things(arena);
         (void)things.parking.park(arena.segment.lanes(), kVictim.lane, shm::Deadline{}, [&] {
             std::uint64_t one = 1;
             return !things.free.compare_exchange_strong(one, 0);
@@ -118,12 +130,12 @@ class ParkingVisitBesideASibling : public ParkingVisit {
 
     void setup(const Arena& arena) override {
         ParkingVisit::setup(arena);
-        enter(arena.in_scratch<Things>().parking, kVictim.lane);
+        enter(things(arena).parking, kVictim.lane);
         arena.segment.lanes()[kVictim.lane].parked.store(1);
     }
 
     std::string verify(Arena& arena, Fate fate) override {
-        Things& things = arena.in_scratch<Things>();
+        const Things things = this->things(arena);
         const shm::Lane& lane = arena.segment.lanes()[kVictim.lane];
         if (fate.is_done && lane.wake.load() == 0 && !things.parking.has(kVictim.lane) &&
             lane.parked.load() != 0) {
@@ -178,6 +190,12 @@ TEST(TortureTest, ParkingWake) {
 TEST(TortureTest, ParkingVisit) {
     SKIP_WITHOUT_PTRACE();
     ParkingVisit operation;
+    expect_survives(operation);
+}
+
+TEST(TortureTest, ParkingVisitOfAnArray) {
+    SKIP_WITHOUT_PTRACE();
+    ParkingVisit operation(true);
     expect_survives(operation);
 }
 

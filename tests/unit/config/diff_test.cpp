@@ -151,6 +151,11 @@ TEST(Diff, RefusesWhatIsMadeOnce) {
                 ElementsAre(StartsWith("shared.counters: ")));
     EXPECT_THAT(refused("shared: { mutexes: [a] }", ""),
                 ElementsAre(StartsWith("shared.mutexes: ")));
+    EXPECT_THAT(refused("shared: { semaphores: { a: 1 } }", "shared: { semaphores: { a: 2 } }"),
+                ElementsAre(StartsWith("shared.semaphores: ")));
+    EXPECT_THAT(refused("shared: { rate_limits: { a: { rate: 1/s } } }",
+                        "shared: { rate_limits: { a: { rate: 1/m } } }"),
+                ElementsAre(StartsWith("shared.rate_limits: ")));
     EXPECT_THAT(refused("", "control: { socket: /tmp/x }"),
                 ElementsAre(StartsWith("control.socket: ")));
     EXPECT_THAT(refused("", "control: { mode: '0660', group: root }"),

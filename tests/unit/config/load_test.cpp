@@ -162,6 +162,20 @@ TEST(Load, QuotedNumbersAreNumbersAndNoIsAPolicy) {
     EXPECT_EQ(pool_of.restart, RestartPolicy::No);
 }
 
+TEST(Load, SharedLimits) {
+    const Config config = load(
+                              "shared:\n  semaphores: { db: 20, disk: 1 }\n"
+                              "  rate_limits: { api: { rate: 1000/s, burst: 200 }, "
+                              "mail: { rate: 7/h } }\n" +
+                              pool("workers: 1"))
+                              .config.value();
+    EXPECT_THAT(config.shared.semaphores, ElementsAre(Semaphore{.name = "db", .permits = 20},
+                                                      Semaphore{.name = "disk", .permits = 1}));
+    EXPECT_THAT(config.shared.rate_limits,
+                ElementsAre(RateLimit{.name = "api", .interval_ns = 1'000'000, .burst = 200},
+                            RateLimit{.name = "mail", .interval_ns = 514'285'714'286, .burst = 1}));
+}
+
 TEST(Load, ValuesOfRefusedKeysThatAskForWhatHappensAnywayAreFine) {
     EXPECT_THAT(
         texts(load(pool("spares: 0\n    recycle: { requests: 0, memory: 0 }\n    rollout: { "

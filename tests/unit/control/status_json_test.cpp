@@ -35,6 +35,11 @@ ClusterView sample() {
     view.counters = {{.name = "orders", .total = 42, .lanes = {{3, 40}, {5, 2}}}};
     view.gauges = {{.name = "open", .total = -4}};
     view.mutexes = {{.name = "stock", .state = "held", .owner = "web/2", .owner_deaths = 1}};
+    view.shared = {{.kind = "semaphore",
+                    .name = "db",
+                    .state = "3 of 20 taken",
+                    .waiting = 1,
+                    .numbers = {{"taken", 3}, {"permits", 20}}}};
     return view;
 }
 
@@ -63,6 +68,9 @@ TEST(StatusJsonTest, HasTheShapeThatOthersDependOn) {
     EXPECT_EQ(json.at("gauges").at("open").at("total"), -4);
     EXPECT_EQ(json.at("mutexes").at("stock").at("state"), "held");
     EXPECT_EQ(json.at("mutexes").at("stock").at("owner"), "web/2");
+    EXPECT_EQ(json.at("shared").at(0),
+              boost::json::parse(R"({"kind": "semaphore", "name": "db", "state": "3 of 20 taken",
+                                     "waiting": 1, "taken": 3, "permits": 20})"));
 }
 
 TEST(StatusJsonTest, CountersAreTheSameObject) {

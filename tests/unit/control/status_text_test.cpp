@@ -91,6 +91,8 @@ ClusterView sample() {
     view.gauges = {{.name = "http_connections", .total = 12}};
     view.mutexes = {{.name = "stock", .state = "held", .owner = "web/1", .owner_deaths = 2},
                     {.name = "audit", .state = "poisoned", .owner = {}, .owner_deaths = 1}};
+    view.shared = {{.kind = "semaphore", .name = "db", .state = "20 of 20 taken", .waiting = 3},
+                   {.kind = "rate limit", .name = "api", .state = "7 of 200 left"}};
     return view;
 }
 
@@ -123,6 +125,10 @@ http_connections   12
 MUTEX  STATE          OWNERS DIED
 stock  held by web/1            2
 audit  poisoned                 1
+
+SHARED  KIND        STATE
+db      semaphore   20 of 20 taken
+api     rate limit  7 of 200 left
 )";
 
 constexpr const char* kIn80Columns =
@@ -153,6 +159,10 @@ http_connections   12
 MUTEX  STATE          OWNERS DIED
 stock  held by web/1            2
 audit  poisoned                 1
+
+SHARED  KIND        STATE           WAITING
+db      semaphore   20 of 20 taken        3
+api     rate limit  7 of 200 left
 )";
 
 constexpr const char* kWithRoom =
@@ -182,6 +192,10 @@ http_connections   12
 MUTEX  STATE          OWNERS DIED
 stock  held by web/1            2
 audit  poisoned                 1
+
+SHARED  KIND        STATE           WAITING
+db      semaphore   20 of 20 taken        3
+api     rate limit  7 of 200 left
 )";
 
 TEST(StatusTextTest, FitsIntoANarrowTerminal) {

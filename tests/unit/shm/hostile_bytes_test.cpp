@@ -27,7 +27,8 @@ void look_at_everything(const Segment& segment) {
         }
     }
     for (const NameTable* names :
-         {&segment.metric_names(), &segment.mutex_names(), &segment.cell_names()}) {
+         {&segment.metric_names(), &segment.mutex_names(), &segment.cell_names(),
+          &segment.object_names(), &segment.array_names()}) {
         for (const auto& entry : names->entries()) {
             ASSERT_LT(entry.row, NameTable::kMaxRows);
             ASSERT_TRUE(is_printable(entry.name));
@@ -76,6 +77,9 @@ void do_what_a_master_does(Segment& segment) {
     (void)sweep_dead_lanes(segment, [](std::uint32_t, std::uint64_t) { return false; });
     (void)segment.metric_names().find_or_add("orders", NameKind::Counter, 0, Owner{}, nullptr);
     segment.events().append("{}");
+    for (SharedObject& object : segment.objects()) {
+        (void)object.parking.wake_all(segment.lanes());
+    }
 }
 
 TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {

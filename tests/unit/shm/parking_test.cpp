@@ -47,8 +47,9 @@ struct Units {
     }
 };
 
-void await_sleeper(const Lane& lane, std::uint32_t threads = 1) {
-    while (lane.parked.load() != threads) {
+/// Until a thread of the lane waits there, asleep or about to be.
+void await_waiting(const Parking& parking, std::uint32_t lane) {
+    while (!parking.has(lane)) {
         std::this_thread::yield();
     }
 }
@@ -77,7 +78,7 @@ TEST(ParkingTest, AnotherProcessIsWoken) {
     if (pid == 0) {
         ::_exit(units.take(129) == Parked::Ready ? 0 : 1);
     }
-    await_sleeper(units.lanes[129]);
+    await_waiting(units.parking, 129);
     units.put();
     int status = -1;
     ASSERT_EQ(::waitpid(pid, &status, 0), pid);
@@ -131,14 +132,14 @@ TEST(ParkingTest, AWakeUpThatADeadWaiterTookAlongIsMadeUpForByTheSweep) {
         (void)wait_in(dead.lane);
         ::_exit(1);
     }
-    await_sleeper(lanes[dead.lane]);
+    await_waiting(units.parking, dead.lane);
     ASSERT_EQ(::kill(victim, SIGKILL), 0);
     ASSERT_EQ(::waitpid(victim, nullptr, 0), victim);
     const pid_t waiter = ::fork();
     if (waiter == 0) {
         ::_exit(wait_in(alive.lane) == Parked::Ready ? 0 : 1);
     }
-    await_sleeper(lanes[alive.lane]);
+    await_waiting(units.parking, alive.lane);
 
     // Somebody's wake-up for one goes to the dead.
     units.free.store(1);
@@ -166,7 +167,7 @@ TEST(ParkingTest, ANewMasterWakesEveryone) {
                                  [&] { return !units.try_take(); });
         ::_exit(0);
     }
-    await_sleeper(segment.lanes()[grant.lane]);
+    await_waiting(units.parking, grant.lane);
     units.free.store(1);  // by a process that died before it said so
     EXPECT_EQ(sweep_dead_lanes(segment, [](std::uint32_t, std::uint64_t) { return true; }).size(),
               1U);

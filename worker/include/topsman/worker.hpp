@@ -4,9 +4,14 @@
 // the supervisor. Link topsman::worker, call Worker::attach() once near the start of main().
 
 #include "shm/base/result.hpp"
+#include "topsman/atomic.hpp"
+#include "topsman/bounded_counter.hpp"
 #include "topsman/counter.hpp"
 #include "topsman/gauge.hpp"
 #include "topsman/mutex.hpp"
+#include "topsman/rate_limiter.hpp"
+#include "topsman/semaphore.hpp"
+#include "topsman/shared_array.hpp"
 #include "topsman/tx_cell.hpp"
 
 #include <atomic>
@@ -183,6 +188,42 @@ class Worker {
         return TxCell<T>(*storage);
     }
 
+    /// `initial` counts only if the number is new in the cluster.
+    template <class T>
+    [[nodiscard]] Result<Atomic<T>> atomic(std::string_view name, T initial = 0) {
+        const auto place = find_atomic(name, &initial, sizeof(T));
+        if (!place) {
+            return place.error();
+        }
+        return Atomic<T>(*place);
+    }
+
+    /// Of `size` elements, at most 8,192 bytes: all workers must say the same.
+    template <class T>
+    [[nodiscard]] Result<SharedArray<T>> array(std::string_view name, std::size_t size) {
+        const auto storage = find_array(name, size, sizeof(T));
+        if (!storage) {
+            return storage.error();
+        }
+        return SharedArray<T>(*storage, size);
+    }
+
+    /// As the file declares it, or else new with `permits` (1 to 1,023). Without `permits` it must
+    /// be declared. Further error: it has another number of permits.
+    [[nodiscard]] Result<Semaphore> semaphore(std::string_view name, std::uint32_t permits);
+    [[nodiscard]] Result<Semaphore> semaphore(std::string_view name);
+
+    /// Further error: it has another limit.
+    [[nodiscard]] Result<BoundedCounter> bounded_counter(std::string_view name,
+                                                         std::uint64_t limit);
+
+    /// As the file declares it, or else new: one every `interval` (1 us to an hour), `burst` (1 to
+    /// 1,000,000) at once. Without them it must be declared. Further error: it has another rule.
+    [[nodiscard]] Result<RateLimiter> rate_limiter(std::string_view name,
+                                                   std::chrono::nanoseconds interval,
+                                                   std::uint32_t burst);
+    [[nodiscard]] Result<RateLimiter> rate_limiter(std::string_view name);
+
     struct Total {
         std::string name;
         std::uint64_t value = 0;
@@ -198,6 +239,11 @@ class Worker {
 
     [[nodiscard]] Result<shm::TxCellStorage*> find_cell(std::string_view name, const void* initial,
                                                         std::size_t size);
+    [[nodiscard]] Result<detail::WordPlace> find_atomic(std::string_view name, const void* initial,
+                                                        std::size_t size);
+    [[nodiscard]] Result<shm::SharedArrayStorage*> find_array(std::string_view name,
+                                                              std::size_t elements,
+                                                              std::size_t element_bytes);
 
     detail::Process* process_;
 };

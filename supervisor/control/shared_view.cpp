@@ -1,0 +1,146 @@
+#include "supervisor/control/shared_view.hpp"
+
+#include "shm/bounded_counter.hpp"
+#include "shm/rate_limit.hpp"
+#include "shm/semaphore.hpp"
+#include "supervisor/control/text.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace topsman::control {
+namespace {
+
+using shm::NameKind;
+using Entry = shm::NameTable::Entry;
+
+std::uint32_t waiting_at(const shm::Parking& parking, std::size_t lanes) {
+    std::uint32_t waiting = 0;
+    for (std::uint32_t lane = 1; lane < lanes; ++lane) {
+        waiting += parking.has(lane) ? 1U : 0U;
+    }
+    return waiting;
+}
+
+SharedLine line_of(const char* kind, const Entry& entry) {
+    return {.kind = kind, .name = printable(entry.name), .state = {}};
+}
+
+void show_atomic(SharedLine& line, const Entry& entry, const shm::SharedObject& object) {
+    const std::uint64_t word = object.word[0].load(std::memory_order_relaxed);
+    const std::int64_t value = entry.size == 4
+                                   ? static_cast<std::int32_t>(static_cast<std::uint32_t>(word))
+                                   : static_cast<std::int64_t>(word);
+    line.state = std::to_string(value);
+    line.numbers = {{"value", value}};
+}
+
+/// "1ms", "333us": what a person can use of it.
+std::string interval_text(std::uint64_t ns) {
+    if (ns < 10'000) {
+        return std::to_string(ns) + "ns";
+    }
+    if (ns < 10'000'000) {
+        return std::to_string(ns / 1'000) + "us";
+    }
+    return ns < 10'000'000'000 ? std::to_string(ns / 1'000'000) + "ms"
+                               : std::to_string(ns / 1'000'000'000) + "s";
+}
+
+std::int64_t shown(std::uint64_t number) {
+    return static_cast<std::int64_t>(std::min<std::uint64_t>(number, INT64_MAX));
+}
+
+void show_bounded_counter(SharedLine& line, shm::SharedObject& object) {
+    const shm::BoundedCounter counter(object);
+    line.state = std::to_string(counter.value()) + " of " + std::to_string(counter.limit());
+    line.numbers = {{"value", shown(counter.value())}, {"limit", shown(counter.limit())}};
+}
+
+void show_rate_limit(SharedLine& line, shm::SharedObject& object) {
+    const shm::RateLimit limit(object);
+    const shm::RateLimit::Rule rule = limit.rule();
+    const std::uint64_t available = limit.available(shm::monotonic_ns());
+    line.state = std::to_string(available) + " of " + std::to_string(rule.burst) +
+                 " left, one every " + interval_text(rule.interval_ns);
+    line.numbers = {{"available", shown(available)},
+                    {"burst", rule.burst},
+                    {"interval_ns", shown(rule.interval_ns)}};
+}
+
+std::vector<SharedLine> read_objects(const shm::Segment& segment) {
+    std::vector<SharedLine> lines;
+    const auto objects = segment.objects();
+    for (const Entry& entry : segment.object_names().entries()) {
+        if (entry.row >= objects.size()) {
+            continue;
+        }
+        shm::SharedObject& object = objects[entry.row];
+        SharedLine line = line_of("", entry);
+        if (entry.kind == NameKind::Atomic) {
+            line.kind = "atomic";
+            show_atomic(line, entry, object);
+        } else if (entry.kind == NameKind::BoundedCounter) {
+            line.kind = "bounded counter";
+            show_bounded_counter(line, object);
+        } else if (entry.kind == NameKind::RateLimit) {
+            line.kind = "rate limit";
+            show_rate_limit(line, object);
+        } else {
+            continue;
+        }
+        line.waiting = waiting_at(object.parking, segment.lanes().size());
+        lines.push_back(std::move(line));
+    }
+    return lines;
+}
+
+/// False: its bytes make no sense.
+bool show_array(SharedLine& line, const Entry& entry, const shm::SharedArrayStorage& array) {
+    const std::uint32_t bytes = array.element_bytes;
+    if (bytes != 4 && bytes != 8) {
+        return false;
+    }
+    const std::uint32_t elements = entry.size / bytes;
+    line.state = std::to_string(elements) + " of " + std::to_string(bytes) + " bytes";
+    line.numbers = {{"elements", elements}, {"element_bytes", bytes}};
+    return true;
+}
+
+void show_semaphore(SharedLine& line, shm::SharedArrayStorage& array) {
+    const shm::Semaphore semaphore(array);
+    line.state =
+        std::to_string(semaphore.taken()) + " of " + std::to_string(semaphore.permits()) + " taken";
+    line.numbers = {{"taken", semaphore.taken()}, {"permits", semaphore.permits()}};
+}
+
+void read_arrays(const shm::Segment& segment, std::vector<SharedLine>& lines) {
+    const auto arrays = segment.arrays();
+    for (const Entry& entry : segment.array_names().entries()) {
+        if (entry.row >= arrays.size()) {
+            continue;
+        }
+        shm::SharedArrayStorage& array = arrays[entry.row];
+        SharedLine line = line_of("array", entry);
+        if (entry.kind == NameKind::Semaphore) {
+            line.kind = "semaphore";
+            show_semaphore(line, array);
+        } else if (entry.kind != NameKind::Array || !show_array(line, entry, array)) {
+            continue;
+        }
+        for (const shm::Parking& parking : array.parking) {
+            line.waiting += waiting_at(parking, segment.lanes().size());
+        }
+        lines.push_back(std::move(line));
+    }
+}
+
+}  // namespace
+
+std::vector<SharedLine> read_shared(const shm::Segment& segment) {
+    std::vector<SharedLine> lines = read_objects(segment);
+    read_arrays(segment, lines);
+    return lines;
+}
+
+}  // namespace topsman::control

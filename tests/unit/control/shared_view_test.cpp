@@ -1,0 +1,88 @@
+#include "supervisor/control/shared_view.hpp"
+
+#include "shm/bounded_counter.hpp"
+#include "shm/rate_limit.hpp"
+#include "shm/semaphore.hpp"
+#include "tests/unit/control/control_test_helper.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace topsman::control {
+namespace {
+
+using shm::NameKind;
+
+std::uint32_t add(shm::NameTable& names, const char* name, NameKind kind, std::uint32_t size = 0) {
+    return names.find_or_add(name, kind, size, {.lane = 1, .generation = 1}, nullptr).value();
+}
+
+/// One of each kind.
+void add_all(shm::Segment& segment) {
+    auto& objects = segment.object_names();
+    const auto place = segment.objects();
+    place[add(objects, "phase", NameKind::Atomic, 4)].word[0].store(0xffff'ffffU);
+    shm::BoundedCounter sold(place[add(objects, "sold", NameKind::BoundedCounter)]);
+    sold.init(100);
+    (void)sold.try_add(7);
+    shm::RateLimit api(place[add(objects, "api", NameKind::RateLimit)]);
+    api.init({.interval_ns = 3'600'000'000'000, .burst = 200});
+    (void)api.allow(50, shm::monotonic_ns());
+    auto& rows = segment.array_names();
+    segment.arrays()[add(rows, "bins", NameKind::Array, 64)].init(8);
+    shm::Semaphore db(segment.arrays()[add(rows, "db", NameKind::Semaphore)]);
+    db.init(20);
+    (void)db.try_acquire({.lane = 2, .generation = 1});
+}
+
+TEST(SharedViewTest, EachKindSaysItsState) {
+    HandMadeCluster cluster;
+    add_all(cluster.segment());
+    std::vector<std::string> lines;
+    for (const SharedLine& line : read_shared(cluster.segment())) {
+        lines.push_back(line.kind + " " + line.name + ": " + line.state);
+        EXPECT_EQ(line.waiting, 0U);
+        EXPECT_FALSE(line.numbers.empty());
+    }
+    EXPECT_EQ(lines, (std::vector<std::string>{"atomic phase: -1", "bounded counter sold: 7 of 100",
+                                               "rate limit api: 150 of 200 left, one every 3600s",
+                                               "array bins: 8 of 8 bytes",
+                                               "semaphore db: 1 of 20 taken"}));
+}
+
+TEST(SharedViewTest, WhoWaitsIsCounted) {
+    HandMadeCluster cluster;
+    add_all(cluster.segment());
+    auto& waiting = reinterpret_cast<shm::LaneSet&>(cluster.segment().arrays()[1].parking[0]);
+    waiting.insert(3);
+    waiting.insert(5);
+    const auto lines = read_shared(cluster.segment());
+    EXPECT_EQ(lines.back().name, "db");
+    EXPECT_EQ(lines.back().waiting, 2U);
+}
+
+TEST(SharedViewTest, WhateverTheWordsAreTheyAreShown) {
+    HandMadeCluster cluster;
+    shm::Segment& segment = cluster.segment();
+    add_all(segment);
+    std::mt19937_64 random(11);
+    for (int round = 0; round < 100; ++round) {
+        const bool is_ones = round % 4 == 0;
+        for (shm::SharedObject& object : segment.objects().first(3)) {
+            for (auto& word : object.word) {
+                word.store(is_ones ? UINT64_MAX : random() >> (random() % 64));
+            }
+        }
+        for (shm::SharedArrayStorage& array : segment.arrays().first(2)) {
+            array.element_bytes = is_ones ? 8 : static_cast<std::uint32_t>(random());
+            for (auto& word : array.word) {
+                word.store(is_ones ? UINT64_MAX : random());
+            }
+        }
+        EXPECT_LE(read_shared(segment).size(), 5U);
+    }
+}
+
+}  // namespace
+}  // namespace topsman::control
