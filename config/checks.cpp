@@ -116,6 +116,11 @@ void check_pool(Reader& reader, const Node& root, const Pool& pool) {
             "with max_surge: 0 and max_unavailable: 0 nothing can be replaced: write 1 for "
             "one of them");
     }
+    if (pool.ready.by == ReadyBy::Listening && pool.exec.listeners.empty()) {
+        reader.error(at("ready", "by"), path + ".ready.by",
+                     "the pool has no listeners that it could wait on: write listeners: [NAME], or "
+                     "by: notify");
+    }
     if (pool.backoff.max < pool.backoff.initial) {
         reader.error(at("backoff", "max"), path + ".backoff.max",
                      "max is shorter than initial: write at least the same");

@@ -109,10 +109,10 @@ void warn_cpus(Reader& reader, const Node& root, const Pool& pool) {
 
 void warn_times(Reader& reader, const Node& root, const Pool& pool) {
     const std::string path = "pools." + pool.name;
-    if (pool.ready.by == ReadyBy::Notify && pool.ready.timeout.count() == 0) {
+    if (pool.ready.by != ReadyBy::None && pool.ready.timeout.count() == 0) {
         reader.warning(mark_of(root, {"pools", pool.name, "ready", "timeout"}),
                        path + ".ready.timeout",
-                       "0s leaves a worker no time to say READY=1: write 30s");
+                       "0s leaves a worker no time to become ready: write 30s");
     }
     const Node* pools = root.find("pools");
     const Node* own = pools == nullptr ? nullptr : pools->find(pool.name);

@@ -18,7 +18,7 @@ namespace topsman::config {
 using Duration = std::chrono::milliseconds;
 
 enum class Accept : std::uint8_t { Shared, ReusePort };
-enum class ReadyBy : std::uint8_t { None, Notify };
+enum class ReadyBy : std::uint8_t { None, Notify, Listening };
 enum class RestartPolicy : std::uint8_t { Always, OnFailure, OnAbnormal, No };
 enum class BreakerAction : std::uint8_t { Degrade, Stop, Exit };
 enum class OutputTo : std::uint8_t { Inherit, Prefix };

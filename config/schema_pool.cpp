@@ -63,14 +63,14 @@ Result<SegmentUse> parse_segment(std::string_view text) {
 }
 
 constexpr const char* kNoProbe =
-    "not supported yet: write `by: notify` for programs that say READY=1, else `by: none` with "
-    "min_uptime";
+    "not supported yet: write `by: listening` for servers, `by: notify` for programs that say "
+    "READY=1, else `by: none` with min_uptime";
 
 Result<ReadyBy> parse_ready_by(std::string_view text) {
     static constexpr Word<ReadyBy> kWords[] = {
         {"none", ReadyBy::None},
         {"notify", ReadyBy::Notify},
-        {"listening", ReadyBy::None, kNoProbe},
+        {"listening", ReadyBy::Listening},
         {"exec", ReadyBy::None, kNoProbe},
         {"http", ReadyBy::None, kNoProbe},
     };

@@ -3,6 +3,7 @@
 #include "shm/sweep.hpp"
 #include "supervisor/child_plan.hpp"
 #include "supervisor/fd_watch.hpp"
+#include "supervisor/listening_watch.hpp"
 #include "supervisor/posix/notify_socket.hpp"
 #include "supervisor/posix/output_pipe.hpp"
 #include "supervisor/posix/process_info.hpp"
@@ -49,6 +50,7 @@ struct WorkerTable::Process {
     std::optional<FdWatch> report_watch;
     std::optional<FdWatch> notify_watch;
     std::optional<FdWatch> output_watch;
+    std::optional<ListeningWatch> listening;  // until it is ready, or leaves
 };
 
 WorkerTable::WorkerTable(const Surroundings& surroundings, Enqueue enqueue)
@@ -288,7 +290,34 @@ void WorkerTable::take_report(Process& process) {
     process.setup = {};
     if (!process.failure) {
         enqueue_(core::Spawned{process.facts.worker});
+        if (process.spec->pool.ready.by == config::ReadyBy::Listening) {
+            process.listening.emplace(surroundings_.io, process.facts.pid, process.sockets);
+            wait_for_listening(process.facts.worker);
+        }
     }
+}
+
+void WorkerTable::wait_for_listening(core::WorkerId worker) {
+    processes_.at(worker)->listening->wait([this, worker] {
+        Process* const process = running(worker);
+        if (process != nullptr && process->listening) {
+            look_at_listening(*process);
+        }
+    });
+}
+
+void WorkerTable::look_at_listening(Process& process) {
+    if (process.listening->look()) {
+        process.listening.reset();
+        enqueue_(core::BecameReady{process.facts.worker, config::ReadyBy::Listening});
+        return;
+    }
+    if (const auto trouble = process.listening->trouble()) {
+        surroundings_.journal.warning(label(process.spec->pool, process.slot) +
+                                      ": ready: cannot tell whether it listens, " + *trouble +
+                                      ": use by: notify");
+    }
+    wait_for_listening(process.facts.worker);
 }
 
 void WorkerTable::take_notifications(Process& process) {
@@ -315,6 +344,7 @@ void WorkerTable::take_notifications(Process& process) {
             enqueue_(core::BecameReady{worker});
         }
         if (message->stopping) {
+            process.listening.reset();
             enqueue_(core::SaidStopping{worker});
         }
         if (message->watchdog_trigger) {
@@ -370,6 +400,7 @@ void WorkerTable::on_exit(core::WorkerId worker) {
     process.exit_watch.reset();
     process.notify_watch.reset();
     process.output_watch.reset();
+    process.listening.reset();
     process.child.reset();
     process.notify.reset();
     process.output.reset();
@@ -383,10 +414,18 @@ void WorkerTable::give_back_lane(Process& process) {
 }
 
 void WorkerTable::signal(core::WorkerId worker, core::SignalKind kind, const config::Pool& policy) {
-    const Process* const process = running(worker);
+    Process* const process = running(worker);
     if (process == nullptr) {
         return;
     }
+    if (process->listening && kind == core::SignalKind::Abort &&
+        !process->listening->had_trouble()) {
+        surroundings_.journal.warning(
+            label(process->spec->pool, process->slot) +
+            ": ready: no process of it was seen waiting on all of its listeners; does it open "
+            "sockets of its own? Else use by: notify");
+    }
+    process->listening.reset();
     const posix::Child& child = *process->child;
     Result<void> sent;
     switch (kind) {

@@ -114,6 +114,8 @@ class WorkerTable {
     void take_report(Process& process);
     void take_notifications(Process& process);
     bool take_output(Process& process);
+    void wait_for_listening(core::WorkerId worker);
+    void look_at_listening(Process& process);
     void on_exit(core::WorkerId worker);
     void give_back_lane(Process& process);
 

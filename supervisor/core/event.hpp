@@ -18,7 +18,8 @@ struct Spawned {
 
 struct BecameReady {
     WorkerId worker;
-};  ///< READY=1 (with `ready: notify`; ignored else)
+    config::ReadyBy by = config::ReadyBy::Notify;
+};  ///< READY=1, or it was seen listening; ignored where the pool asks for something else
 
 struct Beat {
     WorkerId worker;

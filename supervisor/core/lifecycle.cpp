@@ -22,7 +22,7 @@ void SupervisorCore::State::on(const Spawned& event) {
 
 void SupervisorCore::State::on(const BecameReady& event) {
     Worker* worker = find(event.worker);
-    if (worker != nullptr && pool_of(*worker).spec.ready.by == config::ReadyBy::Notify) {
+    if (worker != nullptr && pool_of(*worker).spec.ready.by == event.by) {
         become_ready(*worker);
     }
 }

@@ -12,8 +12,8 @@ import subprocess
 import time
 import unittest
 
-from harness import BIN, DEADLINE, TOPSMAN, Pidfd, TestCase, get, main, pool_yaml as pool, port_of, \
-    wait_for_change
+from harness import BIN, DEADLINE, TOPSMAN, Pidfd, TestCase, free_port, get, main, \
+    pool_yaml as pool, port_of, wait_for_change
 
 SHOW = """
 import json, os, resource, sys
@@ -58,7 +58,98 @@ process.on('SIGTERM', () => server.close(() => process.exit(0)));
 """
 
 
+ASYNCIO = """
+import asyncio, os, signal, socket
+async def answer(reader, writer):
+    await reader.readuntil(b"\\r\\n\\r\\n")
+    writer.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 8\\r\\nConnection: close\\r\\n\\r\\nasyncio\\n")
+    await writer.drain(); writer.close()
+async def main():
+    server = await asyncio.start_server(answer, sock=socket.socket(fileno=3))
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+THREADS = """
+import socket, threading
+listener = socket.socket(fileno=3)
+listener.settimeout(600)  # it is shared and does not block: python polls, then accepts
+def serve():
+    while True:
+        client, _ = listener.accept()
+        client.recv(4096)
+        client.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 8\\r\\nConnection: close\\r\\n\\r\\nthreads\\n")
+        client.close()
+for _ in range(3): threading.Thread(target=serve).start()
+"""
+
+NGINX = """
+daemon off; worker_processes 1; pid nginx.pid; error_log stderr; events {{}}
+http {{ access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f;
+  uwsgi_temp_path u; scgi_temp_path s;
+  server {{ listen 127.0.0.1:{port}; return 200 "nginx\\n"; }} }}
+"""
+
 NOW = "    ready: { min_uptime: 50ms }\n"
+
+
+SEEN = "    listeners: [http]\n    ready: { by: listening, timeout: 25s }\n"
+
+
+class Listening(TestCase):
+    """Ready when seen waiting for connections; none of these programs says READY=1."""
+
+    def serve(self, command, files, name, address="127.0.0.1:0", more=""):
+        c = self.cluster(f"listeners:\n  http: {{ address: '{address}' }}\n" +
+                         pool(command, SEEN + more, 2), files=files).start()
+        self.assertEqual(get(port_of(c))[0], 200)
+        self.assertIn(name, get(port_of(c))[1])
+        self.assertNotIn("cannot tell", c.log())
+        before = c.pids()
+        c.cli("restart")
+        self.assertFalse(set(before) & set(c.pids()))
+        self.assertIn(name, get(port_of(c))[1])
+
+    @unittest.skipUnless(shutil.which("node"), "needs node")
+    def test_node(self):
+        self.serve("[node, app.js]", {"app.js": NODE_HTTP}, "node")
+
+    def test_asyncio(self):
+        self.serve("[/usr/bin/python3, app.py]", {"app.py": ASYNCIO}, "asyncio")
+
+    def test_threads_that_accept(self):
+        self.serve("[/usr/bin/python3, app.py]", {"app.py": THREADS}, "threads")
+
+    def test_a_loop_over_poll(self):
+        self.serve("[/usr/bin/python3, app.py]",
+                   {"app.py": PYTHON_HTTP.replace("n.sendto(", "(lambda *a: 0)(")}, "python")
+
+    @unittest.skipUnless(shutil.which("nginx"), "needs nginx")
+    def test_nginx_whose_children_wait(self):
+        port = free_port()
+        self.serve("[nginx, -p, ., -c, nginx.conf, -e, stderr]", {"nginx.conf": NGINX.format(port=port)},
+                   "nginx", f"127.0.0.1:{port}", "    environment: { NGINX: '3;' }\n")
+
+    def test_not_before_it_waits(self):
+        script = ("import socket\nlistener = socket.socket(fileno=3)\nlistener.settimeout(600)\n"
+                  "open('here', 'w').write('here\\n')\nopen('go').read()\nlistener.accept()\n")
+        c = self.cluster("listeners:\n  http: { address: '127.0.0.1:0' }\n" +
+                         pool("[/usr/bin/python3, app.py]", SEEN), files={"app.py": script})
+        os.mkfifo(c.dir / "go")
+        c.start(wait_ready=False)
+        c.wait_file("here")
+        self.assertEqual(c.slot(0)["state"], "starting")
+        seq = c.last_seq()
+        with open(c.dir / "go", "w"):
+            pass
+        c.wait_event("worker.ready", since=seq, slot=0)
+
+    def test_who_does_not_wait_on_its_listener_is_late_and_the_log_says_why(self):
+        c = self.cluster("listeners:\n  http: { address: '127.0.0.1:0' }\n" +
+                         pool("[sleep, inf]", SEEN.replace("25s", "300ms"))).start(wait_ready=False)
+        self.assertIn("not ready within 300ms", c.wait_event("worker.exited")["reason"])
+        self.assertIn("web/0: ready: no process of it was seen waiting on all of its listeners",
+                      c.log())
 
 
 class Programs(TestCase):

@@ -63,6 +63,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"recycle: { memory: 512 }", "4:24: pools.web.recycle.memory: \"512\" has no unit"},
         Mistake{"recycle: { requests: many }",
                 "4:26: pools.web.recycle.requests: \"many\" is no whole number"},
+        Mistake{"ready: { by: listening }",
+                "4:18: pools.web.ready.by: the pool has no listeners that it could wait on"},
         Mistake{"restart: sometimes",
                 "4:14: pools.web.restart: \"sometimes\" is none of always, "
                 "on-failure, on-abnormal and no"},
@@ -80,8 +82,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"listeners: http", "4:16: pools.web.listeners: this is a list: write [http]"},
         Mistake{"ready: notify", "4:12: pools.web.ready: this is a map: write { by: none }"},
         Mistake{"ready: { by: maybe }",
-                "4:18: pools.web.ready.by: \"maybe\" is none of none and "
-                "notify"},
+                "4:18: pools.web.ready.by: \"maybe\" is none of none, "
+                "notify and listening"},
         Mistake{"backoff: { factor: 0.5 }", "4:24: pools.web.backoff.factor: a factor is from 1"},
         Mistake{"backoff: { jitter: 2 }", "4:24: pools.web.backoff.jitter: this is from 0 to 1"},
         Mistake{"backoff: { max: 1ms }",
@@ -120,9 +122,6 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"spares: 1", "4:5: pools.web.spares: not supported yet: write more `workers`"},
         Mistake{"spare_lifetime: 5m", "4:5: pools.web.spare_lifetime: not supported yet: "},
         Mistake{"workers: { min: 1, max: 2 }", "4:14: pools.web.workers: not supported yet: "},
-        Mistake{"ready: { by: listening }",
-                "4:18: pools.web.ready.by: not supported yet: write `by: "
-                "notify`"},
         Mistake{"ready: { by: exec }", "4:18: pools.web.ready.by: not supported yet: "},
         Mistake{"ready: { by: http }", "4:18: pools.web.ready.by: not supported yet: "},
         Mistake{"rollout: { on_failure: rollback }",

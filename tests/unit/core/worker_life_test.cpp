@@ -203,5 +203,19 @@ TEST(WorkerLife, ALoopOfWorkersThatSayStoppingAtOnceIsPacedAllTheSame) {
     EXPECT_EQ(stage.slot(0).phase, SlotPhase::Waiting);
 }
 
+TEST(WorkerLife, OnlyWhatThePoolAsksForMakesReady) {
+    config::Pool pool = pool_of("web", 1);
+    pool.ready.by = config::ReadyBy::Listening;
+    Stage stage(cluster_of({pool}));
+    stage.start();
+    const WorkerId worker = stage.holder(0);
+    stage.step(Spawned{worker});
+    stage.step(BecameReady{worker});
+    EXPECT_EQ(stage.worker(worker).state, WorkerState::Starting) << "READY=1 was not asked for";
+    EXPECT_EQ(stage.core.next_deadline(), stage.now + 30s) << "and it has a start deadline";
+    stage.step(BecameReady{worker, config::ReadyBy::Listening});
+    EXPECT_EQ(stage.worker(worker).state, WorkerState::Serving);
+}
+
 }  // namespace
 }  // namespace topsman::core::test

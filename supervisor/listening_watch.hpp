@@ -1,0 +1,50 @@
+#pragma once
+
+// Looks at one starting worker from outside until it waits for connections: after 1, 2, 4 ... 100
+// ms, and never again once it does. Two looks in a row, 10 ms apart, must see it.
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace topsman::supervisor {
+
+class ListeningWatch {
+  public:
+    /// `sockets` are our own descriptors of the listeners that it was given.
+    ListeningWatch(boost::asio::io_context& io, std::uint32_t pid, const std::vector<int>& sockets);
+
+    /// Calls `then` when it is time to look.
+    template <class Handler>
+    void wait(Handler then) {
+        timer_.expires_after(pause_);
+        timer_.async_wait([then](const boost::system::error_code& error) {
+            if (!error) {
+                then();
+            }
+        });
+    }
+
+    /// True: it waits for connections.
+    [[nodiscard]] bool look();
+
+    /// Why it cannot be told; given once.
+    [[nodiscard]] std::optional<std::string> trouble();
+
+    [[nodiscard]] bool had_trouble() const { return !trouble_.empty(); }
+
+  private:
+    boost::asio::steady_timer timer_;
+    std::uint32_t pid_;
+    std::vector<std::uint64_t> inodes_;
+    std::chrono::milliseconds pause_{1};
+    bool seen_ = false;  ///< by the last look
+    bool told_ = false;
+    std::string trouble_;
+};
+
+}  // namespace topsman::supervisor
