@@ -55,6 +55,8 @@ Keys policy_changes(const Pool& a, const Pool& b) {
     note(keys, "stop_timeout", a.stop_timeout, b.stop_timeout);
     note(keys, "rollout.max_surge", a.rollout.max_surge, b.rollout.max_surge);
     note(keys, "rollout.max_unavailable", a.rollout.max_unavailable, b.rollout.max_unavailable);
+    note(keys, "rollout.observe", a.rollout.observe, b.rollout.observe);
+    note(keys, "rollout.on_failure", a.rollout.on_failure, b.rollout.on_failure);
     note(keys, "recycle.lifetime", a.recycle.lifetime, b.recycle.lifetime);
     note(keys, "recycle.requests", a.recycle.requests, b.recycle.requests);
     note(keys, "recycle.memory", a.recycle.memory, b.recycle.memory);

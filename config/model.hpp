@@ -21,6 +21,7 @@ enum class Accept : std::uint8_t { Shared, ReusePort };
 enum class ReadyBy : std::uint8_t { None, Notify, Listening };
 enum class RestartPolicy : std::uint8_t { Always, OnFailure, OnAbnormal, No };
 enum class BreakerAction : std::uint8_t { Degrade, Stop, Exit };
+enum class OnFailure : std::uint8_t { Rollback, Pause };
 enum class OutputTo : std::uint8_t { Inherit, Prefix };
 enum class SegmentUse : std::uint8_t { Inherit, None };
 enum class LogLevel : std::uint8_t { Debug, Info, Warning, Error };
@@ -70,6 +71,8 @@ struct StartLimit {
 struct Rollout {
     std::uint32_t max_surge = 1;
     std::uint32_t max_unavailable = 0;
+    Duration observe{1'000};  ///< so long the first new worker has to stay ready
+    OnFailure on_failure = OnFailure::Rollback;
     friend bool operator==(const Rollout&, const Rollout&) = default;
 };
 

@@ -54,6 +54,14 @@ Result<BreakerAction> parse_action(std::string_view text) {
     return choose<BreakerAction>(text, kWords);
 }
 
+Result<OnFailure> parse_on_failure(std::string_view text) {
+    static constexpr Word<OnFailure> kWords[] = {
+        {"rollback", OnFailure::Rollback},
+        {"pause", OnFailure::Pause},
+    };
+    return choose<OnFailure>(text, kWords);
+}
+
 Result<SegmentUse> parse_segment(std::string_view text) {
     static constexpr Word<SegmentUse> kWords[] = {
         {"inherit", SegmentUse::Inherit},
@@ -121,11 +129,8 @@ constexpr Field<StartLimit> kStartLimit[] = {
 constexpr Field<Rollout> kRollout[] = {
     {"max_surge", "1", value<&Rollout::max_surge, parse_count>},
     {"max_unavailable", "0", value<&Rollout::max_unavailable, parse_count>},
-    {"observe", nullptr, nullptr,
-     "not supported yet: remove it; a reload goes on when the new worker is ready", "0s"},
-    {"on_failure", nullptr, nullptr,
-     "not supported yet: remove it; a rollout stops at the first worker that fails, and the others "
-     "stay as they are"},
+    {"observe", "1s", value<&Rollout::observe, parse_duration>},
+    {"on_failure", "rollback", value<&Rollout::on_failure, parse_on_failure>},
 };
 
 constexpr Field<Recycle> kRecycle[] = {

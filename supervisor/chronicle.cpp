@@ -35,10 +35,16 @@ NoticeWords words(core::Notice notice) {
             return {"slot.tripped", "tripped"};
         case core::Notice::RolloutStarted:
             return {"rollout.started", "rollout started"};
+        case core::Notice::RolloutCanary:
+            return {"rollout.canary", "the first new worker stays"};
         case core::Notice::RolloutDone:
             return {"rollout.done", "rollout done"};
         case core::Notice::RolloutFailed:
             return {"rollout.failed", "rollout failed"};
+        case core::Notice::RolloutPaused:
+            return {"rollout.paused", "rollout paused"};
+        case core::Notice::RolloutRolledBack:
+            return {"rollout.rolled_back", "rolled back"};
     }
     return {"unknown", nullptr};
 }

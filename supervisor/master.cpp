@@ -27,6 +27,9 @@ control::Response to_response(const core::Reply& reply) {
         case core::Reply::Result::Failed:
             response.result = "failed";
             break;
+        case core::Reply::Result::RolledBack:
+            response.result = "rolled_back";
+            break;
         case core::Reply::Result::TimedOut:
             response.result = "timed_out";
             break;
@@ -106,6 +109,7 @@ Result<void> Master::open() {
 int Master::run() {
     publisher_.publish_listeners(base_.listeners);
     chronicle_.master_started(static_cast<std::uint32_t>(::getpid()));
+    file_config_ = base_.config;
     watch_config(base_.config.watch);
     wait_for_signals();
     snapshot_ = core_.snapshot();
@@ -183,10 +187,17 @@ void Master::notice_stall(core::TimePoint now) {
 
 void Master::step(const core::Event& event, core::TimePoint now) {
     std::vector<core::Action> actions;
+    const std::uint64_t revision = core_.revision();
     core_.step(event, now, actions);
-    if (std::holds_alternative<core::Reload>(event) ||
-        std::holds_alternative<core::Restart>(event)) {
+    const bool brings_specs =
+        std::holds_alternative<core::Reload>(event) || std::holds_alternative<core::Restart>(event);
+    if (brings_specs || core_.revision() != revision) {
         snapshot_ = core_.snapshot();
+    }
+    if (core_.revision() != revision) {
+        follow_config();
+    }
+    if (brings_specs) {
         CHECK(!incoming_.empty());
         install_specs(incoming_.front().specs);
         renew_specs(incoming_.front().renewed);
@@ -241,7 +252,7 @@ void Master::spawn(const core::Spawn& action) {
     order.scoreboard_slot = publisher_.scoreboard_slot(action.slot).value_or(0);
     const auto specs = specs_.find(action.generation);
     CHECK(specs != specs_.end() && specs->second.count(name) == 1);
-    order.spec = specs->second.at(name);
+    order.spec = with_policies(specs->second.at(name), policy_of(action.slot));
     fit_listeners();
     workers_.spawn(order);
 }
@@ -376,6 +387,32 @@ void Master::tell_manager() {
     }
 }
 
+// Another configuration is in force: by a reload, or because a reload has undone itself.
+void Master::follow_config() {
+    const config::Config& config = core_.config();
+    journal_.configure(config.log);
+    if (config.watch != config_watch_.has_value()) {
+        watch_config(config.watch);
+    }
+    tell_note();
+}
+
+// What runs is not what the file said when it was read last: a reload was rolled back.
+bool Master::differs_from_file() const {
+    return core_.config().pools != file_config_.pools || core_.config().log != file_config_.log ||
+           core_.config().watch != file_config_.watch;
+}
+
+void Master::tell_note() {
+    std::string note = config_watch_ ? "watching " + base_.config.file : "";
+    if (differs_from_file()) {
+        note += (note.empty() ? "" : "; ") +
+                std::string("the file differs from what runs, which is ") + "generation " +
+                std::to_string(core_.snapshot().generation.value);
+    }
+    publisher_.set_note(note);
+}
+
 // A pool's newest specification; older generations keep theirs as long as a slot may spawn them.
 void Master::install_specs(const Specs& specs) {
     for (const core::PoolView& pool : snapshot_.pools) {
@@ -413,19 +450,9 @@ void Master::forget_old_specs() {
 }
 
 const config::Pool& Master::policy_of(core::SlotId slot) const {
-    const std::string name = pool_name(slot.pool);
-    if (const config::Pool* pool = core_.config().find_pool(name)) {
-        return *pool;
-    }
-    // A pool that a reload has removed: its last workers leave by the policy they were started
-    // with.
-    for (const auto& [generation, specs] : specs_) {
-        if (const auto found = specs.find(name); found != specs.end()) {
-            return found->second->pool;
-        }
-    }
     static const config::Pool kDefaults;
-    return kDefaults;
+    const config::Pool* policy = core_.policy(slot.pool);
+    return policy == nullptr ? kDefaults : *policy;
 }
 
 std::string Master::pool_name(core::PoolId pool) const {

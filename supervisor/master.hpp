@@ -80,6 +80,9 @@ class Master {
     void wait_for_signals();
     void tell_manager();
     void forget_old_specs();
+    void follow_config();
+    [[nodiscard]] bool differs_from_file() const;
+    void tell_note();
     [[nodiscard]] const config::Pool& policy_of(core::SlotId slot) const;
     [[nodiscard]] std::string pool_name(core::PoolId pool) const;
 
@@ -123,6 +126,7 @@ class Master {
     std::optional<ConfigWatch> config_watch_;
     std::optional<FdWatch> config_fd_watch_;
     std::uint64_t watches_ = 0;
+    config::Config file_config_;  ///< what the file said when it was last read
     std::unique_ptr<control::ControlServer> control_;
     std::map<core::Generation, Specs> specs_;
     std::map<core::Ticket, std::vector<control::Responder>> tickets_;

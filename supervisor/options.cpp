@@ -36,6 +36,7 @@ Look (asks nothing of the master: works beside a hung or a dead one)
 
 Change
   reload                 make the running cluster what the file says now
+  rollback               go back to the configuration before the last reload
   scale POOL=N           more or fewer workers, until the next reload
   restart [POOL[/SLOT]]  new processes, one after the other, successor ready first
   reset-failed [POOL]    try again what was given up
@@ -45,7 +46,8 @@ Change
 With several clusters on the machine say which one: -c FILE or -n CLUSTER.
 Every command has --help with an example, and --json.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 5 timed out, 78 configuration.
+Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 rolled back, 5 timed out,
+78 configuration.
 )";
 
 /// A command's help: what it does, how it is called, the options, an example.
@@ -294,6 +296,10 @@ void CommandLine::add_looks() {
 void CommandLine::add_changes() {
     add_change("reload", "Make the running cluster what its file says now.", "  topsman reload",
                [this] { return control::reload(target(), output(), change_); });
+
+    add_change("rollback", "Go back to the configuration before the last reload; its file stays.",
+               "  topsman rollback",
+               [this] { return control::rollback(target(), output(), change_); });
 
     CLI::App* scale =
         add_change("scale", "Have more or fewer workers in a pool, until the next reload.",

@@ -141,8 +141,9 @@ void Publisher::publish_pools(const core::Snapshot& snapshot) {
         record.ready = pool.ready;
         record.breaker = pool.breaker_open ? shm::BreakerState::Open : shm::BreakerState::Closed;
         record.generation = pool.generation.value;
-        shm::put_text(record.rollout, pool.rollout.substr(0, pool.rollout.find(':')));
-        shm::put_text(record.note, pool.rollout);
+        const std::size_t colon = std::min(pool.rollout.find(':'), pool.rollout.size());
+        shm::put_text(record.rollout, pool.rollout.substr(0, colon));
+        shm::put_text(record.note, pool.rollout.substr(std::min(colon + 2, pool.rollout.size())));
         store_if_changed(segment_.scoreboard().pools[pool_index], record);
         for (const core::SlotView& slot : pool.slots) {
             auto line = blank<shm::SlotRecord>();

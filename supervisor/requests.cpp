@@ -2,6 +2,7 @@
 #include "supervisor/posix/clock.hpp"
 #include "supervisor/posix/orphans.hpp"
 
+#include <algorithm>
 #include <csignal>
 
 // What operators ask for: by signal, by command, by saving the file. All of it becomes events.
@@ -12,6 +13,8 @@ namespace {
 
 // An editor that writes in several steps is given this long to finish.
 constexpr auto kSettle = std::chrono::milliseconds(20);
+
+constexpr const char* kSaved = "saved";
 
 std::vector<std::string> sentences(const std::vector<config::Problem>& problems) {
     std::vector<std::string> lines;
@@ -75,6 +78,9 @@ void Master::on_request(const control::Request& request, const control::Responde
     switch (request.verb) {
         case control::Request::Verb::Reload:
             request_reload(ticket, "reload");
+            break;
+        case control::Request::Verb::Rollback:
+            enqueue(core::Rollback{ticket});
             break;
         case control::Request::Verb::Restart:
             request_restart(ticket, request);
@@ -155,6 +161,11 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
         return;
     }
     config::Config config = std::move(*candidate.loaded.config);
+    if (why == kSaved && tickets.empty() && config == file_config_ && differs_from_file()) {
+        journal_.info("saved: it says what was rolled back; `topsman reload` tries it again");
+        tell_manager_reloading(false);
+        return;
+    }
     const config::Diff diff = config::diff(core_.config(), config);
     if (!diff.refused.empty()) {
         refuse(diff.refused, tickets);
@@ -165,7 +176,6 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
     for (const std::string& line : diff.lines()) {
         journal_.info("  " + line);
     }
-    journal_.configure(config.log);
     // One ticket stands for all that are answered by this reading.
     core::Ticket ticket{};
     if (!tickets.empty()) {
@@ -178,12 +188,9 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
         }
     }
     incoming_.push_back(std::move(candidate));
-    const bool watched = config.watch;
+    file_config_ = config;
     enqueue(core::Reload{ticket, std::move(config)});
     tell_manager_reloading(false);
-    if (watched != config_watch_.has_value()) {
-        watch_config(watched);
-    }
 }
 
 void Master::refuse(const std::vector<std::string>& reasons,
@@ -198,6 +205,14 @@ void Master::refuse(const std::vector<std::string>& reasons,
 // What a restart is for is often what changed around the configuration: an env_file, a group.
 void Master::request_restart(core::Ticket ticket, const control::Request& request) {
     std::map<core::Generation, Specs> generations = specs_;
+    // What is kept for the way back stays as it was.
+    const auto runs = [this](core::Generation generation) {
+        return std::any_of(snapshot_.pools.begin(), snapshot_.pools.end(),
+                           [&](const auto& view) { return view.generation == generation; }) ||
+               std::any_of(snapshot_.workers.begin(), snapshot_.workers.end(),
+                           [&](const auto& view) { return view.generation == generation; });
+    };
+    std::erase_if(generations, [&runs](const auto& entry) { return !runs(entry.first); });
     for (auto& [generation, specs] : generations) {
         std::erase_if(specs, [this](const auto& entry) {
             return core_.config().find_pool(entry.first) == nullptr;
@@ -235,8 +250,8 @@ void Master::watch_config(bool wanted) {
     ++watches_;
     config_fd_watch_.reset();
     config_watch_.reset();
+    tell_note();
     if (!wanted) {
-        publisher_.set_note("");
         return;
     }
     Result<ConfigWatch> watch = ConfigWatch::watch(base_.config_file);
@@ -253,7 +268,7 @@ void Master::watch_config(bool wanted) {
         return;
     }
     config_watch_.emplace(std::move(*watch));
-    publisher_.set_note("watching " + base_.config.file);
+    tell_note();
     wait_for_watch();
 }
 
@@ -267,7 +282,7 @@ void Master::wait_for_watch() {
             settle_timer_.async_wait([this](const boost::system::error_code& error) {
                 if (!error && config_watch_) {
                     watch_config(true);
-                    request_reload({}, "saved");
+                    request_reload({}, kSaved);
                 }
             });
         }

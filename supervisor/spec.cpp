@@ -36,6 +36,17 @@ Result<SpecPtr> prepare(const config::Pool& pool) {
 
 }  // namespace
 
+SpecPtr with_policies(const SpecPtr& spec, const config::Pool& policies) {
+    config::Pool pool = policies;
+    pool.exec = spec->pool.exec;
+    if (pool == spec->pool) {
+        return spec;
+    }
+    auto fitted = std::make_shared<Spec>(*spec);
+    fitted->pool = std::move(pool);
+    return fitted;
+}
+
 Result<Specs> prepare_specs(const std::vector<config::Pool>& pools) {
     Specs specs;
     for (const config::Pool& pool : pools) {

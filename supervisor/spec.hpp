@@ -28,6 +28,10 @@ using SpecPtr = std::shared_ptr<const Spec>;
 /// By pool name.
 using Specs = std::map<std::string, SpecPtr>;
 
+/// The same to execute, with the policies that are in force now: those are the pool's, not the
+/// generation's.
+[[nodiscard]] SpecPtr with_policies(const SpecPtr& spec, const config::Pool& policies);
+
 /// Blocks on the disk and on the user database. The error names the pool and its key.
 [[nodiscard]] Result<Specs> prepare_specs(const std::vector<config::Pool>& pools);
 

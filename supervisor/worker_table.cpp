@@ -397,6 +397,7 @@ void WorkerTable::on_exit(core::WorkerId worker) {
         report.detail = "ERRNO=" + std::to_string(*process.facts.error_number) + ": " +
                         std::generic_category().message(*process.facts.error_number);
     }
+    report.last_words = process.facts.last_words;
     process.exit_watch.reset();
     process.notify_watch.reset();
     process.output_watch.reset();

@@ -43,7 +43,7 @@ struct PoolLines {
     std::uint32_t ready = 0;
     std::string breaker;  ///< closed | open
     std::uint32_t generation = 0;
-    std::string rollout;
+    std::string rollout;  ///< "canary 0/4", "rolling 2/4", "rolling back 1/2", "paused", ...
     std::string note;
     std::vector<WorkerLine> slots;  ///< by slot; current, successor, leaving
 };

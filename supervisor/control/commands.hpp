@@ -51,6 +51,7 @@ struct ChangeOptions {
 };
 
 int reload(const Target& target, const Output& output, const ChangeOptions& options);
+int rollback(const Target& target, const Output& output, const ChangeOptions& options);
 int restart(const Target& target, const Output& output, const ChangeOptions& options,
             const std::optional<std::string>& what);  ///< POOL or POOL/SLOT
 int scale(const Target& target, const Output& output, const ChangeOptions& options,

@@ -173,6 +173,11 @@ int reload(const Target& target, const Output& output, const ChangeOptions& opti
                   {"/v1/reload", begin_body(options).end_object().take(), "reload"});
 }
 
+int rollback(const Target& target, const Output& output, const ChangeOptions& options) {
+    return change(target, output, options,
+                  {"/v1/rollback", begin_body(options).end_object().take(), "rollback"});
+}
+
 int restart(const Target& target, const Output& output, const ChangeOptions& options,
             const std::optional<std::string>& what) {
     JsonWriter w = begin_body(options);

@@ -230,8 +230,8 @@ void Session::route(Server& server) {
     const bool is_change = verb_of(path).has_value();
     if (!is_look && !is_change) {
         refuse(http::status::not_found,
-               "no such path: there are GET /v1/status /v1/events and POST /v1/reload /v1/restart "
-               "/v1/scale /v1/stop /v1/reset-failed");
+               "no such path: there are GET /v1/status /v1/events and POST /v1/reload /v1/rollback "
+               "/v1/restart /v1/scale /v1/stop /v1/reset-failed");
     } else if (request.method() != (is_look ? http::verb::get : http::verb::post)) {
         response_ = {};
         response_.set(http::field::allow, is_look ? "GET" : "POST");

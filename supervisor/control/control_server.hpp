@@ -22,7 +22,7 @@ namespace topsman::control {
 
 /// A request that changes something, parsed and checked for form.
 struct Request {
-    enum class Verb : std::uint8_t { Reload, Restart, Scale, Stop, ResetFailed };
+    enum class Verb : std::uint8_t { Reload, Rollback, Restart, Scale, Stop, ResetFailed };
     Verb verb;
     std::optional<std::string> pool;
     std::optional<std::uint32_t> slot;

@@ -22,7 +22,8 @@ struct Path {
     Request::Verb verb;
 };
 
-constexpr std::array<Path, 5> kPaths{{{"/v1/reload", Request::Verb::Reload},
+constexpr std::array<Path, 6> kPaths{{{"/v1/reload", Request::Verb::Reload},
+                                      {"/v1/rollback", Request::Verb::Rollback},
                                       {"/v1/restart", Request::Verb::Restart},
                                       {"/v1/scale", Request::Verb::Scale},
                                       {"/v1/stop", Request::Verb::Stop},

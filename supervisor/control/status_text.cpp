@@ -163,7 +163,7 @@ std::string pool_line(const PoolLines& pool) {
         line += ", " + pool.rollout;
     }
     if (!pool.note.empty()) {
-        line += ", " + pool.note;
+        line += (pool.rollout.empty() ? ", " : ": ") + pool.note;
     }
     return line;
 }

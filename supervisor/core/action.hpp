@@ -40,8 +40,11 @@ enum class Notice : std::uint8_t {
     SlotWaiting,
     SlotTripped,
     RolloutStarted,
+    RolloutCanary,  ///< the first new worker has stayed ready: the others follow
     RolloutDone,
     RolloutFailed,
+    RolloutPaused,
+    RolloutRolledBack,
 };
 
 struct Announce {
@@ -67,7 +70,7 @@ struct Obituary {
 };
 
 struct Reply {
-    enum class Result : std::uint8_t { Done, Failed, TimedOut };
+    enum class Result : std::uint8_t { Done, Failed, RolledBack, TimedOut };
     Ticket ticket;
     Result result;
     std::string reason;

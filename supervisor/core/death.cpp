@@ -152,26 +152,46 @@ void SupervisorCore::State::open_breaker(Pool& pool) {
     }
 }
 
+// A new worker that was ready fails its rollout too, if it dies as young as a canary may.
+bool SupervisorCore::State::fails_rollout(const Pool& pool, const Worker& dead) const {
+    if (!pool.rollout || dead.rollout != pool.rollout->id) {
+        return false;
+    }
+    if (!dead.ready_at || pool.rollout->canary == dead.id) {
+        return true;
+    }
+    return pool.rollout->target && pool.rollout->stage == RolloutStage::Rolling &&
+           now - *dead.ready_at < clock_duration(pool.spec.rollout.observe);
+}
+
 void SupervisorCore::State::report_failed_start(Pool& pool, Slot& slot, const Worker& dead,
                                                 const ExitReport& report) {
-    if (dead.ready_at) {
+    const bool renews = fails_rollout(pool, dead);
+    if (dead.ready_at && !renews) {
         return;
     }
-    const bool renews = pool.rollout && dead.rollout == pool.rollout->id;
     if (slot.phase() == SlotPhase::Finished && classify(report, !dead.cause.empty()).clean) {
         tickets.slot_finished(dead.slot);
-        if (renews) {
+        if (renews && slot.renewal == Renewal::Started) {
             slot.renewal = Renewal::None;
             ++pool.rollout->done;
         }
+        if (renews && pool.rollout->canary == dead.id) {
+            pass_canary(pool);
+        }
         return;
     }
-    const std::string why =
+    std::string why =
         pool.name_of(dead.slot) + ": new worker " + death_in_words(report, dead.cause);
-    tickets.worker_failed(dead.slot, why, *out);
-    if (renews) {
+    if (!report.last_words.empty()) {
+        why += "; its last words: " + report.last_words;
+    }
+    if (renews && pool.rollout->stage == RolloutStage::RollingBack) {
+        retry_going_back(pool, slot, why);
+    } else if (renews) {
         fail_rollout(pool, why);
     }
+    tickets.worker_failed(dead.slot, why, *out);
 }
 
 }  // namespace topsman::core

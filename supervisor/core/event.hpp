@@ -65,6 +65,11 @@ struct Reload {
     config::Config config;
 };  ///< valid, and nothing in it is refused
 
+/// Back to the configuration before the last reload; out of one that is under way or paused.
+struct Rollback {
+    Ticket ticket;
+};
+
 struct Scale {
     Ticket ticket;
     std::string pool;
@@ -96,7 +101,7 @@ struct Stalled {
 
 using Event =
     std::variant<Spawned, BecameReady, Beat, AskedAbort, AskedExtension, SaidStopping, DumpsCore,
-                 Exited, Measured, Reload, Scale, Restart, ResetFailed, Stop, Tick, Stalled>;
+                 Exited, Measured, Reload, Rollback, Scale, Restart, ResetFailed, Stop, Tick, Stalled>;
 
 /// It says that a worker lives. The shell sorts these before all else.
 [[nodiscard]] inline bool is_sign_of_life(const Event& event) {

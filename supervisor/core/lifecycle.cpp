@@ -82,6 +82,9 @@ void SupervisorCore::State::on(const Stalled& event) {
     }
     for (Pool& pool : pools) {
         pool.up_deadline += by;
+        if (pool.rollout && pool.rollout->observed_since) {
+            *pool.rollout->observed_since = std::min(*pool.rollout->observed_since + by, now);
+        }
     }
     if (fast_since) {
         fast_since = std::min(*fast_since + by, now);
@@ -111,6 +114,9 @@ bool SupervisorCore::State::spawn(Pool& pool, Slot& slot, Generation wanted,
     if (rollout != 0) {
         CHECK(pool.rollout && pool.rollout->id == rollout);
         slot.renewal = Renewal::Started;
+        if (pool.rollout->stage == RolloutStage::Canary) {
+            pool.rollout->canary = id;
+        }
     }
     out->emplace_back(Spawn{id, slot.id(), wanted});
     return true;
@@ -154,6 +160,17 @@ void SupervisorCore::State::become_ready(Worker& worker) {
     Pool& pool = pool_of(worker);
     Slot* slot = pool.find_slot(worker.slot);
     CHECK(slot != nullptr && slot->role_of(worker.id) != Role::Leaving);
+    if (pool.rollout && pool.rollout->canary == worker.id) {
+        pool.rollout->observed_since = now;  // its seat has to wait
+    } else {
+        take_seat(worker);
+    }
+}
+
+void SupervisorCore::State::take_seat(Worker& worker) {
+    Pool& pool = pool_of(worker);
+    Slot* slot = pool.find_slot(worker.slot);
+    CHECK(slot != nullptr);
     slot->proven(worker.generation);
     if (pool.rollout && worker.rollout == pool.rollout->id) {
         slot->renewal = Renewal::None;
@@ -180,6 +197,9 @@ void SupervisorCore::State::expire() {
     for (auto& [id, worker] : workers) {
         forget_failures(worker);
         expire(worker);
+    }
+    for (Pool& pool : pools) {
+        judge_canary(pool);
     }
     // The shell has measured before it stepped; if it has not, it may the next time.
     if (const auto due = measure_time(); due && *due <= now) {

@@ -54,11 +54,28 @@ std::uint32_t Pool::max_surge() const {
     return limits.max_surge == 0 && limits.max_unavailable == 0 ? 1 : limits.max_surge;
 }
 
-std::string Pool::rollout_in_words() const {
+RolloutStage Pool::rollout_stage() const {
     if (rollout) {
-        return "rolling " + std::to_string(rollout->done) + "/" + std::to_string(rollout->total);
+        return rollout->stage;
     }
-    return rollout_failed.empty() ? "" : "failed: " + rollout_failed;
+    return is_half() ? RolloutStage::Paused : RolloutStage::Idle;
+}
+
+std::string Pool::rollout_in_words() const {
+    if (!rollout) {
+        return rollout_end;
+    }
+    const char* verb = rollout->stage == RolloutStage::Canary        ? "canary "
+                       : rollout->stage == RolloutStage::RollingBack ? "rolling back "
+                                                                     : "rolling ";
+    return verb + std::to_string(rollout->done) + "/" + std::to_string(rollout->total);
+}
+
+std::optional<TimePoint> Pool::observed_until() const {
+    if (!rollout || !rollout->observed_since) {
+        return std::nullopt;
+    }
+    return *rollout->observed_since + clock_duration(spec.rollout.observe);
 }
 
 void Pool::forgive() {
@@ -104,9 +121,26 @@ std::optional<TimePoint> spawn_time(const Pool& pool, const Slot& slot, const Ce
     return pool_waits ? std::max(waiting->not_before, pool.not_before) : waiting->not_before;
 }
 
+bool is_serving(WorkerId worker, const Workers& workers) {
+    const auto found = workers.find(worker);
+    return found != workers.end() && found->second.state == WorkerState::Serving;
+}
+
+bool canary_is_out(const Pool& pool) {
+    if (pool.rollout_stage() != RolloutStage::Canary) {
+        return false;
+    }
+    // Its seat may still be waiting for the old worker to be gone.
+    return pool.rollout->canary ||
+           std::any_of(pool.slots.begin(), pool.slots.end(), [](const Slot& slot) {
+               const auto* vacant = std::get_if<Vacant>(&slot.seat());
+               return slot.renewal == Renewal::Wanted && vacant != nullptr && vacant->after;
+           });
+}
+
 std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers,
                                         const Census& census) {
-    if (!pool.rollout || !may_add_leaver(pool, census)) {
+    if (!pool.rollout || !may_add_leaver(pool, census) || canary_is_out(pool)) {
         return std::nullopt;
     }
     for (const Slot& slot : pool.slots) {

@@ -22,8 +22,17 @@ using Workers = std::map<WorkerId, Worker>;
 struct Rollout {
     std::uint64_t id = 0;
     std::optional<Generation> target;  ///< none: each slot anew in its own generation
-    std::uint32_t total = 0;           ///< slots to renew
+    RolloutStage stage = RolloutStage::Rolling;
+    std::uint32_t total = 0;  ///< slots to renew
     std::uint32_t done = 0;
+
+    // Canary: the one worker that goes first, and since when it has been ready.
+    std::optional<WorkerId> canary;
+    std::optional<TimePoint> observed_since;
+
+    // RollingBack does not give up: how often it failed, and when it tries again.
+    std::uint32_t failures = 0;
+    TimePoint not_before{};
 };
 
 struct Pool {
@@ -41,8 +50,8 @@ struct Pool {
     bool breaker_open = false;
 
     std::optional<Rollout> rollout;
-    std::string rollout_failed;  ///< why the last one stopped
-    TimePoint up_deadline{};     ///< the service is called up without it from here on
+    std::string rollout_end;  ///< how the last one ended, if not well: "failed: web/0: ..."
+    TimePoint up_deadline{};  ///< the service is called up without it from here on
 
     [[nodiscard]] Slot* find_slot(SlotId slot);
     [[nodiscard]] const Slot* find_slot(SlotId slot) const;
@@ -50,8 +59,14 @@ struct Pool {
     /// "web/0".
     [[nodiscard]] std::string name_of(SlotId slot) const;
     [[nodiscard]] std::uint32_t max_surge() const;
-    /// "", "rolling 2/4", "failed: web/0: new worker exited with code 1".
+    /// Its newest generation is neither rolled out whole nor taken back.
+    [[nodiscard]] bool is_half() const { return !removed && generation != stable; }
+
+    [[nodiscard]] RolloutStage rollout_stage() const;
+    /// "", "canary 0/4", "rolling 2/4", "paused: web/0: new worker exited with code 1".
     [[nodiscard]] std::string rollout_in_words() const;
+    /// When the canary has been ready for long enough; none: it is not ready.
+    [[nodiscard]] std::optional<TimePoint> observed_until() const;
 
     /// Failure counts, breaker and start limit begin anew.
     void forgive();
@@ -64,7 +79,7 @@ struct Census {
     std::uint32_t living = 0;
     std::uint32_t serving = 0;
     std::uint32_t leaving = 0;     ///< without a seat
-    std::uint32_t successors = 0;  ///< not yet ready
+    std::uint32_t successors = 0;  ///< not yet in their seat
 };
 
 [[nodiscard]] Census count(const Pool& pool, const Workers& workers);
@@ -72,6 +87,11 @@ struct Census {
 /// When an empty slot is filled; none: not by time.
 [[nodiscard]] std::optional<TimePoint> spawn_time(const Pool& pool, const Slot& slot,
                                                   const Census& census);
+
+/// The one worker that goes first is under way: nobody follows yet.
+[[nodiscard]] bool canary_is_out(const Pool& pool);
+
+[[nodiscard]] bool is_serving(WorkerId worker, const Workers& workers);
 
 struct Replacement {
     std::uint32_t slot = 0;

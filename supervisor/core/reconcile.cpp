@@ -18,8 +18,11 @@ void SupervisorCore::State::reconcile() {
         }
         for (Pool& pool : pools) {
             roll(pool);
-            recycle(pool);
+            if (lasting_size(pool) == pool.slots.size()) {
+                recycle(pool);
+            }
         }
+        settle_change();
         drop_empty_pools();
         say_up();
     }
@@ -31,7 +34,10 @@ void SupervisorCore::State::fill(Pool& pool) {
     for (Slot& slot : pool.slots) {
         if (const auto* vacant = std::get_if<Vacant>(&slot.seat())) {
             const bool held = vacant->after && workers.contains(*vacant->after);
-            if (!held && slot.renewal == Renewal::None) {
+            // While the canary is observed, who has served goes on with what he was.
+            const bool kept = slot.renewal == Renewal::Wanted && slot.has_started() &&
+                              pool.rollout_stage() == RolloutStage::Canary && pool.rollout->canary;
+            if (!held && (slot.renewal == Renewal::None || kept)) {
                 spawn(pool, slot, slot.generation(), 0);
             }
             continue;

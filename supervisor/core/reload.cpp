@@ -1,4 +1,4 @@
-// A new configuration: what it changes at once, and what it sets going.
+// What a configuration changes at once when it comes into force, and what it sets going.
 
 #include "supervisor/core/state.hpp"
 #include "supervisor/core/words.hpp"
@@ -9,74 +9,57 @@
 namespace topsman::core {
 namespace {
 
-const config::Pool* find_spec(const config::Config& config, const std::string& name) {
-    return config.find_pool(name);
-}
-
-// What a living worker was not started with.
-bool needs_generation(const config::Config& before, const config::Config& after) {
-    return std::any_of(after.pools.begin(), after.pools.end(), [&before](const config::Pool& pool) {
-        const config::Pool* old = find_spec(before, pool.name);
-        return old == nullptr || old->exec != pool.exec;
-    });
+std::string removed_line(const Pool& pool) {
+    return pool.spec.name + ": removed, " + counted(pool.slots.size(), "worker");
 }
 
 }  // namespace
 
-Pool SupervisorCore::State::make_pool(const config::Pool& spec) {
+Pool SupervisorCore::State::make_pool(const config::Pool& spec, Generation runs) {
     Pool pool;
     pool.id = PoolId{last_pool++};
     pool.spec = spec;
-    pool.generation = generation;
-    pool.stable = generation;
+    pool.generation = runs;
+    pool.stable = runs;
     pool.up_deadline = now + clock_duration(std::max(spec.ready.timeout, spec.ready.min_uptime));
     for (std::uint32_t index = 0; index < spec.workers; ++index) {
-        pool.slots.emplace_back(SlotId{pool.id, index}, generation);
+        pool.slots.emplace_back(SlotId{pool.id, index}, runs);
     }
     return pool;
 }
 
-void SupervisorCore::State::on(const Reload& event) {
-    if (phase != Phase::Running) {
-        refuse(event.ticket, "the master is stopping");
-        return;
-    }
-    const config::Config before = std::exchange(config, event.config);
-    if (needs_generation(before, config)) {
-        ++generation.value;
-    }
-    Wait wait;
+void SupervisorCore::State::put_in_force(const Version& version, Wait& wait) {
     for (Pool& pool : pools) {
-        const config::Pool* after = find_spec(config, pool.spec.name);
-        if (!pool.removed && after == nullptr) {
+        const config::Pool* after = version.config.find_pool(pool.spec.name);
+        if (pool.removed) {
+            continue;
+        }
+        if (after != nullptr) {
+            change_pool(pool, *after, version.pools.at(after->name), wait);
+        } else if (change && !change->goes_back) {
+            wait.lines.push_back(removed_line(pool));  // when all else is done
+        } else {
             remove_pool(pool, wait);
-        } else if (!pool.removed) {
-            change_pool(pool, *after, wait);
         }
     }
-    for (const config::Pool& spec : config.pools) {
+    for (const config::Pool& spec : version.config.pools) {
         if (find_pool(spec.name) == nullptr) {
-            add_pool(spec, wait);
+            add_pool(spec, version.pools.at(spec.name), wait);
         }
     }
-    const auto place = [this](const Pool& pool) {
+    const auto place = [&version](const Pool& pool) {
+        const auto& specs = version.config.pools;
         const auto in_file =
-            std::find_if(config.pools.begin(), config.pools.end(),
+            std::find_if(specs.begin(), specs.end(),
                          [&pool](const config::Pool& spec) { return spec.name == pool.spec.name; });
-        return std::pair(pool.removed, in_file - config.pools.begin());
+        return std::pair(pool.removed, in_file - specs.begin());
     };
     std::stable_sort(pools.begin(), pools.end(),
                      [&place](const Pool& a, const Pool& b) { return place(a) < place(b); });
-    if (wait.lines.empty() && wait.empty()) {
-        wait.lines.emplace_back("nothing to change");
-    }
-    out->emplace_back(Announce{Notice::ConfigLoaded, std::nullopt, std::nullopt, std::nullopt,
-                               "generation " + std::to_string(generation.value)});
-    tickets.add(event.ticket, std::move(wait), *out);
 }
 
-void SupervisorCore::State::add_pool(const config::Pool& spec, Wait& wait) {
-    const Pool& pool = pools.emplace_back(make_pool(spec));
+void SupervisorCore::State::add_pool(const config::Pool& spec, Generation runs, Wait& wait) {
+    const Pool& pool = pools.emplace_back(make_pool(spec, runs));
     for (const Slot& slot : pool.slots) {
         wait.starting.insert(slot.id());
     }
@@ -84,17 +67,16 @@ void SupervisorCore::State::add_pool(const config::Pool& spec, Wait& wait) {
 }
 
 void SupervisorCore::State::remove_pool(Pool& pool, Wait& wait) {
-    const auto before = pool.slots.size();
+    wait.lines.push_back(removed_line(pool));
     resize(pool, 0, wait);
     pool.removed = true;
     tickets.rollout_failed(pool.id, "overtaken by a newer reload", *out);
     pool.rollout.reset();
-    wait.lines.push_back(pool.spec.name + ": removed, " + counted(before, "worker"));
 }
 
-void SupervisorCore::State::change_pool(Pool& pool, const config::Pool& after, Wait& wait) {
+void SupervisorCore::State::change_pool(Pool& pool, const config::Pool& after, Generation runs,
+                                        Wait& wait) {
     const auto size = static_cast<std::uint32_t>(pool.slots.size());
-    const bool executes = pool.spec.exec != after.exec;
     const bool changed = pool.spec != after || size != after.workers;
     config::Pool same = after;
     same.workers = pool.spec.workers;
@@ -104,32 +86,40 @@ void SupervisorCore::State::change_pool(Pool& pool, const config::Pool& after, W
     const bool revives =
         after.restart == config::RestartPolicy::Always && after.restart != pool.spec.restart;
     pool.spec = after;
+    pool.generation = runs;
+    pool.rollout_end.clear();
     if (changed) {
         pool.forgive();
-        for (Slot& slot : pool.slots) {
-            const bool again = slot.phase() == SlotPhase::Tripped ||
-                               slot.phase() == SlotPhase::Waiting ||
-                               (revives && slot.phase() == SlotPhase::Finished);
-            if (again) {
-                slot.vacate();
-            }
-        }
+        revive_slots(pool, revives);
+    }
+    if (change) {
+        change->shrink.erase(pool.id);
     }
     if (size != after.workers) {
         wait.lines.push_back(pool.spec.name + ": " + std::to_string(size) + " -> " +
                              std::to_string(after.workers));
-        resize(pool, after.workers, wait);
+        if (after.workers < size && change && !change->goes_back) {
+            change->shrink[pool.id] = after.workers;
+        } else {
+            resize(pool, after.workers, wait);
+        }
     }
     if (policies) {
         wait.lines.push_back(pool.spec.name + ": new settings in force");
     }
-    if (executes) {
-        pool.generation = generation;
-    }
-    // A rollout that failed, or is under way, is what the same file asks for once more.
-    if (pool.generation != pool.stable) {
-        begin_rollout(pool, std::nullopt, pool.generation);
+    if (begin_target(pool, runs)) {
         wait.rollouts.insert(pool.id);
+    }
+}
+
+void SupervisorCore::State::revive_slots(Pool& pool, bool finished_too) {
+    for (Slot& slot : pool.slots) {
+        const bool again = slot.phase() == SlotPhase::Tripped ||
+                           slot.phase() == SlotPhase::Waiting ||
+                           (finished_too && slot.phase() == SlotPhase::Finished);
+        if (again) {
+            slot.vacate();
+        }
     }
 }
 
@@ -140,6 +130,11 @@ void SupervisorCore::State::resize(Pool& pool, std::uint32_t size, Wait& wait) {
         tickets.worker_failed(slot.id(), "overtaken by a newer request", *out);
         if (pool.rollout && slot.renewal != Renewal::None) {
             --pool.rollout->total;
+        }
+        if (pool.rollout && pool.rollout->canary &&
+            slot.role_of(*pool.rollout->canary) != Role::Leaving) {
+            pool.rollout->canary.reset();
+            pool.rollout->observed_since.reset();
         }
         for (const auto& id : {slot.current(), slot.successor()}) {
             if (id) {

@@ -1,6 +1,9 @@
 // Replacing workers while the pool serves: rollouts for a new generation or on request, and
 // recycling by age, work or size. The replacement is ready before the old worker is asked to leave,
 // unless the pool allows no surplus.
+//
+// A new generation sends one worker ahead, the canary. It serves beside the others and takes no
+// seat before it has stayed ready for rollout.observe, so that whatever becomes of it costs nobody.
 
 #include "shm/base/check.hpp"
 #include "supervisor/core/state.hpp"
@@ -9,49 +12,127 @@
 #include <algorithm>
 
 namespace topsman::core {
+namespace {
 
-void SupervisorCore::State::begin_rollout(Pool& pool, std::optional<std::uint32_t> only,
-                                          std::optional<Generation> target) {
-    // A restart joins whatever rolls; another generation takes its place.
-    if (pool.rollout && target && target != pool.rollout->target) {
-        tickets.rollout_failed(pool.id, "overtaken by a newer reload", *out);
-        withdraw_rollout(pool);
+// Going back is tried again after at least so long.
+constexpr Duration kShortestRetry = std::chrono::seconds(1);
+
+bool runs(const Slot& slot, Generation generation, const Workers& workers) {
+    const auto current = slot.current();
+    return current && workers.at(*current).generation == generation;
+}
+
+}  // namespace
+
+void SupervisorCore::State::want_renewal(Pool& pool, Slot& slot) {
+    slot.renewal = Renewal::Wanted;
+    ++pool.rollout->total;
+    if (!slot.current()) {
+        slot.failures = 0;
     }
+}
+
+// A restart joins whatever rolls.
+void SupervisorCore::State::begin_restart(Pool& pool, std::optional<std::uint32_t> only) {
     if (!pool.rollout) {
-        for (Slot& slot : pool.slots) {
-            if (const auto recycling = slot.successor()) {
-                slot.drop_successor();
-                send_away(workers.at(*recycling));
-            }
-        }
-        pool.rollout = Rollout{++last_rollout, target, 0, 0};
-        pool.rollout_failed.clear();
+        start_rollout(pool, std::nullopt, RolloutStage::Rolling);
         announce(Notice::RolloutStarted, pool);
     }
-    pool.start_limit.clear();
-    pool.breaker_open = false;
     for (Slot& slot : pool.slots) {
-        if ((only && *only != slot.id().index) || slot.renewal != Renewal::None) {
-            continue;
-        }
-        slot.renewal = Renewal::Wanted;
-        ++pool.rollout->total;
-        if (!slot.current()) {
-            slot.failures = 0;
-            if (slot.phase() != SlotPhase::Vacant) {
-                slot.vacate();
-            }
+        if ((!only || *only == slot.id().index) && slot.renewal == Renewal::None) {
+            want_renewal(pool, slot);
         }
     }
 }
 
-// Who was started for it and is not ready goes; who is ready stays.
-void SupervisorCore::State::withdraw_rollout(Pool& pool) {
+// What runs that generation already stays. False: all of it does.
+bool SupervisorCore::State::begin_target(Pool& pool, Generation target) {
+    const bool joins = pool.rollout && pool.rollout->target == target;
+    const bool goes_back = target == pool.stable;
+    const std::size_t size = lasting_size(pool);
+    std::vector<Slot*> wanted;
+    for (Slot& slot : pool.slots) {
+        // Going back, an empty slot is filled at its own pace.
+        const bool stays = runs(slot, target, workers) || (goes_back && !slot.current());
+        const bool lasts = slot.id().index < size;
+        if (lasts && !stays && (!joins || slot.renewal == Renewal::None)) {
+            wanted.push_back(&slot);
+        } else if (joins && !lasts && slot.renewal == Renewal::Wanted) {
+            slot.renewal = Renewal::None;
+            --pool.rollout->total;
+        }
+    }
+    if (joins) {
+        for (Slot* slot : wanted) {
+            want_renewal(pool, *slot);
+        }
+        return true;
+    }
+    if (wanted.empty()) {
+        pool.stable = target;
+        return false;
+    }
+    const bool has_somebody = count(pool, workers).serving > 0;
+    const RolloutStage stage = goes_back      ? RolloutStage::RollingBack
+                               : has_somebody ? RolloutStage::Canary
+                                              : RolloutStage::Rolling;
+    start_rollout(pool, target, stage);
+    for (Slot* slot : wanted) {
+        want_renewal(pool, *slot);
+    }
+    announce(Notice::RolloutStarted, pool,
+             (goes_back ? "back to " : "") + in_words(target) +
+                 (stage == RolloutStage::Canary ? ", one worker first" : ""));
+    return true;
+}
+
+// What a reload under way will take away is not renewed.
+std::size_t SupervisorCore::State::lasting_size(const Pool& pool) const {
+    if (!change) {
+        return pool.slots.size();
+    }
+    if (!change->goes_back && config.find_pool(pool.spec.name) == nullptr) {
+        return 0;
+    }
+    const auto shrink = change->shrink.find(pool.id);
+    return shrink == change->shrink.end() ? pool.slots.size() : shrink->second;
+}
+
+void SupervisorCore::State::start_rollout(Pool& pool, std::optional<Generation> target,
+                                          RolloutStage stage) {
+    for (Slot& slot : pool.slots) {
+        slot.renewal = Renewal::None;
+        if (const auto recycling = slot.successor()) {
+            slot.drop_successor();
+            send_away(workers.at(*recycling));
+        }
+    }
+    Rollout rollout;
+    rollout.id = ++last_rollout;
+    rollout.target = target;
+    rollout.stage = stage;
+    pool.rollout = rollout;
+    pool.rollout_end.clear();
+    pool.start_limit.clear();
+    pool.breaker_open = false;
+}
+
+// Who was started for it and is not ready, or has no seat yet, goes; who has one stays.
+void SupervisorCore::State::withdraw_rollout(Pool& pool, std::set<WorkerId>& leaving) {
     CHECK(pool.rollout.has_value());
     for (Slot& slot : pool.slots) {
         slot.renewal = Renewal::None;
-        if (const auto successor = slot.successor()) {
+        const auto successor = slot.successor();
+        if (successor && is_serving(*successor, workers) && !is_serving(*slot.current(), workers)) {
+            // A canary beside a worker that does not serve: it is all that the seat has.
+            const WorkerId other = slot.promote();
+            leaving.insert(other);
+            send_away(workers.at(other));
+            continue;
+        }
+        if (successor) {
             slot.drop_successor();
+            leaving.insert(*successor);
             send_away(workers.at(*successor));
             continue;
         }
@@ -62,6 +143,7 @@ void SupervisorCore::State::withdraw_rollout(Pool& pool) {
         Worker& worker = workers.at(*current);
         if (worker.rollout == pool.rollout->id && worker.state == WorkerState::Starting) {
             slot.vacate(pool.max_surge() == 0 ? current : std::nullopt);
+            leaving.insert(*current);
             send_away(worker);
         }
     }
@@ -69,27 +151,68 @@ void SupervisorCore::State::withdraw_rollout(Pool& pool) {
 }
 
 void SupervisorCore::State::fail_rollout(Pool& pool, const std::string& why) {
-    withdraw_rollout(pool);
-    pool.rollout_failed = why;
+    const bool is_reload = pool.rollout->target && change;
     announce(Notice::RolloutFailed, pool, why);
     tickets.rollout_failed(pool.id, why, *out);
+    if (is_reload && pool.spec.rollout.on_failure == config::OnFailure::Rollback) {
+        go_back(why);
+        return;
+    }
+    pool.rollout_end = (pool.rollout->target ? "paused: " : "failed: ") + why;
+    std::set<WorkerId> leaving;
+    withdraw_rollout(pool, leaving);
+    if (is_reload) {
+        announce(Notice::RolloutPaused, pool, why);
+        tickets.change_failed(change->id,
+                              why + "; " + pool.spec.name +
+                                  " is paused: `topsman reload` goes on, `topsman rollback` goes "
+                                  "back",
+                              *out);
+    }
+}
+
+// There is nothing else to go back to, so this is tried until it succeeds.
+void SupervisorCore::State::retry_going_back(Pool& pool, Slot& slot, const std::string& why) {
+    Rollout& rollout = *pool.rollout;
+    slot.renewal = slot.current() ? Renewal::Wanted : Renewal::None;
+    ++rollout.failures;
+    rollout.not_before =
+        now + std::max(kShortestRetry,
+                       backoff_delay(pool.spec.backoff, rollout.failures + 1, jitter.next()));
+    if (change) {
+        const std::string first = change->failure.empty() ? "" : change->failure + "; ";
+        tickets.change_failed(change->id, first + "going back: " + why + ", it is tried again",
+                              *out);
+    }
+}
+
+void SupervisorCore::State::judge_canary(Pool& pool) {
+    const auto until = pool.observed_until();
+    if (until && *until <= now && is_serving(*pool.rollout->canary, workers)) {
+        pass_canary(pool);
+    }
+}
+
+void SupervisorCore::State::pass_canary(Pool& pool) {
+    const WorkerId canary = *pool.rollout->canary;
+    pool.rollout->canary.reset();
+    pool.rollout->observed_since.reset();
+    pool.rollout->stage = RolloutStage::Rolling;
+    if (const auto found = workers.find(canary); found != workers.end()) {
+        announce(Notice::RolloutCanary, found->second,
+                 "ready for " + in_words(clock_duration(pool.spec.rollout.observe)) +
+                     ", the others follow");
+        take_seat(found->second);
+    }
 }
 
 void SupervisorCore::State::roll(Pool& pool) {
     if (!pool.rollout) {
         return;
     }
-    for (Slot& slot : pool.slots) {
-        const auto* vacant = std::get_if<Vacant>(&slot.seat());
-        const bool held = vacant != nullptr && vacant->after && workers.contains(*vacant->after);
-        if (slot.renewal == Renewal::Wanted && !slot.current() && !held) {
-            if (slot.phase() != SlotPhase::Vacant) {
-                slot.vacate();
-            }
-            spawn(pool, slot, pool.rollout->target.value_or(slot.generation()), pool.rollout->id);
-        }
-    }
-    for (std::size_t turn = 0; turn < pool.slots.size(); ++turn) {
+    fill_renewals(pool);
+    for (std::size_t turn = 0; turn < pool.slots.size() && pool.rollout->not_before <= now;
+         ++turn) {
         const auto renewal = next_renewal(pool, workers, count(pool, workers));
         if (!renewal || !replace(pool, *renewal)) {
             break;
@@ -100,6 +223,23 @@ void SupervisorCore::State::roll(Pool& pool) {
     });
     if (complete) {
         end_rollout(pool);
+    }
+}
+
+// Empty seats first: a canary there displaces nobody.
+void SupervisorCore::State::fill_renewals(Pool& pool) {
+    for (Slot& slot : pool.slots) {
+        const auto* vacant = std::get_if<Vacant>(&slot.seat());
+        const bool held = vacant != nullptr && vacant->after && workers.contains(*vacant->after);
+        const bool emptied_for_it = vacant != nullptr && vacant->after;
+        if (slot.renewal != Renewal::Wanted || slot.current() || held || pool.rollout->canary ||
+            (canary_is_out(pool) && !emptied_for_it)) {
+            continue;
+        }
+        if (slot.phase() != SlotPhase::Vacant) {
+            slot.vacate();
+        }
+        spawn(pool, slot, pool.rollout->target.value_or(slot.generation()), pool.rollout->id);
     }
 }
 
@@ -120,14 +260,34 @@ bool SupervisorCore::State::replace(Pool& pool, const Replacement& replacement) 
 }
 
 void SupervisorCore::State::end_rollout(Pool& pool) {
-    if (pool.rollout->target) {
-        pool.stable = *pool.rollout->target;
-    }
-    const std::string line =
-        pool.spec.name + ": " + counted(pool.rollout->done, "worker") + " replaced";
+    const Rollout ended = *pool.rollout;
     pool.rollout.reset();
-    announce(Notice::RolloutDone, pool, line);
+    std::string line = pool.spec.name + ": ";
+    if (ended.target) {
+        pool.stable = *ended.target;
+        for (Slot& slot : pool.slots) {
+            if (slot.id().index < lasting_size(pool)) {
+                slot.proven(pool.stable);
+            }
+        }
+    }
+    if (ended.stage == RolloutStage::RollingBack) {
+        line += "back to " + in_words(pool.stable) + ", ";
+    }
+    line += counted(ended.done, "worker") + " replaced";
     tickets.rollout_done(pool.id, line);
+    if (ended.stage == RolloutStage::RollingBack) {
+        say_rolled_back(pool);
+    } else {
+        pool.rollout_end = pool.is_half() ? "paused" : "";
+        announce(Notice::RolloutDone, pool, line);
+    }
+}
+
+void SupervisorCore::State::say_rolled_back(Pool& pool) {
+    const std::string why = change ? change->failure : "";
+    pool.rollout_end = "rolled back" + (why.empty() ? "" : ": " + why);
+    announce(Notice::RolloutRolledBack, pool, "back to " + in_words(pool.stable));
 }
 
 void SupervisorCore::State::recycle(Pool& pool) {

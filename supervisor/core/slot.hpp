@@ -79,6 +79,9 @@ class Slot {
     Renewal renewal = Renewal::None;
     std::uint32_t failures = 0;  ///< early deaths in a row
 
+    /// It has had a worker.
+    [[nodiscard]] bool has_started() const { return starts_ > 0; }
+
     [[nodiscard]] std::uint64_t restarts() const { return starts_ == 0 ? 0 : starts_ - 1; }
 
   private:

@@ -30,6 +30,7 @@ PoolView view(const Pool& pool, const Workers& workers) {
         std::any_of(pool.slots.begin(), pool.slots.end(),
                     [](const Slot& slot) { return slot.phase() == SlotPhase::Tripped; });
     view_of_pool.generation = pool.generation;
+    view_of_pool.stage = pool.rollout_stage();
     view_of_pool.rollout = pool.rollout_in_words();
     for (const Slot& slot : pool.slots) {
         view_of_pool.slots.push_back(view(slot, pool, census));
@@ -41,6 +42,17 @@ void keep_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> o
     if (other && (!earliest || *other < *earliest)) {
         earliest = other;
     }
+}
+
+/// When the canary has been observed for long enough; when going back is tried again.
+std::optional<TimePoint> next_of_rollout(const Pool& pool, const Workers& workers, TimePoint now) {
+    if (!pool.rollout) {
+        return std::nullopt;
+    }
+    if (pool.rollout->canary && is_serving(*pool.rollout->canary, workers)) {
+        return pool.observed_until();
+    }
+    return pool.rollout->not_before > now ? std::optional(pool.rollout->not_before) : std::nullopt;
 }
 
 }  // namespace
@@ -81,8 +93,10 @@ std::optional<TimePoint> SupervisorCore::next_deadline() const {
                 keep_earlier(earliest, spawn_time(pool, slot, census));
             }
         }
+        keep_earlier(earliest, next_of_rollout(pool, state.workers, state.now));
         const auto recycling = next_recycling(pool, state.workers, census);
-        if (recycling && (recycling->leaves_first || state.has_free_lane())) {
+        const bool recycles = state.lasting_size(pool) == pool.slots.size();
+        if (recycles && recycling && (recycling->leaves_first || state.has_free_lane())) {
             keep_earlier(earliest, recycling->due);
         }
         if (!pool.removed && census.serving == 0 && !is_given_up(pool)) {
@@ -127,6 +141,14 @@ std::set<Generation> SupervisorCore::generations_in_use() const {
     std::set<Generation> used{state_->generation};
     for (const auto& [id, worker] : state_->workers) {
         used.insert(worker.generation);
+    }
+    for (const Version* version : {state_->change ? &state_->change->base : nullptr,
+                                   state_->previous ? &*state_->previous : nullptr}) {
+        if (version != nullptr) {
+            for (const auto& [name, generation] : version->pools) {
+                used.insert(generation);
+            }
+        }
     }
     for (const Pool& pool : state_->pools) {
         used.insert({pool.generation, pool.stable});

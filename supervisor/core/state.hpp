@@ -1,7 +1,8 @@
 #pragma once
 
 // Everything that the core knows, and the verbs on it. Private to supervisor/core/: the verbs are
-// spread over lifecycle, death, reconcile, reload and wishes, one file for each reason to act.
+// spread over lifecycle, death, rollout, reconcile, change, reload and wishes, one file for each
+// reason to act.
 
 #include "supervisor/core/action.hpp"
 #include "supervisor/core/event.hpp"
@@ -17,6 +18,24 @@
 
 namespace topsman::core {
 
+/// A configuration, and what each of its pools runs in it.
+struct Version {
+    config::Config config;
+    Generation generation;
+    std::map<std::string, Generation> pools;
+};
+
+/// A reload whose rollouts are under way, or paused. It takes effect as a whole or not at all: what
+/// it takes away (workers, pools) is taken away when they are done.
+struct Change {
+    std::uint64_t id = 0;
+    Version base;         ///< what to go back to: nothing since then has proven itself
+    std::string failure;  ///< why it is being undone; empty: it is not
+    bool goes_back = false;
+    std::map<PoolId, std::uint32_t> shrink;
+    std::set<WorkerId> leaving;  ///< what was taken away already
+};
+
 struct SupervisorCore::State {
     State(config::Config accepted, std::uint64_t seed)
         : config(std::move(accepted)), jitter(seed) {}
@@ -27,6 +46,10 @@ struct SupervisorCore::State {
     bool started = false;
     bool up = false;  ///< ServiceUp was said
     Generation generation{1};
+    Generation last_generation{1};
+    std::uint64_t revision = 1;  ///< counts what was in force
+    std::optional<Change> change;
+    std::optional<Version> previous;  ///< in force before the last reload
     std::vector<Pool> pools;
     Workers workers;
     Tickets tickets;
@@ -34,6 +57,7 @@ struct SupervisorCore::State {
     std::uint64_t last_worker = 0;
     std::uint32_t last_pool = 0;
     std::uint64_t last_rollout = 0;
+    std::uint64_t last_change = 0;
 
     StopMode stop_mode = StopMode::Graceful;
     std::optional<TimePoint> fast_since;
@@ -70,6 +94,7 @@ struct SupervisorCore::State {
     bool spawn(Pool& pool, Slot& slot, Generation wanted, std::uint64_t rollout);
     Step fire(Worker& worker, Trigger trigger, const std::string& reason = {});
     void become_ready(Worker& worker);
+    void take_seat(Worker& worker);
     void send_away(Worker& worker, const std::string& reason = {});
     void expire();
     void expire(Worker& worker);
@@ -85,16 +110,25 @@ struct SupervisorCore::State {
     void count_early_death(Pool& pool, Slot& slot);
     bool reaches_start_limit(Pool& pool, bool proven, bool quiet) const;
     void open_breaker(Pool& pool);
+    [[nodiscard]] bool fails_rollout(const Pool& pool, const Worker& dead) const;
     void report_failed_start(Pool& pool, Slot& slot, const Worker& dead, const ExitReport& report);
 
     // rollout.cpp
-    void begin_rollout(Pool& pool, std::optional<std::uint32_t> only,
-                       std::optional<Generation> target);
-    void withdraw_rollout(Pool& pool);
+    void begin_restart(Pool& pool, std::optional<std::uint32_t> only);
+    void start_rollout(Pool& pool, std::optional<Generation> target, RolloutStage stage);
+    bool begin_target(Pool& pool, Generation target);
+    [[nodiscard]] std::size_t lasting_size(const Pool& pool) const;
+    static void want_renewal(Pool& pool, Slot& slot);
+    void withdraw_rollout(Pool& pool, std::set<WorkerId>& leaving);
     void fail_rollout(Pool& pool, const std::string& why);
+    void retry_going_back(Pool& pool, Slot& slot, const std::string& why);
+    void judge_canary(Pool& pool);
+    void pass_canary(Pool& pool);
     void roll(Pool& pool);
+    void fill_renewals(Pool& pool);
     bool replace(Pool& pool, const Replacement& replacement);
     void end_rollout(Pool& pool);
+    void say_rolled_back(Pool& pool);
     void recycle(Pool& pool);
 
     // reconcile.cpp
@@ -104,12 +138,25 @@ struct SupervisorCore::State {
     void say_up();
     void finish();
 
-    // reload.cpp
+    // change.cpp: from one version to another, and back
     void on(const Reload& event);
-    Pool make_pool(const config::Pool& spec);
-    void add_pool(const config::Pool& spec, Wait& wait);
+    void on(const Rollback& event);
+    [[nodiscard]] Version version_of(const config::Config& wanted);
+    [[nodiscard]] Version running_version() const;
+    [[nodiscard]] bool has_to_roll(const Pool& pool, Generation target) const;
+    void go_to(const Version& target, Ticket ticket);
+    void go_back(const std::string& why);
+    void outlast_change(Pool& pool, bool stays_after_all);
+    void settle_change();
+    void take_away();
+
+    // reload.cpp: what a version changes at once, and what it sets going
+    void put_in_force(const Version& version, Wait& wait);
+    Pool make_pool(const config::Pool& spec, Generation runs);
+    void add_pool(const config::Pool& spec, Generation runs, Wait& wait);
     void remove_pool(Pool& pool, Wait& wait);
-    void change_pool(Pool& pool, const config::Pool& after, Wait& wait);
+    void change_pool(Pool& pool, const config::Pool& after, Generation runs, Wait& wait);
+    void revive_slots(Pool& pool, bool finished_too);
     void resize(Pool& pool, std::uint32_t workers, Wait& wait);
 
     // wishes.cpp

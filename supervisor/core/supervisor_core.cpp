@@ -11,7 +11,7 @@ namespace topsman::core {
 SupervisorCore::SupervisorCore(config::Config config, std::uint64_t jitter_seed)
     : state_(std::make_unique<State>(std::move(config), jitter_seed)) {
     for (const config::Pool& pool : state_->config.pools) {
-        state_->pools.push_back(state_->make_pool(pool));
+        state_->pools.push_back(state_->make_pool(pool, state_->generation));
     }
 }
 
@@ -34,6 +34,20 @@ void SupervisorCore::step(const Event& event, TimePoint now, std::vector<Action>
 
 const config::Config& SupervisorCore::config() const {
     return state_->config;
+}
+
+std::uint64_t SupervisorCore::revision() const {
+    return state_->revision;
+}
+
+const config::Pool* SupervisorCore::policy(PoolId pool) const {
+    const auto found = std::find_if(state_->pools.begin(), state_->pools.end(),
+                                    [pool](const Pool& candidate) { return candidate.id == pool; });
+    return found == state_->pools.end() ? nullptr : &found->spec;
+}
+
+config::Config SupervisorCore::config_as_scaled() const {
+    return state_->running_version().config;
 }
 
 std::uint64_t SupervisorCore::ignored_events() const {

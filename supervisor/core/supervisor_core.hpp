@@ -48,7 +48,8 @@ struct PoolView {
     std::uint32_t ready = 0;  ///< workers Serving
     bool breaker_open = false;
     Generation generation;  ///< the newest wanted
-    std::string rollout;    ///< "", "rolling 2/4", "failed: web/0 exited with 1"
+    RolloutStage stage = RolloutStage::Idle;
+    std::string rollout;  ///< "", "rolling 2/4", "rolled back: web/0: ..."
     std::vector<SlotView> slots;
 };
 
@@ -95,8 +96,19 @@ class SupervisorCore {
     /// specs.
     [[nodiscard]] std::set<Generation> generations_in_use() const;
 
-    /// The configuration that policies are taken from: the last one accepted.
+    /// The configuration in force, which policies are taken from: the last one accepted, unless it
+    /// was rolled back.
     [[nodiscard]] const config::Config& config() const;
+
+    /// Counts what was in force: another number, another configuration.
+    [[nodiscard]] std::uint64_t revision() const;
+
+    /// What a pool's workers are judged by; none: there is no such pool. A pool that a reload takes
+    /// away keeps its own until it is gone.
+    [[nodiscard]] const config::Pool* policy(PoolId pool) const;
+
+    /// The same with as many workers as there are now, after `scale`.
+    [[nodiscard]] config::Config config_as_scaled() const;
 
     [[nodiscard]] std::uint64_t ignored_events() const;
 

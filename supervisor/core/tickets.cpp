@@ -69,7 +69,9 @@ void Tickets::worker_failed(SlotId slot, const std::string& why, Replies& out) {
 }
 
 void Tickets::rollout_failed(PoolId pool, const std::string& why, Replies& out) {
-    fail_if([pool](const Wait& wait) { return wait.rollouts.contains(pool); }, why, out);
+    // A reload fails as a whole.
+    fail_if([pool](const Wait& wait) { return wait.rollouts.contains(pool) && !wait.change; }, why,
+            out);
 }
 
 void Tickets::pool_given_up(PoolId pool, const std::string& why, Replies& out) {
@@ -80,6 +82,31 @@ void Tickets::pool_given_up(PoolId pool, const std::string& why, Replies& out) {
     fail_if(starts, why, out);
 }
 
+void Tickets::change_done(std::uint64_t change, const std::set<WorkerId>& leaving) {
+    for (auto& [ticket, wait] : waits_) {
+        if (wait.change == change) {
+            wait.change.reset();
+            wait.leaving.insert(leaving.begin(), leaving.end());
+        }
+    }
+}
+
+void Tickets::change_failed(std::uint64_t change, const std::string& why, Replies& out) {
+    fail_if([change](const Wait& wait) { return wait.change == change; }, why, out);
+}
+
+void Tickets::change_undone(std::uint64_t change, const std::string& why, const Wait& back) {
+    for (auto& [ticket, wait] : waits_) {
+        if (wait.change == change) {
+            wait.undone = why;
+            wait.rollouts = back.rollouts;
+            wait.starting.clear();
+            wait.leaving.insert(back.leaving.begin(), back.leaving.end());
+            wait.lines = back.lines;
+        }
+    }
+}
+
 void Tickets::fail_all(const std::string& why, Replies& out) {
     fail_if([](const Wait&) { return true; }, why, out);
 }
@@ -87,7 +114,10 @@ void Tickets::fail_all(const std::string& why, Replies& out) {
 void Tickets::settle(Replies& out) {
     for (auto it = waits_.begin(); it != waits_.end();) {
         if (it->second.empty()) {
-            reply(it->first, Reply::Result::Done, "", std::move(it->second.lines), out);
+            Wait& wait = it->second;
+            const auto result =
+                wait.undone.empty() ? Reply::Result::Done : Reply::Result::RolledBack;
+            reply(it->first, result, wait.undone, std::move(wait.lines), out);
             it = waits_.erase(it);
         } else {
             ++it;

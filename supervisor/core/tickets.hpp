@@ -2,11 +2,13 @@
 
 // Who waits for what. A wish (reload, scale, restart, stop) is answered by exactly one Reply: Done
 // when the new workers are ready and the replaced ones are gone, Failed as soon as that cannot
-// happen any more.
+// happen any more, RolledBack when all is as it was before.
 
 #include "supervisor/core/action.hpp"
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,9 +23,11 @@ struct Wait {
     std::set<SlotId> starting;
     std::set<WorkerId> leaving;
     std::vector<std::string> lines;
+    std::optional<std::uint64_t> change;  ///< a reload that takes effect as a whole
+    std::string undone;                   ///< why it is undone; empty: it is not
 
     [[nodiscard]] bool empty() const {
-        return rollouts.empty() && starting.empty() && leaving.empty();
+        return rollouts.empty() && starting.empty() && leaving.empty() && !change;
     }
 };
 
@@ -48,6 +52,10 @@ class Tickets {
     void rollout_failed(PoolId pool, const std::string& why, Replies& out);
     /// The pool's breaker opened: nothing of it will become ready.
     void pool_given_up(PoolId pool, const std::string& why, Replies& out);
+    void change_done(std::uint64_t change, const std::set<WorkerId>& leaving);
+    void change_failed(std::uint64_t change, const std::string& why, Replies& out);
+    /// Who waits for it waits for the way back.
+    void change_undone(std::uint64_t change, const std::string& why, const Wait& back);
     void fail_all(const std::string& why, Replies& out);
 
     /// Answers those that wait for nothing any more.

@@ -32,6 +32,7 @@ enum class WorkerState : std::uint8_t { Starting, Serving, Draining, Aborting, K
 enum class Role : std::uint8_t { Current, Successor, Leaving };
 enum class SlotPhase : std::uint8_t { Vacant, Waiting, Occupied, Tripped, Finished };
 enum class Phase : std::uint8_t { Running, Stopping, Stopped };
+enum class RolloutStage : std::uint8_t { Idle, Canary, Rolling, RollingBack, Paused };
 enum class StopMode : std::uint8_t { Graceful, Fast, Now };
 
 /// How a process ended.
@@ -46,6 +47,7 @@ struct ExitReport {
     int value = 0;
     bool core_dumped = false;
     std::string detail;
+    std::string last_words{};  ///< what it said of its end, if anything
     friend bool operator==(const ExitReport&, const ExitReport&) = default;
 };
 

@@ -52,7 +52,11 @@ void SupervisorCore::State::on(const Scale& event) {
                              ? event.pool + ": " + counted(size, "worker") + " already"
                              : event.pool + ": " + std::to_string(size) + " -> " +
                                    std::to_string(event.workers));
+    const bool stays_after_all = change && change->shrink.erase(pool->id) > 0;
     resize(*pool, event.workers, wait);
+    if (change) {
+        outlast_change(*pool, stays_after_all);
+    }
     tickets.add(event.ticket, std::move(wait), *out);
 }
 
@@ -79,7 +83,7 @@ void SupervisorCore::State::on(const Restart& event) {
     Wait wait;
     for (Pool& pool : pools) {
         if (!pool.removed && (only == nullptr || only == &pool)) {
-            begin_rollout(pool, event.slot, std::nullopt);
+            begin_restart(pool, event.slot);
             wait.rollouts.insert(pool.id);
         }
     }
@@ -136,6 +140,7 @@ void SupervisorCore::State::begin_stop(StopMode mode, int code, const std::strin
         out->emplace_back(
             Announce{Notice::MasterStopping, std::nullopt, std::nullopt, std::nullopt, why});
         tickets.fail_all("the master is stopping", *out);
+        change.reset();
         for (Pool& pool : pools) {
             pool.rollout.reset();
             for (Slot& slot : pool.slots) {

@@ -29,6 +29,10 @@ std::string in_words(Duration duration) {
     return text;
 }
 
+std::string in_words(Generation generation) {
+    return "generation " + std::to_string(generation.value);
+}
+
 std::string signal_name(int number) {
     const char* name = ::sigabbrev_np(number);
     return name == nullptr ? "signal " + std::to_string(number) : "SIG" + std::string(name);

@@ -17,6 +17,9 @@ namespace topsman::core {
 /// The same with the reason for which we ended it: "not ready within 30s (killed by SIGABRT)".
 [[nodiscard]] std::string death_in_words(const ExitReport& report, const std::string& cause);
 
+/// "generation 3".
+[[nodiscard]] std::string in_words(Generation generation);
+
 /// "SIGTERM"; "signal 77" where there is no name.
 [[nodiscard]] std::string signal_name(int number);
 

@@ -186,6 +186,19 @@ class Cluster:
                                   f"topsman {command} {args}: {done.stdout}{done.stderr}\n{self.log()}")
         return done
 
+    def background(self, command, *args):
+        """The same, not waited for."""
+        return subprocess.Popen([*self.enter, self.topsman, command, "-n", self.name, *args],
+                                env=self.env, cwd=self.dir, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def wait_log(self, words, timeout=DEADLINE):
+        end = time.monotonic() + timeout
+        while words not in self.log():
+            if time.monotonic() >= end:
+                self.test.fail(f"never said {words!r}: {self.log()}")
+            wait_for_change(self.log_path.parent, 0.2)
+
     def status(self):
         state = json.loads(self.cli("status", "--json").stdout)
         for pool in state["pools"]:

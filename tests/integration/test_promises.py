@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 
-from harness import DEADLINE, SHARED, Pidfd, TestCase, get, http_yaml, main, port_of
+from harness import DEADLINE, MISBEHAVING, SHARED, Pidfd, TestCase, get, http_yaml, main, port_of
 
 def yaml(workers=3, more=""):
     return http_yaml(workers, more=more) + SHARED
@@ -80,6 +80,38 @@ class P1NothingIsDropped(TestCase):
         gone = [e for e in c.events() if e["event"] == "worker.exited"]
         self.assertGreaterEqual(len(gone), 3 * (3 + 5 + 1))
         self.assertTrue(all("code 0" in e["reason"] for e in gone), gone)
+
+
+class P4ABadReleaseCannotTakeDownAGoodOne(TestCase):
+    def test_good_and_bad_reloads_under_load_lose_no_request(self):
+        c = self.cluster(yaml()).start()
+        quick = "    rollout: { observe: 300ms }\n"
+        with Load(port_of(c)) as load:
+            for turn in range(2):
+                good = yaml(more=quick + f"    environment: {{ TURN: '{turn}' }}\n")
+                c.write_yaml(good)
+                c.cli("reload")
+                for bad in ("[sh, -c, 'exit 3']", "[topsman-missing]",
+                            f"[{MISBEHAVING}, --exit-after-ready, --exit, '3']"):
+                    c.write_yaml(good.replace("[topsman-http]", bad))
+                    done = c.cli("reload", expect=4)
+                    self.assertIn("web/0: new worker", done.stderr)
+        self.assertEqual(load.failures, [])
+        self.assertGreater(load.answers, 100)
+        self.assertEqual(c.counter("http_requests"), load.answers)
+        self.assertEqual(c.pool()["ready"], 3)
+
+    def test_a_release_that_fails_half_way_is_taken_back_under_load(self):
+        c = self.cluster(yaml()).start()
+        # The third start of the new release fails: its canary and another one serve already.
+        program = ("[sh, -c, 'mkdir " + str(c.dir) + "/1 || mkdir " + str(c.dir) +
+                   "/2 || exit 3; exec topsman-http']")
+        with Load(port_of(c)) as load:
+            c.write_yaml(yaml(more="    rollout: { observe: 100ms }\n").replace("[topsman-http]", program))
+            done = c.cli("reload", expect=4)
+        self.assertIn("back to generation 1, 2 workers replaced", done.stdout)
+        self.assertEqual(load.failures, [])
+        self.assertEqual({s["generation"] for s in c.pool()["slots"]}, {1})
 
 
 class P2KillAnything(TestCase):

@@ -85,22 +85,95 @@ class Reload(TestCase):
         self.assertEqual({s["generation"] for s in c.pool()["slots"]}, {2})
         self.assertEqual(get(port)[0], 200)
 
-    def test_a_bad_new_command_stops_at_the_first_and_the_rest_stay(self):
+    BAD = "[sh, -c, 'echo no database >&2; exit 3']"
+
+    def test_a_bad_new_command_is_rolled_back_and_costs_nobody(self):
         c = self.cluster(yaml(3)).start()
         port = port_of(c)
         old = self.workers(c)
-        c.write_yaml(yaml(3).replace("[topsman-http]", "[sh, -c, 'echo no database >&2; exit 3']"))
-        done = c.cli("reload", expect=1)
-        self.assertIn("code 3", done.stdout + done.stderr)
+        seq = c.last_seq()
+        c.write_yaml(yaml(3, more="    output: { to: prefix }").replace("[topsman-http]", self.BAD))
+        done = c.cli("reload", expect=4)
+        self.assertIn("rolled back: web/0: new worker exited with code 3; its last words: no database",
+                      done.stderr)
         self.assertEqual(self.workers(c), old)
         self.assertEqual(get(port)[0], 200)
-        # A crash now brings back what worked.
+        events = [e["event"] for e in c.events(seq) if e["event"].startswith(("rollout", "config"))]
+        self.assertEqual(events, ["rollout.started", "config.loaded", "rollout.failed",
+                                  "rollout.rolled_back", "config.loaded"])
+        state = c.status()
+        self.assertIn("the file differs from what runs", state["master"]["note"])
+        self.assertEqual(state["pools"][0]["rollout"], "rolled back")
+        self.assertIn("rolled back: web/0: new worker", c.cli("status").stdout)
+        # The next death brings back what worked; the same file once more fails once more.
         seq = c.last_seq()
         os.kill(old[1], signal.SIGKILL)
         c.wait_event("worker.ready", since=seq, slot=1)
+        self.assertEqual(c.slot(1)["generation"], 1)
+        c.cli("reload", expect=4)
         c.write_yaml(yaml(3))
         c.cli("reload")
-        c.wait_up()
+        self.assertEqual(c.status()["master"]["note"], "")
+
+    def test_saving_what_was_rolled_back_does_not_try_it_again(self):
+        c = self.cluster(yaml(2, watch="true")).start()
+        bad = yaml(2, watch="true").replace("[topsman-http]", self.BAD)
+        seq = c.last_seq()
+        c.write_yaml(bad)
+        c.wait_event("rollout.rolled_back", since=seq)
+        seq = c.last_seq()
+        c.rename_yaml(bad)
+        c.wait_log("it says what was rolled back")
+        c.rename_yaml(yaml(3, watch="true"))
+        c.wait_event("worker.ready", since=seq, slot=2)
+        self.assertEqual([e for e in c.events(seq) if e["event"] == "rollout.started"], [])
+
+    def test_a_paused_reload_stays_until_it_goes_on_or_back(self):
+        c = self.cluster(yaml(2)).start()
+        more = "    rollout: { on_failure: pause, observe: 100ms }\n    environment: { COLOR: blue }"
+        flag = c.dir / "good"
+        program = f"[sh, -c, 'test -e {flag} && exec topsman-http; exit 3']"
+        c.write_yaml(yaml(2, more=more).replace("[topsman-http]", program))
+        old = self.workers(c)
+        done = c.cli("reload", expect=1)
+        self.assertIn("web is paused", done.stderr)
+        self.assertEqual(c.pool()["rollout"], "paused")
+        self.assertEqual(self.workers(c), old)
+        c.write("good", "")
+        c.cli("reload")
+        self.assertEqual(set(self.workers(c).values()) & set(old.values()), set())
+        c.cli("rollback")
+        self.assertEqual({s["generation"] for s in c.pool()["slots"]}, {1})
+        self.assertIn("the file differs", c.status()["master"]["note"])
+
+    def test_rollback_goes_to_what_was_before_and_forth_again(self):
+        c = self.cluster(yaml(2)).start()
+        done = c.cli("rollback", expect=1)
+        self.assertIn("nothing to go back to", done.stderr)
+        c.write_yaml(yaml(3, more="    environment: { COLOR: blue }"))
+        c.cli("reload")
+        self.assertEqual({s["generation"] for s in c.pool()["slots"]}, {2})
+        c.cli("rollback")
+        self.assertEqual([(s["slot"], s["generation"]) for s in c.pool()["slots"]], [(0, 1), (1, 1)])
+        self.assertIn("the file differs", c.status()["master"]["note"])
+        c.cli("rollback")
+        self.assertEqual({s["generation"] for s in c.pool()["slots"]}, {2})
+        self.assertEqual(c.pool()["ready"], 3)
+        self.assertEqual(c.status()["master"]["note"], "")
+
+    def test_a_newer_reload_wins_and_the_older_caller_is_told(self):
+        c = self.cluster(yaml(2)).start()
+        never = "    rollout: { observe: 1h }\n    environment: { COLOR: blue }"
+        c.write_yaml(yaml(2, more=never))
+        seq = c.last_seq()
+        with c.background("reload") as older:
+            c.wait_event("worker.ready", since=seq)
+            c.write_yaml(yaml(2))
+            c.cli("reload")
+            out, err = older.communicate(timeout=DEADLINE)
+        self.assertEqual(older.returncode, 1)
+        self.assertIn("overtaken by a newer reload", err)
+        self.assertEqual({s["generation"] for s in c.pool()["slots"]}, {1})
 
     def test_a_restart_after_a_failed_reload_reads_the_env_file_again(self):
         def said(last):
@@ -108,7 +181,7 @@ class Reload(TestCase):
                     "    workers: 1\n    ready: { min_uptime: 10ms }\n    env_file: extra.env\n")
         c = self.cluster(said("exec sleep 1000"), files={"extra.env": "COLOR=red\n"}).start()
         c.write_yaml(said("exit 3"))
-        c.cli("reload", expect=1)
+        c.cli("reload", expect=4)
         c.write("extra.env", "COLOR=blue\n")
         c.cli("restart", "web")
         self.assertEqual(c.wait_file("said").split()[-1], "blue")

@@ -7,14 +7,16 @@ namespace {
 
 constexpr std::array kEvents{"Spawned",        "BecameReady",  "Beat",      "AskedAbort",
                              "AskedExtension", "SaidStopping", "DumpsCore", "Exited",
-                             "Measured",       "Reload",       "Scale",     "Restart",
+                             "Measured",       "Reload",       "Rollback",  "Scale",     "Restart",
                              "ResetFailed",    "Stop",         "Tick",      "Stalled"};
 static_assert(kEvents.size() == std::variant_size_v<core::Event>);
 
-constexpr std::array kNotices{"config.loaded", "master.stopping", "worker.spawned",
-                              "worker.ready",  "worker.draining", "worker.exited",
-                              "slot.waiting",  "slot.tripped",    "rollout.started",
-                              "rollout.done",  "rollout.failed"};
+constexpr std::array kNotices{
+    "config.loaded", "master.stopping", "worker.spawned", "worker.ready",       "worker.draining",
+    "worker.exited", "slot.waiting",    "slot.tripped",   "rollout.started",    "rollout.canary",
+    "rollout.done",  "rollout.failed",  "rollout.paused", "rollout.rolled_back"};
+
+constexpr std::array kResults{"done", "failed", "rolled_back", "timed_out"};
 
 constexpr std::array kSignals{"Terminate", "Abort", "Kill"};
 
@@ -49,8 +51,7 @@ struct ActionInWords {
 
     std::string operator()(const core::Reply& reply) const {
         std::string text = "Reply " + std::to_string(reply.ticket.value) + " " +
-                           (reply.result == core::Reply::Result::Done ? "done" : "failed") + " " +
-                           reply.reason;
+                           kResults.at(static_cast<std::size_t>(reply.result)) + " " + reply.reason;
         for (const std::string& line : reply.lines) {
             text += " | " + line;
         }

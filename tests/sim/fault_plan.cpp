@@ -23,6 +23,7 @@ std::chrono::milliseconds ms(std::uint64_t count) {
 
 FaultPlan::FaultPlan(std::uint64_t seed) : dice(seed) {
     reload = weight(dice, 0.01);
+    rollback = weight(dice, 0.005);
     scale = weight(dice, 0.02);
     restart = weight(dice, 0.02);
     reset = weight(dice, 0.01);
@@ -103,6 +104,9 @@ void FaultPlan::draw_policies(config::Pool& pool) {
     pool.rollout.max_surge = static_cast<std::uint32_t>(dice.between(0, 2));
     pool.rollout.max_unavailable =
         static_cast<std::uint32_t>(dice.between(pool.rollout.max_surge == 0 ? 1 : 0, 2));
+    pool.rollout.observe = ms(dice.pick<std::uint64_t>({0, 200, 1000, 5000}));
+    pool.rollout.on_failure =
+        dice.chance(0.7) ? config::OnFailure::Rollback : config::OnFailure::Pause;
     pool.recycle.lifetime = dice.chance(0.3) ? ms(dice.between(2, 60) * 1000) : ms(0);
     pool.recycle.jitter = dice.pick({0.0, 0.1, 1.0});
     pool.recycle.requests = dice.chance(0.2) ? 1'000 : 0;

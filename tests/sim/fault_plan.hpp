@@ -57,6 +57,7 @@ class FaultPlan {
 
     // Chances of a wish or a mishap in one turn.
     double reload = 0;
+    double rollback = 0;
     double scale = 0;
     double restart = 0;
     double reset = 0;

@@ -42,6 +42,10 @@ MUTANTS = [
            "if (replacement.leaves_first) {", "if (true) {"),
     Mutant("RolloutStopsAtFirstFailure", "death.cpp",
            "fail_rollout(pool, why);", "slot.renewal = Renewal::Wanted;"),
+    Mutant("CanaryIsObserved", "rollout.cpp",
+           "if (until && *until <= now &&", "if (until &&"),
+    Mutant("RollbackGoesBack", "rollout.cpp",
+           "(goes_back && !slot.current())", "goes_back"),
     Mutant("BackoffRespected", "death.cpp",
            "pool.spec.backoff, slot.failures, jitter", "pool.spec.backoff, slot.failures - 1, jitter"),
     Mutant("PoolIsPaced", "pool.cpp",
@@ -70,9 +74,9 @@ MUTANTS = [
     Mutant("NoSpawnWhileStopping", "reconcile.cpp",
            "if (phase == Phase::Running) {", "if (phase != Phase::Stopped) {"),
     Mutant("EveryTicketAnsweredOnce", "tickets.cpp",
-           "reply(it->first, Reply::Result::Done, \"\", std::move(it->second.lines), out);\n"
+           "reply(it->first, result, wait.undone, std::move(wait.lines), out);\n"
            "            it = waits_.erase(it);",
-           "reply((it++)->first, Reply::Result::Done, \"\", {}, out);"),
+           "reply((it++)->first, result, wait.undone, {}, out);"),
     Mutant("DoneMeansDone", "lifecycle.cpp",
            "tickets.worker_replaced(pool.id, replaced);", ""),
     Mutant("OneObituaryPerDeath", "death.cpp",

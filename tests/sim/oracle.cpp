@@ -27,6 +27,17 @@ std::uint32_t Oracle::serving(core::PoolId pool) const {
         }));
 }
 
+// A canary beside its seat's worker is a surplus.
+std::uint32_t Oracle::served_slots(core::PoolId pool) const {
+    std::set<std::uint32_t> slots;
+    for (const auto& [id, life] : living_) {
+        if (life.slot.pool == pool && life.serves()) {
+            slots.insert(life.slot.index);
+        }
+    }
+    return static_cast<std::uint32_t>(slots.size());
+}
+
 void Oracle::learn_pools(const core::SupervisorCore& core) {
     for (const core::PoolView& view : core.snapshot().pools) {
         const config::Pool* spec = core.config().find_pool(view.name);
@@ -34,8 +45,13 @@ void Oracle::learn_pools(const core::SupervisorCore& core) {
             pools_[view.pool].spec = *spec;
         }
         PoolBook& pool = pools_[view.pool];
-        pool.rolling_before = view.rollout.starts_with("rolling");
-        pool.served_before = serving(view.pool);
+        pool.stage_before = view.stage;
+        pool.generation_before = view.generation;
+        pool.rolling_before =
+            view.stage != core::RolloutStage::Idle && view.stage != core::RolloutStage::Paused;
+        pool.served_before = served_slots(view.pool);
+        pool.canary_passed = false;
+        pool.went_back = false;
     }
 }
 
@@ -56,6 +72,7 @@ void Oracle::before(const core::Event& event, TimePoint now, const core::Supervi
     finished_ = false;
     obituaries_ = 0;
     started_anew_ = false;
+    rolled_back_ = false;
     spawned_.clear();
     sent_away_.clear();
     tick_ = std::holds_alternative<core::Tick>(event);
@@ -166,16 +183,23 @@ void Oracle::open(core::Ticket ticket, std::set<WorkerId> to_be_gone) {
 }
 
 void Oracle::note(const core::Reload& event) {
+    newest_reload_ = event.ticket;
     open(event.ticket);
     if (stopping_) {
         return;
     }
     for (auto& [id, pool] : pools_) {
-        if (const config::Pool* spec = event.config.find_pool(pool.spec.name)) {
+        const config::Pool* spec = event.config.find_pool(pool.spec.name);
+        if (spec != nullptr && pool.wanted > 0) {
             pool.spec = *spec;
         }
         forgive(pool);
     }
+}
+
+void Oracle::note(const core::Rollback& event) {
+    newest_reload_ = event.ticket;
+    open(event.ticket);
 }
 
 void Oracle::note(const core::Scale& event) {
@@ -222,6 +246,7 @@ void Oracle::note(const core::Tick& /*event*/) {}
 void Oracle::note(const core::Stalled& event) {
     for (auto& [id, life] : living_) {
         life.since += event.by;
+        life.observed_since = std::min(life.observed_since + event.by, now_);
         if (life.extended_until) {
             *life.extended_until += event.by;
         }

@@ -27,6 +27,8 @@ inline constexpr std::array kProperties{
     "AvailabilityFloorDuringRollout",
     "BadGenerationNeverEmptiesPool",
     "RolloutStopsAtFirstFailure",
+    "CanaryIsObserved",
+    "RollbackGoesBack",
     "BackoffRespected",
     "PoolIsPaced",
     "IntensityRespected",
@@ -75,6 +77,8 @@ class Oracle {
         TimePoint since;  ///< what its time-out counts from
         std::optional<TimePoint> extended_until;
         std::optional<TimePoint> ready_at;
+        TimePoint observed_since;  ///< ready_at, less the time in which the master was away
+        bool goes_first = false;   ///< started while the canary was awaited
         bool executed = false;
         bool said_ready = false;
         bool said_stopping = false;
@@ -108,6 +112,11 @@ class Oracle {
         std::vector<TimePoint> limit_failures;
         bool given_up = false;
         bool rolling_before = false;
+        core::RolloutStage stage_before = core::RolloutStage::Idle;
+        core::Generation generation_before;
+        std::optional<core::Generation> whole;  ///< what was rolled out to the end
+        bool canary_passed = false;             ///< in this turn
+        bool went_back = false;                 ///< in this turn
         std::uint32_t served_before = 0;
         core::WorkerId last_before_rollout;
     };
@@ -130,6 +139,7 @@ class Oracle {
     }  // a replacement is judged when it is spawned
 
     void note(const core::Reload& event);
+    void note(const core::Rollback& event);
     void note(const core::Scale& event);
     void note(const core::Restart& event);
     void note(const core::ResetFailed& event);
@@ -142,6 +152,7 @@ class Oracle {
     void learn_pools(const core::SupervisorCore& core);
     void forget_failures();
     [[nodiscard]] std::uint32_t serving(core::PoolId pool) const;
+    [[nodiscard]] std::uint32_t served_slots(core::PoolId pool) const;
 
     // What the core does about it.
     void judge(const core::Spawn& spawn);
@@ -152,6 +163,7 @@ class Oracle {
     void judge(const core::ServiceUp& up);
     void judge(const core::Exit& exit);
     void judge_delay(const core::Spawn& spawn, const PoolBook& pool, const SlotBook& slot);
+    void judge_canary(const core::Announce& announce);
     void judge_abort(core::WorkerId id, const Life& life);
     void judge_kill(core::WorkerId id, const Life& life);
     [[nodiscard]] bool past(const Life& life, Duration time_out) const;
@@ -161,6 +173,8 @@ class Oracle {
     void check_seats(const core::Snapshot& snapshot);
     void check_deadlines(const core::Snapshot& snapshot, const core::SupervisorCore& core);
     void check_replacements(const core::Snapshot& snapshot);
+    void check_canary(const core::PoolView& view);
+    void check_way_back(const core::Snapshot& snapshot);
     void check_generations(const core::Snapshot& snapshot);
     void check_bounds(const core::Snapshot& snapshot, const core::SupervisorCore& core);
     void check_tick(const std::vector<core::Action>& actions, const core::SupervisorCore& core);
@@ -180,12 +194,15 @@ class Oracle {
     std::optional<TimePoint> fast_since_;
     bool ended_ = false;
     bool up_ = false;
+    const core::SupervisorCore* core_ = nullptr;
+    core::Ticket newest_reload_;
 
     // Of this turn.
     std::optional<std::pair<core::WorkerId, Life>> died_;
     bool finished_ = false;  ///< and is not wanted again
     std::uint32_t obituaries_ = 0;
     bool started_anew_ = false;  ///< a rollout began
+    bool rolled_back_ = false;   ///< somebody is told so
     std::vector<core::Spawn> spawned_;
     std::vector<core::WorkerId> sent_away_;
     std::vector<core::WorkerId> done_but_there_;

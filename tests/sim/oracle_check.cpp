@@ -8,6 +8,7 @@ namespace topsman::sim {
 
 using namespace std::chrono_literals;
 using core::Role;
+using core::RolloutStage;
 using core::Snapshot;
 using core::WorkerId;
 using core::WorkerView;
@@ -19,6 +20,7 @@ void Oracle::after(const std::vector<core::Action>& actions, const core::Supervi
             pools_[view.pool].spec = *spec;
         }
     }
+    core_ = &core;
     if (quiet_stale_ && !actions.empty()) {
         report("StaleEventsHarmless", "an event of a dead worker has an effect");
     }
@@ -28,6 +30,7 @@ void Oracle::after(const std::vector<core::Action>& actions, const core::Supervi
     const Snapshot snapshot = core.snapshot();
     for (const core::PoolView& view : snapshot.pools) {
         pools_[view.pool].wanted = view.wanted;
+        check_canary(view);
         std::erase_if(pools_[view.pool].slots,
                       [&view](const auto& entry) { return entry.first >= view.wanted; });
     }
@@ -35,6 +38,7 @@ void Oracle::after(const std::vector<core::Action>& actions, const core::Supervi
     check_seats(snapshot);
     check_deadlines(snapshot, core);
     check_replacements(snapshot);
+    check_way_back(snapshot);
     check_generations(snapshot);
     check_bounds(snapshot, core);
     check_tick(actions, core);
@@ -57,7 +61,8 @@ void Oracle::check_death(const Snapshot& snapshot) {
     for (const core::PoolView& view : snapshot.pools) {
         const bool same = view.pool == dead.slot.pool && view.generation == dead.generation;
         if (same && pool.rolling_before && is_new && failed &&
-            view.rollout.starts_with("rolling") && dead.slot.index < view.wanted) {
+            (view.stage == RolloutStage::Canary || view.stage == RolloutStage::Rolling) &&
+            dead.slot.index < view.wanted) {
             report("RolloutStopsAtFirstFailure", view.name + " is still " + view.rollout);
         }
     }
@@ -79,6 +84,16 @@ void Oracle::check_seats(const Snapshot& snapshot) {
     }
     for (const auto& [id, life] : living_) {
         ready[life.slot] += life.serves() ? 1U : 0U;
+    }
+    for (const core::PoolView& pool : snapshot.pools) {
+        // The canary serves beside the others and takes no seat yet.
+        if (pool.stage == RolloutStage::Canary) {
+            for (const auto& [id, life] : living_) {
+                const bool beside = life.slot.pool == pool.pool && life.goes_first &&
+                                    life.serves() && ready[life.slot] > 1;
+                ready[life.slot] -= beside ? 1U : 0U;
+            }
+        }
     }
     for (const auto& [slot, count] : ready) {
         if (count > 1) {
@@ -122,7 +137,7 @@ void Oracle::check_replacements(const Snapshot& snapshot) {
     for (const core::PoolView& view : snapshot.pools) {
         const PoolBook& pool = pools_[view.pool];
         const config::Rollout& limits = pool.spec.rollout;
-        const std::uint32_t after = serving(view.pool);
+        const std::uint32_t after = served_slots(view.pool);
         for (const WorkerId worker : sent_away_) {
             const Life* life = find(worker);
             if (life == nullptr || life->slot.pool != view.pool ||
@@ -138,9 +153,65 @@ void Oracle::check_replacements(const Snapshot& snapshot) {
                        view.name + "/" + std::to_string(life->slot.index) +
                            " is emptied before its next worker is ready");
             }
-            if (after < pool.served_before && after + limits.max_unavailable < view.wanted) {
+            if (!relieved && after < pool.served_before &&
+                after + limits.max_unavailable < view.wanted) {
                 report("AvailabilityFloorDuringRollout",
                        view.name + ": only " + std::to_string(after) + " serve");
+            }
+        }
+    }
+}
+
+// One goes first, and nobody follows or leaves before it has stayed ready.
+void Oracle::check_canary(const core::PoolView& view) {
+    PoolBook& pool = pools_[view.pool];
+    if (view.stage == RolloutStage::Idle && view.rollout.empty() && pool.rolling_before) {
+        const bool all = std::all_of(living_.begin(), living_.end(), [&view](const auto& entry) {
+            return entry.second.slot.pool != view.pool || !entry.second.undisturbed() ||
+                   entry.second.generation == view.generation;
+        });
+        pool.whole = all ? std::optional(view.generation) : pool.whole;
+    }
+    if (pool.went_back) {
+        pool.whole = view.generation;
+        for (auto& [index, slot] : pool.slots) {
+            slot.proven = view.generation;
+        }
+    }
+    if (pool.stage_before == RolloutStage::Canary && view.stage == RolloutStage::Rolling &&
+        !pool.canary_passed && !finished_ && !started_anew_) {
+        report("CanaryIsObserved", view.name + " rolls on without it");
+    }
+    if (view.stage != RolloutStage::Canary) {
+        return;
+    }
+    std::uint32_t first = 0;
+    for (const auto& [id, life] : living_) {
+        first += life.slot.pool == view.pool && life.generation == view.generation &&
+                         life.goes_first && id > pool.last_before_rollout && life.undisturbed()
+                     ? 1U
+                     : 0U;
+    }
+    if (first > 1) {
+        report("CanaryIsObserved", view.name + ": " + std::to_string(first) + " go first");
+    }
+}
+
+// Who is told that a reload was rolled back finds nothing of it.
+void Oracle::check_way_back(const Snapshot& snapshot) {
+    for (const core::PoolView& view : snapshot.pools) {
+        for (const auto& [id, life] : living_) {
+            if (rolled_back_ && life.slot.pool == view.pool && life.slot.index < view.wanted &&
+                life.undisturbed() && life.generation != view.generation) {
+                report("RollbackGoesBack", view.name + " still runs generation " +
+                                               std::to_string(life.generation.value));
+            }
+        }
+        for (const core::Spawn& spawn : spawned_) {
+            if (spawn.slot.pool == view.pool && view.stage == RolloutStage::RollingBack &&
+                spawn.generation != view.generation) {
+                report("RollbackGoesBack", view.name + " is still given generation " +
+                                               std::to_string(spawn.generation.value));
             }
         }
     }
@@ -156,8 +227,9 @@ void Oracle::check_generations(const Snapshot& snapshot) {
         }
         PoolBook& pool = pools_[spawn.slot.pool];
         const SlotBook& slot = pool.slots[spawn.slot.index];
-        const bool rolls = view->rollout.starts_with("rolling");
-        if (!rolls && slot.proven && *slot.proven != spawn.generation) {
+        const bool rolls = view->stage != RolloutStage::Idle && view->stage != RolloutStage::Paused;
+        if (!rolls && slot.proven && *slot.proven != spawn.generation &&
+            pool.whole != spawn.generation) {
             report("RolloutStopsAtFirstFailure", view->name + "/" +
                                                      std::to_string(spawn.slot.index) +
                                                      " gets a generation without a rollout");

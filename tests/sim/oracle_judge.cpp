@@ -53,6 +53,7 @@ void Oracle::judge(const core::Spawn& spawn) {
     Life life;
     life.slot = spawn.slot;
     life.generation = spawn.generation;
+    life.goes_first = (pool.rolling_before || started_anew_) && slot.proven != spawn.generation;
     life.spawned = now_;
     life.since = now_;
     living_.emplace(spawn.worker, life);
@@ -142,6 +143,23 @@ void Oracle::judge(const core::Announce& announce) {
     if (announce.notice == Notice::MasterStopping && !stopping_) {
         stopping_ = core::StopMode::Graceful;
     }
+    if (announce.notice == Notice::ConfigLoaded) {
+        // Also when a reload undoes itself.
+        for (auto& [id, pool] : pools_) {
+            if (const config::Pool* spec = core_->policy(id)) {
+                pool.spec = *spec;
+            }
+            forgive(pool);
+        }
+    }
+    const bool goes_back = announce.notice == Notice::RolloutRolledBack ||
+                           announce.reason.starts_with("back to generation");
+    if (goes_back && announce.pool) {
+        pools_[*announce.pool].went_back = true;
+    }
+    if (announce.notice == Notice::RolloutCanary) {
+        judge_canary(announce);
+    }
     if (announce.notice == Notice::RolloutStarted && announce.pool) {
         started_anew_ = true;
         pools_[*announce.pool].last_before_rollout = newest_;
@@ -163,9 +181,26 @@ void Oracle::judge(const core::Announce& announce) {
     }
     pool.given_up = false;  // a pool with a ready worker never gives up
     life->ready_at = now_;
+    life->observed_since = now_;
     life->since = now_;
     life->extended_until.reset();
+    if (pool.stage_before != core::RolloutStage::Canary || !life->goes_first) {
+        pool.slots[life->slot.index].proven = life->generation;
+    }
+}
+
+void Oracle::judge_canary(const core::Announce& announce) {
+    const Life* life = find(announce.worker.value_or(WorkerId{}));
+    if (life == nullptr) {
+        report("CanaryIsObserved", "a canary passes that is not there");
+        return;
+    }
+    PoolBook& pool = pools_[life->slot.pool];
+    pool.canary_passed = true;
     pool.slots[life->slot.index].proven = life->generation;
+    if (!life->serves() || now_ - life->observed_since < pool.spec.rollout.observe) {
+        report("CanaryIsObserved", say(*announce.worker) + " passes too early");
+    }
 }
 
 void Oracle::judge(const core::Obituary& obituary) {
@@ -219,6 +254,8 @@ void Oracle::judge(const core::Reply& reply) {
             }
         }
     }
+    rolled_back_ = rolled_back_ || (reply.result == core::Reply::Result::RolledBack &&
+                                    reply.ticket == newest_reload_);
     open_tickets_.erase(ticket);
 }
 

@@ -77,8 +77,7 @@ void Simulation::deliver(const core::Event& event) {
                 name = pool.pool == spawn->slot.pool ? pool.name : name;
             }
             const config::Pool* spec = specs_.at(spawn->generation).find_pool(name);
-            const config::Pool* policies = core_.config().find_pool(name);
-            config::Pool both = *policies;
+            config::Pool both = *core_.policy(spawn->slot.pool);
             both.exec = spec->exec;
             kernel_.spawn(*spawn, both, now_);
         } else if (const auto* signal = std::get_if<core::Signal>(&action)) {
@@ -162,6 +161,9 @@ void Simulation::make_a_wish() {
         wanted_ = dice.chance(0.1) ? wanted_ : plan_.next_config(wanted_);
         deliver(core::Reload{ticket(), wanted_});
     }
+    if (dice.chance(plan_.rollback)) {
+        deliver(core::Rollback{ticket()});
+    }
     if (dice.chance(plan_.scale)) {
         deliver(core::Scale{ticket(), some_pool().value_or(wanted_.pools[0].name),
                             static_cast<std::uint32_t>(dice.between(0, 7))});
@@ -207,7 +209,7 @@ bool Simulation::settled() const {
     std::size_t wanted = 0;
     for (const core::PoolView& pool : snapshot.pools) {
         wanted += pool.wanted;
-        const bool whole = pool.ready == pool.wanted && pool.rollout.empty() &&
+        const bool whole = pool.ready == pool.wanted && pool.stage == core::RolloutStage::Idle &&
                            std::all_of(snapshot.workers.begin(), snapshot.workers.end(),
                                        [&pool](const core::WorkerView& worker) {
                                            return worker.slot.pool != pool.pool ||

@@ -86,6 +86,8 @@ const std::map<std::string, std::string> kOtherValues = {
     {"stop_timeout", "5s"},
     {"rollout.max_surge", "2"},
     {"rollout.max_unavailable", "1"},
+    {"rollout.observe", "5s"},
+    {"rollout.on_failure", "pause"},
     {"recycle.lifetime", "1h"},
     {"recycle.requests", "1000"},
     {"recycle.memory", "1GiB"},

@@ -93,6 +93,9 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"rollout: { max_surge: 0 }",
                 "4:14: pools.web.rollout: with max_surge: 0 and "
                 "max_unavailable: 0 nothing can be replaced"},
+        Mistake{"rollout: { on_failure: stop }",
+                "4:28: pools.web.rollout.on_failure: \"stop\" is none of rollback and pause"},
+        Mistake{"rollout: { observe: 1 }", "4:25: pools.web.rollout.observe: "},
         Mistake{"environment: [A]",
                 "4:18: pools.web.environment: this is a map: write { NAME: value }"},
         Mistake{"environment: { 1A: x }", "4:20: pools.web.environment.1A: a variable's name has"},
@@ -124,10 +127,6 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"workers: { min: 1, max: 2 }", "4:14: pools.web.workers: not supported yet: "},
         Mistake{"ready: { by: exec }", "4:18: pools.web.ready.by: not supported yet: "},
         Mistake{"ready: { by: http }", "4:18: pools.web.ready.by: not supported yet: "},
-        Mistake{"rollout: { on_failure: rollback }",
-                "4:16: pools.web.rollout.on_failure: not "
-                "supported yet: remove it; a rollout stops"},
-        Mistake{"rollout: { observe: 1s }", "4:16: pools.web.rollout.observe: not supported yet: "},
         Mistake{"output: { to: file }",
                 "4:19: pools.web.output.to: not supported yet: write `to: "
                 "prefix`"},

@@ -10,6 +10,8 @@
 namespace topsman::core::test {
 namespace {
 
+using testing::StartsWith;
+
 constexpr Generation kOld{1};
 constexpr Generation kNew{2};
 
@@ -34,7 +36,7 @@ TEST(Rollout, ReplacesOneByOneSuccessorFirst) {
     ASSERT_EQ(stage.all<Spawn>().size(), 1U);
     EXPECT_EQ(stage.all<Spawn>()[0].generation, kNew);
     EXPECT_TRUE(stage.announced(Notice::RolloutStarted));
-    EXPECT_EQ(stage.pool().rollout, "rolling 0/2");
+    EXPECT_EQ(stage.pool().rollout, "canary 0/2");
     EXPECT_TRUE(stage.all<Signal>().empty());
 
     const WorkerId new0 = stage.holder(0, Role::Successor);
@@ -54,7 +56,7 @@ TEST(Rollout, ReplacesOneByOneSuccessorFirst) {
     EXPECT_EQ(stage.all<Reply>()[0].ticket, Ticket{7});
     EXPECT_EQ(stage.all<Reply>()[0].result, Reply::Result::Done);
     EXPECT_EQ(stage.all<Reply>()[0].lines, std::vector<std::string>{"web: 2 workers replaced"});
-    EXPECT_EQ(stage.core.generations_in_use(), std::set{kNew});
+    EXPECT_EQ(stage.core.generations_in_use(), (std::set{kOld, kNew})) << "the way back is open";
 }
 
 TEST(Rollout, StopsAtTheFirstThatFailsAndEverybodyElseStays) {
@@ -64,9 +66,13 @@ TEST(Rollout, StopsAtTheFirstThatFailsAndEverybodyElseStays) {
     stage.exit(stage.holder(1, Role::Successor), exited(3));
     ASSERT_EQ(stage.all<Reply>().size(), 1U);
     EXPECT_EQ(stage.all<Reply>()[0].result, Reply::Result::Failed);
-    EXPECT_EQ(stage.all<Reply>()[0].reason, "web/1: new worker exited with code 3");
+    EXPECT_EQ(stage.all<Reply>()[0].reason,
+              "web/1: new worker exited with code 3; web is paused: `topsman reload` goes on, "
+              "`topsman rollback` goes back");
     EXPECT_TRUE(stage.announced(Notice::RolloutFailed));
-    EXPECT_EQ(stage.pool().rollout, "failed: web/1: new worker exited with code 3");
+    EXPECT_TRUE(stage.announced(Notice::RolloutPaused));
+    EXPECT_EQ(stage.pool().rollout, "paused: web/1: new worker exited with code 3");
+    EXPECT_EQ(stage.pool().stage, RolloutStage::Paused);
     EXPECT_EQ(stage.holder(1), old1);
     EXPECT_EQ(stage.pool().ready, 3U);
     EXPECT_TRUE(stage.all<Spawn>().empty());
@@ -84,16 +90,16 @@ TEST(Rollout, FailsWhenASuccessorIsNotReadyInTime) {
     EXPECT_EQ(stage.signals(successor), std::vector{SignalKind::Abort});
     stage.exit(successor, signaled(SIGABRT));
     ASSERT_EQ(stage.all<Reply>().size(), 1U);
-    EXPECT_EQ(stage.all<Reply>()[0].reason,
-              "web/0: new worker not ready within 30s (killed by SIGABRT)");
+    EXPECT_THAT(stage.all<Reply>()[0].reason,
+                StartsWith("web/0: new worker not ready within 30s (killed by SIGABRT)"));
 }
 
 TEST(Rollout, TheSameFileOnceMoreTriesItOnceMore) {
     const config::Pool pool = pool_of("web", 1);
     Rolling stage(pool);
     stage.exit(stage.holder(0, Role::Successor), not_started("exec other: No such file"));
-    EXPECT_EQ(stage.all<Reply>()[0].reason,
-              "web/0: new worker could not be started: exec other: No such file");
+    EXPECT_THAT(stage.all<Reply>()[0].reason,
+                StartsWith("web/0: new worker could not be started: exec other: No such file"));
     stage.step(Reload{Ticket{8}, cluster_of({with_command(pool, "other")})});
     EXPECT_EQ(stage.all<Spawn>().at(0).generation, kNew);
     const WorkerId old = stage.holder(0);
@@ -126,19 +132,22 @@ TEST(Rollout, AnotherGenerationOvertakesTheOneUnderWay) {
     EXPECT_EQ(stage.signals(successor), std::vector{SignalKind::Terminate});
     EXPECT_EQ(stage.all<Spawn>().at(0).generation, Generation{3});
     stage.exit(successor, exited(1));
-    EXPECT_EQ(stage.pool().rollout, "rolling 0/2") << "what leaves cannot fail anything";
+    EXPECT_EQ(stage.pool().rollout, "canary 0/2") << "what leaves cannot fail anything";
 }
 
 TEST(Rollout, MaxSurgeWorkersAreReplacedAtATime) {
     config::Pool pool = pool_of("web", 4);
     pool.rollout.max_surge = 3;
     Rolling stage(pool);
+    EXPECT_EQ(stage.all<Spawn>().size(), 1U) << "one goes first";
+    stage.ready(stage.holder(0, Role::Successor));
     EXPECT_EQ(stage.all<Spawn>().size(), 3U);
 }
 
 TEST(Rollout, WithoutSurplusTheOldOneLeavesFirstAndIsWaitedFor) {
     config::Pool pool = pool_of("web", 2);
-    pool.rollout = {0, 1};
+    pool.rollout.max_surge = 0;
+    pool.rollout.max_unavailable = 1;
     Rolling stage(pool);
     EXPECT_TRUE(stage.all<Spawn>().empty());
     const auto leaving = stage.all<Signal>();
@@ -153,7 +162,8 @@ TEST(Rollout, WithoutSurplusTheOldOneLeavesFirstAndIsWaitedFor) {
 
 TEST(Rollout, ASlotEmptiedForABadGenerationGoesBack) {
     config::Pool pool = pool_of("web", 2);
-    pool.rollout = {0, 1};
+    pool.rollout.max_surge = 0;
+    pool.rollout.max_unavailable = 1;
     Rolling stage(pool);
     stage.exit(stage.all<Signal>()[0].worker, exited(0));
     stage.exit(stage.holder(0), exited(78));
@@ -179,7 +189,7 @@ TEST(Rollout, ACrashOfAnOldWorkerMeanwhileIsRepairedAtOnceWithTheOldGeneration) 
     stage.exit(stage.holder(2), signaled(SIGSEGV));
     ASSERT_EQ(stage.all<Spawn>().size(), 1U);
     EXPECT_EQ(stage.all<Spawn>()[0].generation, kOld);
-    EXPECT_EQ(stage.pool().rollout, "rolling 0/3");
+    EXPECT_EQ(stage.pool().rollout, "canary 0/3");
 }
 
 TEST(Restart, ReplacesAllWorkersByTheSameGeneration) {
@@ -211,7 +221,7 @@ TEST(Restart, JoinsWhatIsUnderWay) {
     Rolling stage(pool_of("web", 2));
     stage.step(Restart{Ticket{9}, "web", std::nullopt});
     EXPECT_TRUE(stage.all<Reply>().empty());
-    EXPECT_EQ(stage.pool().rollout, "rolling 0/2");
+    EXPECT_EQ(stage.pool().rollout, "canary 0/2");
     std::vector<WorkerId> old{stage.holder(0), stage.holder(1)};
     stage.make_ready();
     stage.make_ready();

@@ -24,6 +24,8 @@ inline config::Pool pool_of(const std::string& name, std::uint32_t workers) {
     pool.workers = workers;
     pool.ready.by = config::ReadyBy::Notify;
     pool.backoff.jitter = 0;
+    pool.rollout.observe = 0s;
+    pool.rollout.on_failure = config::OnFailure::Pause;
     return pool;
 }
 
@@ -106,7 +108,7 @@ class Stage {
         for (const WorkerView& worker : core.snapshot().workers) {
             if (worker.state == WorkerState::Starting) {
                 step(Spawned{worker.worker});
-                step(BecameReady{worker.worker});
+                ready(worker.worker);
             }
         }
     }
@@ -117,7 +119,13 @@ class Stage {
         make_ready();
     }
 
-    void ready(WorkerId worker) { step(BecameReady{worker}); }
+    /// And the tick that may be due with it.
+    void ready(WorkerId worker) {
+        step(BecameReady{worker});
+        if (const auto due = core.next_deadline(); due && *due <= now) {
+            core.step(Tick{}, now, actions);
+        }
+    }
 
     void exit(WorkerId worker, ExitReport report) { step(Exited{worker, std::move(report)}); }
 
