@@ -38,12 +38,11 @@ struct WorkerTable::Process {
     WorkerFacts facts;
     core::SlotId slot;
     SpecPtr spec;
-    posix::ChildSetup setup;
     UniqueFd wake;
     std::optional<posix::NotifySocket> notify;
     std::optional<posix::OutputPipe> output;
-    std::vector<int> sockets;  // the listeners' descriptors that it holds
-    UniqueFd report;
+    std::vector<int> sockets;                  // the listeners' descriptors that it holds
+    std::optional<posix::SpawnReport> report;  // after a failure until the exit
     std::optional<posix::SpawnFailure> failure;
     std::optional<posix::Child> child;
     std::optional<FdWatch> exit_watch;
@@ -99,7 +98,7 @@ Result<void> WorkerTable::start(Process& process, const Order& order) {
         return made;
     }
     shm::Lane& shared = surroundings_.segment.lanes()[lane->lane];
-    process.setup = set_up_child(ChildPlan{
+    posix::ChildSetup setup = set_up_child(ChildPlan{
         .spec = *order.spec,
         .cluster = surroundings_.cluster,
         .worker = order.worker,
@@ -116,13 +115,13 @@ Result<void> WorkerTable::start(Process& process, const Order& order) {
         .stdout_fd = writer.get(),
         .lock_fd = surroundings_.lock_fd,
     });
-    process.sockets = process.setup.listeners;
-    Result<posix::Launched> launched = posix::launch(process.setup);
+    process.sockets = setup.listeners;
+    Result<posix::Launched> launched = posix::launch(std::move(setup));
     if (!launched) {
         return launched.error();
     }
     process.child.emplace(std::move(launched->child));
-    process.report = std::move(launched->report);
+    process.report.emplace(std::move(launched->report));
     process.facts.pid = static_cast<std::uint32_t>(process.child->pid());
     if (const auto info = posix::process_info(process.facts.pid)) {
         process.facts.start_ticks = info->start_ticks;
@@ -213,7 +212,7 @@ void WorkerTable::watch(Process& process) {
         watching = watching ? watch->is_watching() : watching;
     };
     begin(process.exit_watch, process.child->pidfd());
-    begin(process.report_watch, process.report.get());
+    begin(process.report_watch, process.report->fd());
     begin(process.notify_watch, process.notify->fd());
     if (process.output) {
         begin(process.output_watch, process.output->fd());
@@ -233,7 +232,6 @@ void WorkerTable::watch(Process& process) {
 /// One whom we would not hear is ended, and counts as not started.
 void WorkerTable::give_up(Process& process, const Error& why) const {
     process.report_watch.reset();
-    process.report.reset();
     process.failure = posix::SpawnFailure{posix::SpawnStage::Exec, why.code.value(),
                                           "watching it: " + why.message};
     (void)process.child->signal_group(SIGKILL);
@@ -281,14 +279,13 @@ void WorkerTable::wait_for_output(core::WorkerId worker) {
 // End of file on the report pipe is a successful exec; else the child says which step failed, and
 // its exit follows.
 void WorkerTable::take_report(Process& process) {
-    if (!process.report) {
+    if (!process.report || process.failure) {
         return;
     }
-    process.failure = posix::read_report(process.report, process.setup);
+    process.failure = process.report->read();
     process.report_watch.reset();
-    process.report.reset();
-    process.setup = {};
     if (!process.failure) {
+        process.report.reset();
         enqueue_(core::Spawned{process.facts.worker});
         if (process.spec->pool.ready.by == config::ReadyBy::Listening) {
             process.listening.emplace(surroundings_.io, process.facts.pid, process.sockets);
@@ -398,6 +395,7 @@ void WorkerTable::on_exit(core::WorkerId worker) {
                         std::generic_category().message(*process.facts.error_number);
     }
     report.last_words = process.facts.last_words;
+    process.report.reset();
     process.exit_watch.reset();
     process.notify_watch.reset();
     process.output_watch.reset();

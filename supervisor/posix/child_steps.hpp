@@ -1,19 +1,19 @@
 #pragma once
 
-// What a child does between fork and exec, one step a type: internal to the launcher.
+// What a child does between its start and its exec, one step a type: internal to the launcher.
 //
-// Only system calls are made here, on memory that the parent prepared: another thread of the master
-// may have held any lock at the fork (fork(2), signal-safety(7)). The C library's setuid family is
-// out too: it signals "all threads" of a process that has one. A step returns 0 or errno.
+// It does so on its parent's memory while the parent runs on (clone(2), CLONE_VM). Therefore only
+// system calls are made here, by system_call.hpp, and nothing is written but the child's own stack
+// and what the launcher made for this child alone. child_steps_test.cpp checks that the compiled
+// steps refer to no function outside of them. A step returns 0 or errno.
 
-#include "supervisor/posix/launcher.hpp"
+#include "supervisor/posix/spawn_stage.hpp"
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
-#include <string>
 #include <sys/types.h>
 #include <utility>
-#include <vector>
 
 namespace topsman::posix::steps {
 
@@ -25,6 +25,13 @@ struct Report {
     SpawnStage stage = SpawnStage::Lane;
     std::int32_t number = 0;
     std::int32_t detail = 0;  ///< which limit
+};
+
+/// Prepared elements: a container's own functions may be any library's.
+template <class Element>
+struct List {
+    Element* first = nullptr;
+    std::size_t size = 0;
 };
 
 /// The child's first act: one CAS that records it. Where it fails the lane was taken back by
@@ -49,39 +56,44 @@ struct ResetSignals {
 
 /// Descriptors 0, 1, 2, then `inherited` from 3 on; all others, and the report pipe, close on exec.
 struct PlaceDescriptors {
-    std::vector<int> inherited;
+    List<int> inherited;
     int stdout_fd;
     int stderr_fd;
     int* report_fd;  ///< moved out of the way of the targets
 
     int operator()() noexcept;
-
-  private:
-    int move_away(int& fd, int lowest) const noexcept;
 };
 
 struct SetLimits {
-    const std::vector<std::pair<int, std::int64_t>>* limits;
+    List<const std::pair<int, std::int64_t>> limits;
     std::int32_t* detail;
 
     int operator()() const noexcept;
 };
 
+struct SetUmask {
+    bool wanted;
+    mode_t mask;
+
+    int operator()() const noexcept;
+};
+
 struct SetNice {
-    std::optional<int> wanted;
+    bool wanted;
+    int value;
 
     int operator()() const noexcept;
 };
 
 struct SetCpuAffinity {
-    const std::vector<unsigned long>* mask;
+    List<const unsigned long> mask;  ///< empty: as it is
 
     int operator()() const noexcept;
 };
 
 struct SetGroups {
     bool wanted;
-    const std::vector<gid_t>* groups;
+    List<const gid_t> groups;
     gid_t gid;
 
     int operator()() const noexcept;
@@ -95,12 +107,27 @@ struct SetUser {
     int operator()() const noexcept;
 };
 
+struct ChangeDirectory {
+    const char* path;  ///< null: stays where the master is
+
+    int operator()() const noexcept;
+};
+
 /// Writes this process's id into environment buffers that end in room for it.
 struct PatchPid {
-    std::vector<char*> places;  ///< each with kPidRoom bytes of NUL
-
     static constexpr std::size_t kPidRoom = 12;
-    void operator()() const noexcept;
+    static constexpr std::size_t kMost = 3;
+    char* places[kMost] = {};  ///< each with kPidRoom bytes of NUL, or null
+
+    int operator()() const noexcept;
 };
+
+/// execvpe(3)'s rules over a list made in advance, which ends in null; but a file that the kernel
+/// cannot run is an error and not a shell script. Returns only errors.
+int exec_first(const char* const* candidates, const char* const* argv,
+               const char* const* environment) noexcept;
+
+/// Sends the report and ends this process.
+[[noreturn]] void fail(int report_fd, const Report& report) noexcept;
 
 }  // namespace topsman::posix::steps

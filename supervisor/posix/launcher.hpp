@@ -3,24 +3,29 @@
 // Starts one worker. Built on Boost.Process v2's launcher extension point; what is replaced of the
 // stock launchers, and why, is in supervisor/posix/README.md.
 //
-// Everything that can be prepared is prepared in the parent; between fork and exec the child makes
-// system calls only. It reports the step that failed through a close-on-exec pipe, which the caller
-// reads when it is readable: the master never waits for an exec.
+// Everything that can be prepared is prepared in the parent; between its start and its exec the
+// child makes system calls only, on the parent's memory, while the parent runs on: copying page
+// tables for a process that drops them at once would be most of the cost of a start. The child
+// reports the step that failed through a close-on-exec pipe, which the caller reads when it is
+// readable: the master never waits for an exec.
 
 #include "shm/base/result.hpp"
 #include "shm/base/unique_fd.hpp"
 #include "supervisor/posix/child.hpp"
+#include "supervisor/posix/spawn_stage.hpp"
 
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace topsman::posix {
 
-/// All that a child becomes, ready to be used between fork and exec.
+/// All that a child becomes.
 struct ChildSetup {
     std::vector<std::string> command;  ///< looked up in `environment`'s PATH if without a slash
     /// "NAME=value". LISTEN_PID is added beside LISTEN_FDS, TOPSMAN_PID beside any TOPSMAN_*,
@@ -48,40 +53,58 @@ struct ChildSetup {
     std::uint64_t lane_started = 0;   ///< packed STARTED word, its low 32 bits are set to the pid
 };
 
-/// Where a child failed.
-enum class SpawnStage : std::uint8_t {
-    Lane,
-    Session,
-    Signals,
-    Descriptors,
-    Limits,
-    Umask,
-    Nice,
-    CpuAffinity,
-    Groups,
-    User,
-    WorkingDirectory,
-    Exec,
-};
-
-struct Launched {
-    Child child;
-    UniqueFd report;  ///< readable: end of file means that exec succeeded, else see read_report()
-};
-
-/// Forks. Errors: what clone(2) and pipe(2) refuse.
-[[nodiscard]] Result<Launched> launch(const ChildSetup& setup);
-
-/// What the child reported: nullopt after a successful exec; else a sentence that names the step:
-/// "chdir /srv/app: No such file or directory". Does not block; call when readable.
+/// "chdir /srv/app: No such file or directory"
 struct SpawnFailure {
     SpawnStage stage;
     int number;  ///< errno
     std::string sentence;
 };
 
-[[nodiscard]] std::optional<SpawnFailure> read_report(const UniqueFd& report,
-                                                      const ChildSetup& setup);
+/// What was prepared for one child, and its stack: the child's alone until it has exec'ed or ended.
+class PreparedChild {
+  public:
+    explicit PreparedChild(ChildSetup wanted) : setup(std::move(wanted)) {}
+
+    virtual ~PreparedChild() = default;
+    PreparedChild(const PreparedChild&) = delete;
+    PreparedChild& operator=(const PreparedChild&) = delete;
+
+    const ChildSetup setup;
+};
+
+/// What becomes of a child's exec, and the memory that the child runs on until then.
+///
+/// The kernel closes the child's end of the report pipe only after the child has left its old
+/// memory, by exec or by its end (execve(2), exit(2)): the end of file is when that memory is free.
+class SpawnReport {
+  public:
+    SpawnReport(UniqueFd pipe, std::unique_ptr<PreparedChild> child) noexcept;
+    SpawnReport(SpawnReport&&) noexcept = default;
+    SpawnReport& operator=(SpawnReport&&) = delete;
+    SpawnReport(const SpawnReport&) = delete;
+    SpawnReport& operator=(const SpawnReport&) = delete;
+    /// Never frees what a child still runs on: that is left to it for good.
+    ~SpawnReport();
+
+    /// Readable: the child has exec'ed, or has failed, or has been killed before it could.
+    [[nodiscard]] int fd() const noexcept { return pipe_.get(); }
+
+    /// Nothing after a successful exec, and of a child that was killed, whose exit says so; else
+    /// the step that failed. Does not block; call once, when readable.
+    [[nodiscard]] std::optional<SpawnFailure> read();
+
+  private:
+    UniqueFd pipe_;
+    std::unique_ptr<PreparedChild> child_;
+};
+
+struct Launched {
+    Child child;
+    SpawnReport report;  ///< to be kept until it has been read, after a failure until the exit
+};
+
+/// Starts the child. Errors: what clone(2), pipe(2) and mmap(2) refuse.
+[[nodiscard]] Result<Launched> launch(ChildSetup setup);
 
 /// "web/2"-independent resolution of a pool's user, group and limits. Errors name the word.
 struct Identity {

@@ -67,20 +67,43 @@ std::string sentence_for(const steps::Report& report, const ChildSetup& setup) {
     return "spawn" + reason;
 }
 
-}  // namespace
-
-std::optional<SpawnFailure> read_report(const UniqueFd& report_fd, const ChildSetup& setup) {
-    steps::Report report;
+ssize_t read_pipe(int fd, steps::Report& report) noexcept {
     ssize_t size = 0;
     do {
-        size = ::read(report_fd.get(), &report, sizeof report);
+        size = ::read(fd, &report, sizeof report);
     } while (size < 0 && errno == EINTR);
-    // Shorter than a report is the end of file of a successful exec, or of a child that was killed
-    // before it could exec: that one's exit report says so.
-    if (size != static_cast<ssize_t>(sizeof report)) {
-        return std::nullopt;
+    return size;
+}
+
+}  // namespace
+
+SpawnReport::SpawnReport(UniqueFd pipe, std::unique_ptr<PreparedChild> child) noexcept
+    : pipe_(std::move(pipe)), child_(std::move(child)) {}
+
+SpawnReport::~SpawnReport() {
+    if (child_ == nullptr) {
+        return;
     }
-    return SpawnFailure{report.stage, report.number, sentence_for(report, setup)};
+    steps::Report unread;
+    ssize_t size = 0;
+    do {
+        size = read_pipe(pipe_.get(), unread);
+    } while (size > 0);
+    if (size != 0) {
+        (void)child_.release();
+    }
+}
+
+std::optional<SpawnFailure> SpawnReport::read() {
+    steps::Report report;
+    const ssize_t size = read_pipe(pipe_.get(), report);
+    if (size == static_cast<ssize_t>(sizeof report)) {
+        return SpawnFailure{report.stage, report.number, sentence_for(report, child_->setup)};
+    }
+    if (size == 0) {
+        child_.reset();
+    }
+    return std::nullopt;
 }
 
 }  // namespace topsman::posix

@@ -21,7 +21,7 @@ Launched start(std::vector<std::string> command) {
     setup.environment = {"PATH=/usr/bin:/bin"};
     auto launched = launch(setup);
     EXPECT_TRUE(launched);
-    EXPECT_FALSE(test::wait_report(*launched, setup));
+    EXPECT_FALSE(test::wait_report(*launched));
     return std::move(*launched);
 }
 

@@ -1,71 +1,25 @@
+// What a worker becomes.
+
 #include "supervisor/posix/launcher.hpp"
 
-#include "shm/lane.hpp"
 #include "supervisor/posix/cpu_mask.hpp"
-#include "tests/unit/posix/support.hpp"
+#include "tests/unit/posix/launch_fixture.hpp"
 
 #include <gtest/gtest.h>
 
 #include <csignal>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace topsman::posix {
 namespace {
 
-using test::built_program;
 using test::Facts;
 using test::TempDir;
 
-/// Runs the probe as a worker and gives what it found.
-class LauncherTest : public testing::Test {
-  protected:
-    LauncherTest() {
-        setup_.command = {built_program("posix_child_probe")};
-        setup_.environment = {"PATH=/usr/bin:/bin"};
-    }
-
-    Facts run() {
-        auto pipe = test::make_pipe();
-        setup_.stdout_fd = pipe.write_end.get();
-        auto launched = launch(setup_);
-        pipe.write_end.reset();
-        EXPECT_TRUE(launched) << launched.error().message;
-        if (const auto failure = test::wait_report(*launched, setup_)) {
-            ADD_FAILURE() << failure->sentence;
-        }
-        pid_ = launched->child.pid();
-        Facts facts = test::parse_facts(test::read_text(pipe.read_end.get()));
-        EXPECT_TRUE(facts.contains("end"));
-        const auto report = test::wait_end(launched->child);
-        EXPECT_TRUE(report && report->kind == core::ExitReport::Kind::Exited && report->value == 0);
-        return facts;
-    }
-
-    /// Launches what cannot run; gives the failure and checks that nothing is left.
-    SpawnFailure fail(int expected_code = 127) {
-        auto launched = launch(setup_);
-        EXPECT_TRUE(launched) << launched.error().message;
-        const auto failure = test::wait_report(*launched, setup_);
-        const auto report = test::wait_end(launched->child);
-        EXPECT_TRUE(report && report->kind == core::ExitReport::Kind::Exited);
-        EXPECT_EQ(report ? report->value : -1, expected_code);
-        EXPECT_TRUE(failure) << "it should not have run";
-        return failure.value_or(SpawnFailure{});
-    }
-
-    ChildSetup setup_;
-    pid_t pid_ = 0;
-};
+class LauncherTest : public test::LaunchFixture {};
 
 TEST_F(LauncherTest, GivesTheCommandAndTheEnvironment) {
     setup_.command = {setup_.command.front(), "one", "two words"};
@@ -142,7 +96,7 @@ TEST_F(LauncherTest, DescriptorsThatStandInEachOthersPlaceAreStillPlacedRight) {
         setup_.listeners = {c, b, a, a, b, c, out};
         setup_.stdout_fd = out;
         auto launched = launch(setup_);
-        if (!launched || test::wait_report(*launched, setup_)) {
+        if (!launched || test::wait_report(*launched)) {
             return 1;
         }
         const auto report = test::wait_end(launched->child);
@@ -218,49 +172,6 @@ TEST_F(LauncherTest, WithoutWishesNiceAndCpusAreTheMasters) {
     EXPECT_EQ(facts.at("nice"), std::to_string(::getpriority(PRIO_PROCESS, 0)));
 }
 
-TEST_F(LauncherTest, CpusThatAreNotThereAreNamed) {
-    setup_.cpu_mask = cpu_mask({false, {8'191}}, 0);
-    const auto failure = fail();
-    EXPECT_EQ(failure.stage, SpawnStage::CpuAffinity);
-    EXPECT_EQ(failure.sentence,
-              "cpu_affinity: Invalid argument (none of its CPUs may be used here)");
-}
-
-TEST_F(LauncherTest, WithoutPrivilegeAHigherPriorityIsRefused) {
-    const auto attempt = [&] {
-        if (::geteuid() == 0 && ::setuid(65'534) != 0) {
-            return 9;
-        }
-        setup_.command = {"/bin/true"};
-        setup_.nice = -7;
-        auto launched = launch(setup_);
-        const auto failure = test::wait_report(*launched, setup_);
-        (void)test::wait_end(launched->child);
-        return failure && failure->stage == SpawnStage::Nice &&
-                       failure->sentence ==
-                           "nice -7: Permission denied (needs to be started as root, or "
-                           "CAP_SYS_NICE)"
-                   ? 0
-                   : 1;
-    };
-    EXPECT_EQ(test::in_child(attempt), 0);
-}
-
-TEST(CpuMask, AutoDealsTheUsableCpusOutBySlot) {
-    const std::vector<std::uint32_t> usable = usable_cpus();
-    const config::CpuAffinity automatic{true, {}};
-    for (std::uint32_t slot = 0; slot < 2 * usable.size(); ++slot) {
-        const std::uint32_t expected = usable[slot % usable.size()];
-        EXPECT_EQ(cpu_mask(automatic, slot), cpu_mask({false, {expected}}, 0)) << slot;
-    }
-    EXPECT_TRUE(cpu_mask({}, 3).empty()) << "nothing was asked for";
-}
-
-TEST(CpuMask, HasABitForEachCpu) {
-    EXPECT_EQ(cpu_mask({false, {0, 2}}, 7), std::vector<unsigned long>{5});
-    EXPECT_EQ(cpu_mask({false, {1, 64}}, 0), (std::vector<unsigned long>{2, 1}));
-}
-
 TEST_F(LauncherTest, BecomesAnotherUserWithoutAnyPrivilege) {
     if (::geteuid() != 0) {
         GTEST_SKIP() << "needs root";
@@ -308,149 +219,9 @@ TEST_F(LauncherTest, ARelativeCommandStartsFromTheWorkingDirectory) {
     EXPECT_EQ(run().at("cwd"), dir.path());
 }
 
-TEST_F(LauncherTest, AMissingCommandIsNamed) {
-    setup_.command = {"/no/such/program"};
-    const auto failure = fail();
-    EXPECT_EQ(failure.stage, SpawnStage::Exec);
-    EXPECT_EQ(failure.number, ENOENT);
-    EXPECT_EQ(failure.sentence, "exec /no/such/program: No such file or directory");
-}
-
-TEST_F(LauncherTest, ACommandThatIsNowhereInPathSaysWhereItWasLookedFor) {
-    setup_.command = {"no-such-program"};
-    setup_.environment = {"PATH=/usr/bin:/bin"};
-    EXPECT_EQ(fail().sentence, "exec no-such-program: not found in PATH (/usr/bin:/bin)");
-}
-
-TEST_F(LauncherTest, AFileThatIsNotExecutableIsNamed) {
-    const TempDir dir;
-    setup_.command = {dir.file("data", "text")};
-    const auto failure = fail();
-    EXPECT_EQ(failure.number, EACCES);
-    EXPECT_EQ(failure.sentence, "exec " + dir.path("data") + ": Permission denied");
-}
-
-TEST_F(LauncherTest, APathEntryThatRefusesWinsOverOnesThatHaveNothing) {
-    const TempDir dir;
-    (void)dir.file("tool", "text");
-    setup_.command = {"tool"};
-    setup_.environment = {"PATH=" + dir.path() + ":/nonexistent"};
-    EXPECT_EQ(fail().number, EACCES);
-}
-
-TEST_F(LauncherTest, AFileThatIsNoProgramIsAnError) {
-    const TempDir dir;
-    setup_.command = {dir.file("words", "echo this is no script\n", 0755)};
-    EXPECT_EQ(fail().sentence, "exec " + dir.path("words") +
-                                   ": Exec format error (no program and no script that starts "
-                                   "with #!)");
-}
-
-TEST_F(LauncherTest, AScriptWithoutItsInterpreterSaysSo) {
-    const TempDir dir;
-    setup_.command = {dir.file("script", "#!/no/such/interpreter\n", 0755)};
-    EXPECT_NE(fail().sentence.find("its interpreter is not"), std::string::npos);
-}
-
-TEST_F(LauncherTest, AMissingWorkingDirectoryIsNamed) {
-    setup_.working_directory = "/srv/no/such/folder";
-    const auto failure = fail();
-    EXPECT_EQ(failure.stage, SpawnStage::WorkingDirectory);
-    EXPECT_EQ(failure.sentence, "chdir /srv/no/such/folder: No such file or directory");
-}
-
-TEST_F(LauncherTest, ALimitThatIsRefusedIsNamed) {
-    // No process may have more descriptors than fs.nr_open, which is far below this.
-    setup_.limits = {{RLIMIT_CORE, 0}, {RLIMIT_NOFILE, std::int64_t{1} << 40}};
-    const auto failure = fail();
-    EXPECT_EQ(failure.stage, SpawnStage::Limits);
-    EXPECT_EQ(failure.sentence, "limits: nofile: Operation not permitted");
-}
-
-TEST_F(LauncherTest, AClosedDescriptorIsRefusedAtItsStage) {
-    setup_.listeners = {9'999};
-    const auto failure = fail();
-    EXPECT_EQ(failure.stage, SpawnStage::Descriptors);
-    EXPECT_EQ(failure.number, EBADF);
-}
-
-TEST_F(LauncherTest, WithoutPrivilegeAnotherUserIsRefused) {
-    const auto attempt = [&] {
-        if (::geteuid() == 0 &&
-            ::setgroups(0, nullptr) + ::setgid(65'534) + ::setuid(65'534) != 0) {
-            return 9;
-        }
-        setup_.command = {"/bin/true"};
-        setup_.uid = 1;
-        setup_.gid = 1;
-        auto launched = launch(setup_);
-        const auto failure = test::wait_report(*launched, setup_);
-        (void)test::wait_end(launched->child);
-        if (!failure || failure->stage != SpawnStage::Groups || failure->number != EPERM) {
-            return 1;
-        }
-        return failure->sentence.find("needs to be started as root") == std::string::npos ? 2 : 0;
-    };
-    EXPECT_EQ(test::in_child(attempt), 0);
-}
-
-TEST_F(LauncherTest, TheChildClaimsItsLaneFirst) {
-    const shm::LaneWord starting{shm::LanePhase::Starting, 7, 3};
-    const shm::LaneWord started{shm::LanePhase::Started, 7, 0};
-    // Shared, as the segment is.
-    const TempDir dir;
-    auto* word = static_cast<std::atomic<std::uint64_t>*>(
-        ::mmap(nullptr, 4'096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-    ASSERT_NE(word, MAP_FAILED);
-    word->store(starting.pack());
-    setup_.lane_word = word;
-    setup_.lane_expected = starting.pack();
-    setup_.lane_started = started.pack();
-    (void)run();
-    const auto seen = shm::LaneWord::unpack(word->load());
-    EXPECT_EQ(seen.phase, shm::LanePhase::Started);
-    EXPECT_EQ(seen.generation, 7U);
-    EXPECT_EQ(seen.value, static_cast<std::uint32_t>(pid_));
-}
-
-TEST_F(LauncherTest, AChildWhoseLaneWasTakenBackDoesNotRun) {
-    std::atomic<std::uint64_t> word{shm::LaneWord{shm::LanePhase::Free, 8, 0}.pack()};
-    setup_.lane_word = &word;
-    setup_.lane_expected = shm::LaneWord{shm::LanePhase::Starting, 7, 3}.pack();
-    setup_.lane_started = shm::LaneWord{shm::LanePhase::Started, 7, 0}.pack();
-    const auto failure = fail(125);
-    EXPECT_EQ(failure.stage, SpawnStage::Lane);
-    EXPECT_EQ(failure.sentence, "the lane was taken back by another master");
-}
-
 TEST_F(LauncherTest, AnEmptyCommandIsAnErrorBeforeTheFork) {
     setup_.command = {};
     EXPECT_FALSE(launch(setup_));
-}
-
-TEST_F(LauncherTest, RunsWhereTheSandboxRefusesClone3) {
-    const auto attempt = [&] {
-        sock_filter refuse_clone3[] = {
-            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
-            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        };
-        const sock_fprog program{4, refuse_clone3};
-        if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-            ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
-            return 9;
-        }
-        auto launched = launch(setup_);
-        if (!launched || test::wait_report(*launched, setup_)) {
-            return 1;
-        }
-        const auto report = test::wait_end(launched->child);
-        return report && report->value == 0 ? 0 : 2;
-    };
-    setup_.stdout_fd = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
-    EXPECT_EQ(test::in_child(attempt), 0);
-    (void)::close(setup_.stdout_fd);
 }
 
 TEST_F(LauncherTest, AForkThatIsRefusedIsAnErrorAndNotAnEnd) {

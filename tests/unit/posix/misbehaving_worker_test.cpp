@@ -32,7 +32,7 @@ class MisbehavingWorkerTest : public testing::Test {
         auto launched = launch(setup);
         output_.write_end.reset();
         ASSERT_TRUE(launched);
-        ASSERT_FALSE(test::wait_report(*launched, setup));
+        ASSERT_FALSE(test::wait_report(*launched));
         child_.emplace(std::move(launched->child));
     }
 

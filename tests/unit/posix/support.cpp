@@ -74,11 +74,11 @@ std::optional<core::ExitReport> wait_end(Child& child) {
     return report;
 }
 
-std::optional<SpawnFailure> wait_report(const Launched& launched, const ChildSetup& setup) {
-    if (!wait_readable(launched.report.get())) {
+std::optional<SpawnFailure> wait_report(Launched& launched) {
+    if (!wait_readable(launched.report.fd())) {
         throw std::runtime_error("the child neither exec'ed nor reported");
     }
-    return read_report(launched.report, setup);
+    return launched.report.read();
 }
 
 Facts parse_facts(const std::string& text) {

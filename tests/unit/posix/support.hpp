@@ -52,9 +52,8 @@ struct Pipe {
 /// Waits until it has ended and reaps it.
 [[nodiscard]] std::optional<core::ExitReport> wait_end(Child& child);
 
-/// Waits for the report pipe: what the launcher says of the exec.
-[[nodiscard]] std::optional<SpawnFailure> wait_report(const Launched& launched,
-                                                      const ChildSetup& setup);
+/// Waits for the child's report: what became of the exec.
+[[nodiscard]] std::optional<SpawnFailure> wait_report(Launched& launched);
 
 /// "key value" lines.
 using Facts = std::map<std::string, std::string>;

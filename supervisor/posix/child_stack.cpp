@@ -1,0 +1,36 @@
+#include "supervisor/posix/child_stack.hpp"
+
+#include <cstddef>
+#include <sys/mman.h>
+
+namespace topsman::posix {
+namespace {
+
+constexpr std::size_t kGuardBytes = 65'536;  // likewise a multiple
+
+}  // namespace
+
+Result<ChildStack> ChildStack::map() {
+    void* const lowest = ::mmap(nullptr, kGuardBytes + kBytes, PROT_NONE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (lowest == MAP_FAILED) {
+        return system_error("a child's stack");
+    }
+    ChildStack stack(lowest);
+    if (::mprotect(static_cast<char*>(lowest) + kGuardBytes, kBytes, PROT_READ | PROT_WRITE) != 0) {
+        return system_error("a child's stack");
+    }
+    return stack;
+}
+
+ChildStack::~ChildStack() {
+    if (lowest_ != nullptr) {
+        (void)::munmap(lowest_, kGuardBytes + kBytes);
+    }
+}
+
+void* ChildStack::top() const noexcept {
+    return static_cast<char*>(lowest_) + kGuardBytes + kBytes;
+}
+
+}  // namespace topsman::posix
