@@ -76,10 +76,8 @@ constexpr const char* kNoProbe =
 
 Result<ReadyBy> parse_ready_by(std::string_view text) {
     static constexpr Word<ReadyBy> kWords[] = {
-        {"none", ReadyBy::None},
-        {"notify", ReadyBy::Notify},
-        {"listening", ReadyBy::Listening},
-        {"exec", ReadyBy::None, kNoProbe},
+        {"none", ReadyBy::None},           {"notify", ReadyBy::Notify},
+        {"listening", ReadyBy::Listening}, {"exec", ReadyBy::None, kNoProbe},
         {"http", ReadyBy::None, kNoProbe},
     };
     return choose<ReadyBy>(text, kWords);

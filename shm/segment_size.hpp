@@ -9,7 +9,6 @@
 namespace topsman::shm {
 
 /// Bytes of a segment with so many lanes and these queues: what Segment::create reserves.
-[[nodiscard]] std::size_t segment_bytes(std::uint32_t lanes,
-                                        const std::vector<NamedQueue>& queues);
+[[nodiscard]] std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues);
 
 }  // namespace topsman::shm

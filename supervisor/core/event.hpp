@@ -99,9 +99,9 @@ struct Stalled {
     Duration by;
 };  ///< the master itself was stopped or starved for so long
 
-using Event =
-    std::variant<Spawned, BecameReady, Beat, AskedAbort, AskedExtension, SaidStopping, DumpsCore,
-                 Exited, Measured, Reload, Rollback, Scale, Restart, ResetFailed, Stop, Tick, Stalled>;
+using Event = std::variant<Spawned, BecameReady, Beat, AskedAbort, AskedExtension, SaidStopping,
+                           DumpsCore, Exited, Measured, Reload, Rollback, Scale, Restart,
+                           ResetFailed, Stop, Tick, Stalled>;
 
 /// It says that a worker lives. The shell sorts these before all else.
 [[nodiscard]] inline bool is_sign_of_life(const Event& event) {

@@ -59,6 +59,7 @@ struct Pool {
     /// "web/0".
     [[nodiscard]] std::string name_of(SlotId slot) const;
     [[nodiscard]] std::uint32_t max_surge() const;
+
     /// Its newest generation is neither rolled out whole nor taken back.
     [[nodiscard]] bool is_half() const { return !removed && generation != stable; }
 

@@ -5,10 +5,10 @@
 namespace topsman::sim {
 namespace {
 
-constexpr std::array kEvents{"Spawned",        "BecameReady",  "Beat",      "AskedAbort",
-                             "AskedExtension", "SaidStopping", "DumpsCore", "Exited",
-                             "Measured",       "Reload",       "Rollback",  "Scale",     "Restart",
-                             "ResetFailed",    "Stop",         "Tick",      "Stalled"};
+constexpr std::array kEvents{
+    "Spawned",   "BecameReady", "Beat",     "AskedAbort", "AskedExtension", "SaidStopping",
+    "DumpsCore", "Exited",      "Measured", "Reload",     "Rollback",       "Scale",
+    "Restart",   "ResetFailed", "Stop",     "Tick",       "Stalled"};
 static_assert(kEvents.size() == std::variant_size_v<core::Event>);
 
 constexpr std::array kNotices{
