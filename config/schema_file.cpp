@@ -210,7 +210,7 @@ void read_semaphores(Reader& reader, const At& at, Shared& shared) {
     const auto read = [&](const At& one, const std::string& name) {
         Semaphore semaphore{.name = name, .permits = 0};
         const auto parse = [](std::string_view text) -> Result<std::uint32_t> {
-            const Result<std::uint32_t> permits = parse_count(text);
+            Result<std::uint32_t> permits = parse_count(text);
             if (permits && (*permits == 0 || *permits > kMaxPermits)) {
                 return plain_error("permits are from 1 to " + std::to_string(kMaxPermits));
             }
@@ -223,7 +223,7 @@ void read_semaphores(Reader& reader, const At& at, Shared& shared) {
 }
 
 Result<std::uint32_t> parse_burst(std::string_view text) {
-    const Result<std::uint32_t> burst = parse_count(text);
+    Result<std::uint32_t> burst = parse_count(text);
     if (burst && (*burst == 0 || *burst > kMaxBurst)) {
         return plain_error("a burst is from 1 to " + std::to_string(kMaxBurst));
     }

@@ -151,8 +151,9 @@ void Master::turn() {
     }
     snapshot_ = core_.snapshot();
     publisher_.publish(snapshot_, core_.config(), workers_);
-    send_replies();
+    // Before the replies: who hears that a worker is gone finds its socket closed, not closing.
     mend_wake_ups(now);
+    send_replies();
     tell_manager();
     forget_old_specs();
     arm_timer();
