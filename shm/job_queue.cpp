@@ -73,8 +73,9 @@ JobQueue::JobQueue(const JobQueue& other) noexcept
 void JobQueue::join(Owner me) noexcept {
     control_->users.insert(me.lane);
     // Far from where others look for a free job.
-    cursor_.store(static_cast<std::uint32_t>(me.lane * 7 % taken_words(shape_.capacity)),
-                  std::memory_order_relaxed);
+    cursor_.store(
+        static_cast<std::uint32_t>(std::size_t{me.lane} * 7 % taken_words(shape_.capacity)),
+        std::memory_order_relaxed);
 }
 
 // -- submit -----------------------------------------------------------------------------------
