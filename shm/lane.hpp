@@ -59,6 +59,7 @@ struct Owner {
 enum LaneFlag : std::uint32_t {
     kLaneAttached = 1U << 0U,  ///< the SDK is in the worker
     kLaneDraining = 1U << 1U,
+    kLaneReady = 1U << 2U,  ///< it has said so; for a master that was not there to hear it
 };
 
 /// As it lies in the segment. Only the holder writes, but for `word` and the fields marked
@@ -73,6 +74,7 @@ struct alignas(kCacheLine) Lane {
     std::atomic<std::uint64_t> requests;      ///< finished, over this incarnation
     std::atomic<std::uint32_t> in_flight;     ///< zeroed by the sweep
     std::atomic<std::uint32_t> reserved;
+    std::atomic<std::uint64_t> pidfd_inode;  ///< of pidfs(5), unique; 0: not known; master
     // The holder's threads sleep here and nowhere else, see parking.hpp. On a line of their own:
     // others write them.
     alignas(kCacheLine / 2) std::atomic<std::uint32_t> wake;  ///< futex word; anybody adds to it

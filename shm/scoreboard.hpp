@@ -53,19 +53,25 @@ struct PoolRecord {
     std::uint32_t generation;
     char rollout[32];  // "", "rolling 2/4", "failed"
     char note[160];
+    std::uint64_t fingerprint;             // of what `generation` is started from
+    std::int64_t not_before_monotonic_ns;  // its own delay, while nobody in it is ready
+    std::uint32_t failures;                // early deaths in a row, of all slots
+    std::uint32_t configured;              // workers in the file; `wanted` may have been scaled
 };
 
 struct SlotRecord {
     SlotPhase phase;
-    std::uint32_t pool;  // index into the pools
-    std::uint32_t slot;  // number within its pool
+    std::uint32_t pool;      // index into the pools
+    std::uint32_t slot;      // number within its pool
+    std::uint32_t failures;  // early deaths in a row
     std::uint64_t restarts;
     std::int64_t not_before_monotonic_ns;  // Waiting: when it will be tried again
     std::int64_t last_exit_realtime_ns;    // 0: none yet
     char last_exit[120];                   // in words: "killed by SIGSEGV (core dumped)"
 };
 
-/// By lane: every living worker has exactly one.
+/// By lane: every living worker has exactly one. It is there before the process is, with role None,
+/// and it says all that the next master needs to go on with it.
 struct WorkerRecord {
     std::uint64_t worker;  // WorkerId; 0: the lane is free
     std::uint32_t lane_generation;
@@ -82,6 +88,12 @@ struct WorkerRecord {
     std::int64_t last_beat_monotonic_ns;  // by WATCHDOG=1; the SDK's is in its lane
     std::int64_t watchdog_timeout_ns;     // 0: off
     char status[128];                     // STATUS= of sd_notify
+    char pool_name[kNameBytes];
+    std::uint64_t fingerprint;   // of what it was executed from
+    std::uint64_t pidfd_inode;   // of pidfs(5), unique; 0: not known
+    std::uint64_t output_inode;  // of its output pipe; 0: it has the master's output
+    std::uint32_t wake_fd;       // its own number of the event descriptor; 0: none
+    std::uint32_t reserved;
 };
 
 struct ListenerRecord {

@@ -66,6 +66,7 @@ Result<LaneGrant> grant_lane(Segment& segment, std::uint64_t worker, std::uint32
         lane.heartbeat_ns.store(0, std::memory_order_relaxed);
         lane.requests.store(0, std::memory_order_relaxed);
         lane.in_flight.store(0, std::memory_order_relaxed);
+        lane.pidfd_inode.store(0, std::memory_order_relaxed);
         lane.parked.store(0, std::memory_order_relaxed);
         segment.last_words()[i].clear();
         const std::uint32_t generation = (free.generation + 1) & kGenerationMask;
@@ -141,17 +142,25 @@ std::vector<LivingWorker> sweep_dead_lanes(
 std::vector<LivingWorker> find_living(
     const Segment& segment,
     const std::function<bool(std::uint32_t pid, std::uint64_t start_ticks)>& is_alive) {
-    std::vector<LivingWorker> living;
+    std::vector<LivingWorker> living = find_started(segment);
+    std::erase_if(living, [&is_alive](const LivingWorker& worker) {
+        return !is_alive(worker.pid, worker.start_ticks);
+    });
+    return living;
+}
+
+std::vector<LivingWorker> find_started(const Segment& segment) {
+    std::vector<LivingWorker> started;
     const std::span<Lane> lanes = segment.lanes();
     for (std::uint32_t i = 1; i < lanes.size(); ++i) {
         const LaneWord word = LaneWord::unpack(lanes[i].word.load(std::memory_order_acquire));
-        const std::uint64_t start_ticks = lanes[i].start_ticks.load(std::memory_order_relaxed);
-        if (word.phase == LanePhase::Started && is_alive(word.value, start_ticks)) {
-            living.push_back(LivingWorker{i, word.generation, word.value, start_ticks,
-                                          lanes[i].worker.load(std::memory_order_relaxed)});
+        if (word.phase == LanePhase::Started) {
+            started.push_back(LivingWorker{i, word.generation, word.value,
+                                           lanes[i].start_ticks.load(std::memory_order_relaxed),
+                                           lanes[i].worker.load(std::memory_order_relaxed)});
         }
     }
-    return living;
+    return started;
 }
 
 }  // namespace topsman::shm

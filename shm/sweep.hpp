@@ -49,6 +49,9 @@ struct LivingWorker {
     Segment& segment,
     const std::function<bool(std::uint32_t pid, std::uint64_t start_ticks)>& is_alive);
 
+/// All that were started by earlier masters and not swept, dead or alive. Changes nothing.
+[[nodiscard]] std::vector<LivingWorker> find_started(const Segment& segment);
+
 /// The same question of a segment that is only looked at; sweeps nothing.
 [[nodiscard]] std::vector<LivingWorker> find_living(
     const Segment& segment,

@@ -23,6 +23,8 @@ NoticeWords words(core::Notice notice) {
             return {"master.stopping", "stopping"};
         case core::Notice::WorkerSpawned:
             return {"worker.spawned", "started"};
+        case core::Notice::WorkerAdopted:
+            return {"worker.adopted", "adopted"};
         case core::Notice::WorkerReady:
             return {"worker.ready", "ready"};
         case core::Notice::WorkerDraining:

@@ -13,9 +13,9 @@
 namespace {
 
 int run(const topsman::RunOptions& options) {
-    // After a death there may be workers that serve on: nobody is there to say --take-over.
+    // After a death there may be workers that serve on: the next master goes on with them.
     const auto start = [&options](bool again) {
-        return topsman::supervisor::run_master({options.file, options.take_over || again});
+        return topsman::supervisor::run_master({options.file, options.take_over && !again, again});
     };
     return ::getpid() == 1 ? topsman::posix::run_as_init(start) : start(false);
 }

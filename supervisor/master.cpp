@@ -75,7 +75,15 @@ Master::Master(Foundation foundation, Journal& journal)
       publisher_(base_.segment, base_.config.cluster, base_.config.file),
       chronicle_(base_.segment, journal),
       nudger_(base_.listeners, workers_, chronicle_),
-      loader_(io_) {}
+      loader_(io_) {
+    publisher_.set_fingerprints([this](const core::PoolView& pool) {
+        const auto specs = specs_.find(pool.generation);
+        const auto found =
+            specs == specs_.end() ? Specs::const_iterator{} : specs->second.find(pool.name);
+        return specs == specs_.end() || found == specs->second.end() ? 0
+                                                                     : found->second->fingerprint;
+    });
+}
 
 Master::~Master() = default;
 
@@ -115,6 +123,9 @@ int Master::run() {
     snapshot_ = core_.snapshot();
     install_specs(base_.specs);
     tell_manager();
+    if (auto adoption = std::exchange(base_.adoption, std::nullopt)) {
+        adopt(std::move(*adoption));
+    }
     enqueue(core::Tick{});
     turn();
     while (!io_.stopped()) {
@@ -128,6 +139,23 @@ int Master::run() {
     control_.reset();
     publisher_.publish_stopped();
     return exit_code_.value_or(1);
+}
+
+// Those who died while there was no master are adopted too: their slots deal with their deaths.
+void Master::adopt(Adoption adoption) {
+    std::size_t living = 0;
+    for (Adoptee& worker : adoption.workers) {
+        const auto spec = base_.specs.find(worker.left.pool);
+        living += worker.child ? 1U : 0U;
+        workers_.adopt(std::move(worker), spec == base_.specs.end() ? nullptr : spec->second);
+    }
+    journal_.info("adopting " + std::to_string(living) + " workers of a dead master");
+    Candidate candidate;
+    candidate.specs = base_.specs;
+    incoming_.push_back(std::move(candidate));
+    step(core::Adopt{std::move(adoption.left)}, core::Clock::now());
+    publisher_.resume_exits(adoption.exits, snapshot_);
+    any_death_ = true;  // a wake-up may have been lost meanwhile
 }
 
 void Master::turn() {
@@ -190,8 +218,9 @@ void Master::step(const core::Event& event, core::TimePoint now) {
     std::vector<core::Action> actions;
     const std::uint64_t revision = core_.revision();
     core_.step(event, now, actions);
-    const bool brings_specs =
-        std::holds_alternative<core::Reload>(event) || std::holds_alternative<core::Restart>(event);
+    const bool brings_specs = std::holds_alternative<core::Reload>(event) ||
+                              std::holds_alternative<core::Restart>(event) ||
+                              std::holds_alternative<core::Adopt>(event);
     if (brings_specs || core_.revision() != revision) {
         snapshot_ = core_.snapshot();
     }
@@ -254,8 +283,10 @@ void Master::spawn(const core::Spawn& action) {
     const auto specs = specs_.find(action.generation);
     CHECK(specs != specs_.end() && specs->second.count(name) == 1);
     order.spec = with_policies(specs->second.at(name), policy_of(action.slot));
+    order.record = publisher_.record_of(action, name, order.spec->fingerprint);
     fit_listeners();
     workers_.spawn(order);
+    publisher_.recorded(workers_.find(action.worker)->lane);
 }
 
 // A reuse_port listener has as many sockets as its pools want workers, also after a scaling.

@@ -6,6 +6,7 @@
 // peer (ControlServer), a log (Journal) or a worker.
 
 #include "config/diff.hpp"
+#include "supervisor/adoption.hpp"
 #include "supervisor/chronicle.hpp"
 #include "supervisor/config_loader.hpp"
 #include "supervisor/config_watch.hpp"
@@ -43,6 +44,7 @@ struct Foundation {
     std::string notify_prefix;
     std::string control_path;
     int lock_fd = -1;
+    std::optional<Adoption> adoption;  ///< living workers of a dead master
 };
 
 class Master {
@@ -63,6 +65,7 @@ class Master {
 
   private:
     // master.cpp: the loop
+    void adopt(Adoption adoption);
     void turn();
     void notice_stall(core::TimePoint now);
     void step(const core::Event& event, core::TimePoint now);

@@ -253,7 +253,7 @@ void CommandLine::add_run_and_check() {
                         });
     run->add_option("FILE", file_, "./topsman.yaml, else /etc/topsman/topsman.yaml");
     run->add_flag("--take-over", take_over_,
-                  "End the workers that a dead master has left, then start");
+                  "End the workers that a dead master has left instead of going on with them");
     CLI::App* check =
         add("check", "Say what is wrong with a file, all of it, and start nothing.",
             "  topsman check shop.yaml", [this] { return programs_.check(file(), json_); });

@@ -92,11 +92,29 @@ Publisher::Publisher(shm::Segment& segment, const std::string& cluster,
     shm::put_text(master_.version, kVersion);
     shm::put_text(master_.config_file, config_file);
     segment_.set_master(pid, master_.start_ticks);
-    // What an adopted segment shows is a dead master's: begin with a clean board.
+    // What an adopted segment shows is a dead master's. It stays until the first publish() says
+    // otherwise: should we die before, the next master needs it.
+    shm::MasterRecord before{};
+    if (segment_.scoreboard().master.load(before)) {
+        master_.config_generation = before.config_generation;
+        master_.pools = before.pools;
+        master_.slots = before.slots;
+        master_.listeners = before.listeners;
+    }
     for (std::uint32_t lane = 0; lane < segment_.lanes().size(); ++lane) {
-        store_if_changed(segment_.scoreboard().workers[lane], blank<shm::WorkerRecord>());
+        lanes_shown_.insert(lane);
     }
     store_if_changed(segment_.scoreboard().master, master_);
+}
+
+void Publisher::resume_exits(const std::vector<LeftExit>& exits, const core::Snapshot& snapshot) {
+    for (const LeftExit& exit : exits) {
+        for (const core::PoolView& pool : snapshot.pools) {
+            if (pool.name == exit.pool) {
+                last_exits_[{pool.pool, exit.slot}] = {exit.words, exit.realtime_ns};
+            }
+        }
+    }
 }
 
 void Publisher::set_note(const std::string& note) {
@@ -144,12 +162,17 @@ void Publisher::publish_pools(const core::Snapshot& snapshot) {
         const std::size_t colon = std::min(pool.rollout.find(':'), pool.rollout.size());
         shm::put_text(record.rollout, pool.rollout.substr(0, colon));
         shm::put_text(record.note, pool.rollout.substr(std::min(colon + 2, pool.rollout.size())));
+        record.fingerprint = fingerprint_of_(pool);
+        record.configured = pool.configured;
+        record.failures = pool.failures;
+        record.not_before_monotonic_ns = monotonic_ns(pool.not_before);
         store_if_changed(segment_.scoreboard().pools[pool_index], record);
         for (const core::SlotView& slot : pool.slots) {
             auto line = blank<shm::SlotRecord>();
             line.phase = shown(slot.phase);
             line.pool = pool_index;
             line.slot = slot.slot.index;
+            line.failures = slot.failures;
             line.restarts = slot.restarts;
             line.not_before_monotonic_ns = monotonic_ns(slot.not_before);
             if (const auto exit = last_exits_.find(slot.slot); exit != last_exits_.end()) {
@@ -198,6 +221,11 @@ void Publisher::publish_workers(const core::Snapshot& snapshot, const config::Co
             record.watchdog_timeout_ns = std::chrono::nanoseconds(policy->watchdog.timeout).count();
         }
         shm::put_text(record.status, facts->status);
+        shm::put_text(record.pool_name, snapshot.pools[pool->second].name);
+        record.fingerprint = facts->fingerprint;
+        record.pidfd_inode = facts->pidfd_inode;
+        record.output_inode = facts->output_inode;
+        record.wake_fd = facts->wake_fd;
         store_if_changed(segment_.scoreboard().workers[facts->lane], record);
         lanes.insert(facts->lane);
     }
@@ -207,6 +235,26 @@ void Publisher::publish_workers(const core::Snapshot& snapshot, const config::Co
         }
     }
     lanes_shown_ = std::move(lanes);
+}
+
+shm::WorkerRecord Publisher::record_of(const core::Spawn& spawn, const std::string& pool,
+                                       std::uint64_t fingerprint) const {
+    auto record = blank<shm::WorkerRecord>();
+    record.worker = spawn.worker.value;
+    if (const auto index = pool_index_.find(spawn.slot.pool); index != pool_index_.end()) {
+        record.pool = index->second;
+    }
+    record.slot = spawn.slot.index;
+    record.state = shm::WorkerState::Starting;
+    record.generation = spawn.generation.value;
+    record.spawned_monotonic_ns = monotonic_ns(core::Clock::now());
+    shm::put_text(record.pool_name, pool);
+    record.fingerprint = fingerprint;
+    return record;
+}
+
+void Publisher::set_fingerprints(FingerprintOf fingerprint_of) {
+    fingerprint_of_ = std::move(fingerprint_of);
 }
 
 void Publisher::publish_master(const core::Snapshot& snapshot) {

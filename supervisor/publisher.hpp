@@ -4,10 +4,12 @@
 // the last time, so a quiet master writes nothing.
 
 #include "shm/segment.hpp"
+#include "supervisor/adoption.hpp"
 #include "supervisor/core/supervisor_core.hpp"
 #include "supervisor/posix/listener.hpp"
 #include "supervisor/worker_table.hpp"
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -21,9 +23,22 @@ class Publisher {
 
     void set_note(const std::string& note);  ///< one line for the operator, shown by status
     void publish_listeners(const std::vector<posix::BoundListener>& listeners);
+    /// `fingerprint_of`: of what the newest generation of a pool is started from.
     void publish(const core::Snapshot& snapshot, const config::Config& config,
                  const WorkerTable& workers);
+    using FingerprintOf = std::function<std::uint64_t(const core::PoolView&)>;
+    void set_fingerprints(FingerprintOf fingerprint_of);
     void publish_stopped();  ///< the master ends as it was asked to
+
+    /// What a dead master had shown of them.
+    void resume_exits(const std::vector<LeftExit>& exits, const core::Snapshot& snapshot);
+
+    /// What is written about a worker before it is there: enough for the next master to adopt it.
+    [[nodiscard]] shm::WorkerRecord record_of(const core::Spawn& spawn, const std::string& pool,
+                                              std::uint64_t fingerprint) const;
+
+    /// That record is in this lane: taken out again when its worker is no more.
+    void recorded(std::uint32_t lane) { lanes_shown_.insert(lane); }
 
     /// How the last worker of a slot ended; shown with the slot from the next publish() on.
     void record_exit(core::SlotId slot, const std::string& words);
@@ -38,6 +53,7 @@ class Publisher {
     void publish_master(const core::Snapshot& snapshot);
 
     shm::Segment& segment_;
+    FingerprintOf fingerprint_of_ = [](const core::PoolView&) { return 0; };
     shm::MasterRecord master_{};
     std::map<core::PoolId, std::uint32_t> pool_index_;
     std::map<core::SlotId, std::uint32_t> slot_index_;

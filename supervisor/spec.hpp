@@ -21,6 +21,9 @@ struct Spec {
     std::map<std::string, std::string> env_file;  ///< what the file held
     std::optional<posix::Identity> identity;      ///< none: the master's own
     std::vector<std::pair<int, std::int64_t>> limits;
+    /// Of all that exec is given: a master that finds a worker of another one running knows whether
+    /// the file still says the same. Not 0.
+    std::uint64_t fingerprint = 0;
 };
 
 using SpecPtr = std::shared_ptr<const Spec>;

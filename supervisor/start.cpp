@@ -11,7 +11,9 @@
 #include "supervisor/runtime_dir.hpp"
 #include "supervisor/take_over.hpp"
 
+#include <algorithm>
 #include <cstdio>
+#include <set>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,33 +38,42 @@ std::string join(const std::vector<std::string>& words) {
     return text;
 }
 
-auto of_cluster(const std::string& cluster) {
-    return [cluster](std::uint32_t pid, std::uint64_t start_ticks) {
-        return is_living_worker(pid, start_ticks, cluster);
+auto of_cluster(const std::string& cluster, int segment_fd = -1) {
+    return [cluster, segment_fd](std::uint32_t pid, std::uint64_t start_ticks) {
+        return is_living_worker(pid, start_ticks, cluster, segment_fd);
     };
 }
 
-/// Nobody may be left: by --take-over they are ended, else that is the answer.
+/// What a start stands on.
+struct Ground {
+    shm::Segment segment;
+    std::vector<shm::LivingWorker> started;  ///< by earlier masters
+    std::vector<shm::LivingWorker> living;   ///< those of them who still are
+};
+
+/// Beside a segment that cannot be kept nobody may be left: by --take-over they are ended, else
+/// that is the answer.
 Result<void> make_way(const shm::Segment& segment, const std::vector<shm::LivingWorker>& living,
-                      const config::Config& config, bool take_over, Journal& journal) {
+                      const config::Config& config, const RunOptions& options,
+                      const std::string& why, Journal& journal) {
     if (living.empty()) {
         return {};
     }
-    if (!take_over) {
-        return plain_error("cluster " + config.cluster + ": the master is gone, but its workers " +
-                               join(names_of(segment, living)) +
-                               " are still running: `topsman run --take-over` ends them first",
-                           std::errc::device_or_resource_busy);
+    if (options.take_over || options.unattended) {
+        return end_workers(segment, living, config, journal);
     }
-    return end_workers(segment, living, config, journal);
+    return plain_error("cluster " + config.cluster + ": the master is gone, but its workers " +
+                           join(names_of(segment, living)) + " are still running, and " + why +
+                           ": `topsman run --take-over` ends them first",
+                       std::errc::device_or_resource_busy);
 }
 
 /// One that cannot be kept, with other lanes for example, may still have living workers.
 Result<void> put_aside(const std::string& name, const std::string& why,
-                       const config::Config& config, bool take_over, Journal& journal) {
+                       const config::Config& config, const RunOptions& options, Journal& journal) {
     if (const auto old = shm::Segment::open_read_only(name)) {
         const auto living = shm::find_living(*old, of_cluster(config.cluster));
-        if (auto free = make_way(*old, living, config, take_over, journal); !free) {
+        if (auto free = make_way(*old, living, config, options, why, journal); !free) {
             return free;
         }
     }
@@ -73,7 +84,7 @@ Result<void> put_aside(const std::string& name, const std::string& why,
 
 /// A fitting segment of a dead master is swept and kept with its counters; one that does not fit is
 /// put aside; else a new one.
-Result<shm::Segment> make_segment(const config::Config& config, bool take_over, Journal& journal) {
+Result<Ground> make_segment(const config::Config& config, const RunOptions& run, Journal& journal) {
     shm::Segment::Options options;
     options.name = shm::segment_name(config.cluster, ::geteuid());
     options.lanes = config.segment.lanes;
@@ -82,31 +93,84 @@ Result<shm::Segment> make_segment(const config::Config& config, bool take_over, 
     if (!adopted) {
         const std::error_code why = adopted.error().code;
         if (why == std::errc::permission_denied) {
-            return adopted;
+            return adopted.error();
         }
         if (why != std::errc::no_such_file_or_directory) {
             const auto aside =
-                put_aside(options.name, adopted.error().message, config, take_over, journal);
+                put_aside(options.name, adopted.error().message, config, run, journal);
             if (!aside) {
                 return aside.error();
             }
         }
-        return shm::Segment::create(options);
+        Result<shm::Segment> made = shm::Segment::create(options);
+        return made ? Result<Ground>(Ground{std::move(*made), {}, {}}) : made.error();
     }
-    const auto is_alive = of_cluster(config.cluster);
-    const auto living = shm::sweep_dead_lanes(*adopted, is_alive);
-    if (auto free = make_way(*adopted, living, config, take_over, journal); !free) {
-        return free.error();
-    }
-    if (!living.empty()) {
-        (void)shm::sweep_dead_lanes(*adopted, is_alive);
+    // First who was started, then who lives: whoever died meanwhile is dealt with as a death.
+    auto started = shm::find_started(*adopted);
+    auto living = shm::sweep_dead_lanes(*adopted, of_cluster(config.cluster, adopted->fd()));
+    if (run.take_over && !living.empty()) {
+        if (auto ended = end_workers(*adopted, living, config, journal); !ended) {
+            return ended.error();
+        }
+        living = shm::sweep_dead_lanes(*adopted, of_cluster(config.cluster, adopted->fd()));
     }
     // Made by a configuration that may have shared it with a group, or not.
     if (::fchmod(adopted->fd(), options.mode) != 0) {
         return system_error("segment " + options.name + ": chmod");
     }
     journal.info("segment " + options.name + " of an earlier master is kept, with its counters");
-    return adopted;
+    for (const shm::LivingWorker& worker : living) {
+        // One whose master died between its lane and its pid has become known since.
+        const bool is_known = std::any_of(
+            started.begin(), started.end(),
+            [&worker](const shm::LivingWorker& other) { return other.lane == worker.lane; });
+        if (!is_known) {
+            started.push_back(worker);
+        }
+    }
+    return Ground{std::move(*adopted), std::move(started), std::move(living)};
+}
+
+/// Goes on with the living workers; those of whom it cannot be sure stay untouched, and that is the
+/// answer, but where nobody is there to read it.
+Result<std::optional<Adoption>> adopt_or_end(Ground& ground, const config::Config& config,
+                                             const Specs& specs, const RunOptions& options,
+                                             Journal& journal) {
+    if (ground.living.empty()) {
+        return std::optional<Adoption>();
+    }
+    Result<Adoption> adoption = adopt(ground.segment, ground.started, ground.living, config, specs);
+    if (adoption) {
+        return std::optional(std::move(*adoption));
+    }
+    const std::string& why = adoption.error().message;
+    if (!options.unattended) {
+        return make_way(ground.segment, ground.living, config, options, why, journal).error();
+    }
+    journal.warning(why);
+    if (auto ended = end_workers(ground.segment, ground.living, config, journal); !ended) {
+        return ended.error();
+    }
+    (void)shm::sweep_dead_lanes(ground.segment, of_cluster(config.cluster, ground.segment.fd()));
+    return std::optional<Adoption>();
+}
+
+/// Those that a dead master bound for workers that are no more. The living find theirs where it is.
+void remove_notify_sockets(const Ground& ground, const std::optional<Adoption>& adoption,
+                           const std::string& prefix) {
+    std::set<std::size_t> in_use;
+    if (adoption) {
+        for (const Adoptee& worker : adoption->workers) {
+            if (worker.child) {
+                in_use.insert(worker.lane.lane);
+            }
+        }
+    }
+    for (std::size_t lane = 1; lane < ground.segment.lanes().size(); ++lane) {
+        if (!in_use.contains(lane)) {
+            (void)::unlink((prefix + "." + std::to_string(lane)).c_str());
+        }
+    }
 }
 
 /// Who may use the control socket may look.
@@ -218,18 +282,28 @@ Result<Foundation> lay(Candidate candidate, const RunOptions& options, const std
                            std::to_string(config::kMaxUnixPath) +
                            " characters, which is all that unix(7) allows");
     }
-    Result<shm::Segment> segment = make_segment(config, options.take_over, journal);
-    if (!segment) {
-        return segment.error();
+    Result<Ground> ground = make_segment(config, options, journal);
+    if (!ground) {
+        return ground.error();
     }
-    if (Result<void> declared = declare_shared(*segment, config.shared); !declared) {
+    shm::Segment& segment = ground->segment;
+    if (Result<void> declared = declare_shared(segment, config.shared); !declared) {
         return declared.error();
     }
-    if (Result<void> shared = share_with_group(*segment, config.control.group); !shared) {
+    if (Result<void> shared = share_with_group(segment, config.control.group); !shared) {
         return shared.error();
     }
+    auto adoption = adopt_or_end(*ground, config, candidate.specs, options, journal);
+    if (!adoption) {
+        return adoption.error();
+    }
+    remove_notify_sockets(*ground, *adoption, base + ".notify");
     std::vector<UniqueFd> inherited = posix::take_inherited_sockets();
-    auto listeners = posix::bind_listeners(config.listeners, inherited, 1);
+    posix::KeptSockets kept;
+    if (*adoption) {
+        kept = std::move((*adoption)->sockets);
+    }
+    auto listeners = posix::bind_listeners(config.listeners, inherited, 1, std::move(kept));
     if (!listeners) {
         return listeners.error();
     }
@@ -237,13 +311,14 @@ Result<Foundation> lay(Candidate candidate, const RunOptions& options, const std
         .config = config,
         .specs = std::move(candidate.specs),
         .config_file = options.file,
-        .segment = std::move(*segment),
+        .segment = std::move(segment),
         .listeners = std::move(*listeners),
         .manager = posix::ServiceManager::from_environment(),
         .signals = std::move(signals),
         .notify_prefix = base + ".notify",
         .control_path = config.control.socket.empty() ? base + ".sock" : config.control.socket,
         .lock_fd = lock_fd,
+        .adoption = std::move(*adoption),
     };
 }
 
@@ -271,6 +346,7 @@ int run_with_lock(Candidate candidate, const RunOptions& options, const std::str
     record.socket = foundation->control_path;
     record.segment = shm::segment_name(config.cluster, ::geteuid());
 
+    const bool adopts = foundation->adoption.has_value();
     Master master(std::move(*foundation), journal);
     Result<void> opened = master.open();
     if (opened) {
@@ -278,7 +354,9 @@ int run_with_lock(Candidate candidate, const RunOptions& options, const std::str
     }
     if (!opened) {
         journal.error(opened.error().message);
-        posix::remove_socket_files(master.listeners());
+        if (!adopts) {  // living workers go on listening there
+            posix::remove_socket_files(master.listeners());
+        }
         return kSystem;
     }
     journal.info("cluster " + config.cluster + ": master is pid " + std::to_string(record.pid) +

@@ -8,7 +8,8 @@ namespace topsman::supervisor {
 
 struct RunOptions {
     std::string file;
-    bool take_over = false;  ///< end a dead master's living workers first, by their stop signal
+    bool take_over = false;   ///< end a dead master's living workers first, by their stop signal
+    bool unattended = false;  ///< end those that cannot be adopted: nobody is there to say so
 };
 
 /// Runs the master in the foreground. Returns its exit code: 0 asked to stop, 1 system error or

@@ -1,11 +1,11 @@
 #include "supervisor/take_over.hpp"
 
 #include "shm/base/unique_fd.hpp"
+#include "supervisor/posix/child.hpp"
 #include "supervisor/posix/process_info.hpp"
 
 #include <chrono>
 #include <csignal>
-#include <fstream>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -81,22 +81,24 @@ Result<void> wait_for_some(std::vector<Leaving>& leaving, Journal& journal) {
 
 }  // namespace
 
-bool is_living_worker(std::uint32_t pid, std::uint64_t start_ticks, const std::string& cluster) {
-    if (start_ticks != 0) {
-        return posix::is_same_process_alive(pid, start_ticks);
-    }
+bool is_living_worker(std::uint32_t pid, std::uint64_t start_ticks, const std::string& cluster,
+                      int segment_fd) {
     const auto info = posix::process_info(pid);
-    if (!info || !posix::is_same_process_alive(pid, info->start_ticks)) {
+    const auto ticks = start_ticks != 0 || !info ? start_ticks : info->start_ticks;
+    if (!posix::Child::open(pid, ticks)) {
         return false;
     }
-    std::ifstream environ("/proc/" + std::to_string(pid) + "/environ");
-    const std::string named = "TOPSMAN_CLUSTER=" + cluster;
-    const std::string numbered = "TOPSMAN_PID=" + std::to_string(pid);
-    int found = 0;
-    for (std::string variable; std::getline(environ, variable, '\0');) {
-        found += variable == named || variable == numbered ? 1 : 0;
+    if (start_ticks != 0) {
+        return true;
     }
-    return found == 2;
+    const std::vector<std::string> variables{"TOPSMAN_CLUSTER=" + cluster,
+                                             "TOPSMAN_PID=" + std::to_string(pid)};
+    if (posix::was_executed_with(pid, variables)) {
+        return true;
+    }
+    // A child that was forked and is not executed yet has all that its master had.
+    const auto files = posix::open_files(pid);
+    return segment_fd >= 0 && files && posix::has_open(*files, segment_fd);
 }
 
 std::vector<std::string> names_of(const shm::Segment& segment,

@@ -8,8 +8,11 @@
 #include "supervisor/posix/output_pipe.hpp"
 #include "supervisor/posix/process_info.hpp"
 
+#include <boost/asio/steady_timer.hpp>
+
 #include <algorithm>
 #include <csignal>
+#include <cstring>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -25,6 +28,13 @@ constexpr std::size_t kMostNotifications = 1'024;
 // for it. Adding 0 never does (eventfd(2)), and who waits for the edge is still woken by it as long
 // as the counter is not 0; nobody reads it.
 constexpr unsigned kAlwaysReadable = 1;
+
+constexpr std::uint32_t kFirstInherited = 3;  // sd_listen_fds(3)
+
+// How often, and how far apart, an adopted worker's exit status is asked for: it is known as soon
+// as whoever inherited it has reaped it.
+constexpr int kMostAsked = 5;
+constexpr auto kAskAgain = std::chrono::milliseconds(1);
 
 std::string label(const config::Pool& pool, core::SlotId slot) {
     return pool.name + "/" + std::to_string(slot.index);
@@ -45,6 +55,8 @@ struct WorkerTable::Process {
     std::optional<posix::SpawnReport> report;  // after a failure until the exit
     std::optional<posix::SpawnFailure> failure;
     std::optional<posix::Child> child;
+    int exit_asked = 0;
+    std::optional<boost::asio::steady_timer> ask_again;
     std::optional<FdWatch> exit_watch;
     std::optional<FdWatch> report_watch;
     std::optional<FdWatch> notify_watch;
@@ -116,6 +128,18 @@ Result<void> WorkerTable::start(Process& process, const Order& order) {
         .lock_fd = surroundings_.lock_fd,
     });
     process.sockets = setup.listeners;
+    process.facts.fingerprint = order.spec->fingerprint;
+    process.facts.output_inode = process.output ? process.output->inode() : 0;
+    if (setup.wake_fd >= 0) {
+        process.facts.wake_fd =
+            kFirstInherited + static_cast<std::uint32_t>(setup.listeners.size()) + 1;
+    }
+    // Before there is a process: no worker is ever without a record.
+    shm::WorkerRecord record = order.record;
+    record.lane_generation = lane->generation;
+    record.output_inode = process.facts.output_inode;
+    record.wake_fd = process.facts.wake_fd;
+    surroundings_.segment.scoreboard().workers[lane->lane].store(record);
     Result<posix::Launched> launched = posix::launch(std::move(setup));
     if (!launched) {
         return launched.error();
@@ -123,11 +147,90 @@ Result<void> WorkerTable::start(Process& process, const Order& order) {
     process.child.emplace(std::move(launched->child));
     process.report.emplace(std::move(launched->report));
     process.facts.pid = static_cast<std::uint32_t>(process.child->pid());
+    process.facts.pidfd_inode = process.child->inode();
+    shared.pidfd_inode.store(process.facts.pidfd_inode);
     if (const auto info = posix::process_info(process.facts.pid)) {
         process.facts.start_ticks = info->start_ticks;
         shared.start_ticks.store(info->start_ticks);
     }
     return {};
+}
+
+void WorkerTable::adopt(Adoptee adoptee, SpecPtr spec) {
+    auto process = std::make_unique<Process>();
+    const core::WorkerId worker = adoptee.left.worker;
+    process->facts.worker = worker;
+    process->facts.pid = adoptee.lane.pid;
+    process->facts.start_ticks = adoptee.lane.start_ticks;
+    process->facts.lane = adoptee.lane.lane;
+    process->facts.lane_generation = adoptee.lane.generation;
+    process->facts.fingerprint = adoptee.record.fingerprint;
+    process->facts.status = std::string(
+        adoptee.record.status, ::strnlen(adoptee.record.status, sizeof adoptee.record.status));
+    process->slot.index = adoptee.left.slot;
+    if (spec == nullptr) {
+        auto gone = std::make_shared<Spec>();
+        gone->pool.name = adoptee.left.pool;
+        spec = std::move(gone);
+    }
+    process->spec = std::move(spec);
+    if (!adoptee.child) {
+        process->facts.last_words = surroundings_.segment.last_words()[process->facts.lane].read();
+        give_back_lane(*process);
+        processes_[worker] = std::move(process);
+        core::ExitReport report;
+        report.detail = "while there was no master";
+        enqueue_(core::Exited{worker, report});
+        return;
+    }
+    open_channels_again(*process, adoptee);
+    for (const posix::BoundListener& listener : surroundings_.listeners) {
+        for (const UniqueFd& socket : listener.sockets) {
+            if (posix::has_open(adoptee.files, socket.get())) {
+                process->sockets.push_back(socket.get());
+            }
+        }
+    }
+    process->child.emplace(std::move(*adoptee.child));
+    process->facts.pidfd_inode = process->child->inode();
+    surroundings_.segment.lanes()[process->facts.lane].start_ticks.store(
+        process->facts.start_ticks);
+    watch(*(processes_[worker] = std::move(process)));
+}
+
+/// Each is worth a line when it fails, none of them the worker.
+void WorkerTable::open_channels_again(Process& process, const Adoptee& adoptee) {
+    const std::string name = label(process.spec->pool, process.slot);
+    const auto complain = [&](const std::string& what, const Error& error) {
+        surroundings_.journal.warning(name + " (pid " + std::to_string(process.facts.pid) +
+                                      "): " + what + ": " + error.message);
+    };
+    auto notify = posix::NotifySocket::bind(
+        surroundings_.notify_prefix + "." + std::to_string(process.facts.lane),
+        posix::process_owner(process.facts.pid));
+    if (notify) {
+        process.notify.emplace(std::move(*notify));
+    } else {
+        complain("it cannot be heard", notify.error());
+    }
+    if (adoptee.record.output_inode != 0) {
+        auto output =
+            posix::OutputPipe::reopen(name, process.facts.pid, adoptee.record.output_inode);
+        if (output) {
+            process.facts.output_inode = adoptee.record.output_inode;
+            process.output.emplace(std::move(*output));
+        } else {
+            complain("its output is lost", output.error());
+        }
+    }
+    // Programs without the worker library may have closed it and used its number again.
+    if (adoptee.record.wake_fd != 0) {
+        auto wake = adoptee.child->take_fd(static_cast<int>(adoptee.record.wake_fd));
+        if (wake && posix::is_eventfd(wake->get())) {
+            process.wake = std::move(*wake);
+            process.facts.wake_fd = adoptee.record.wake_fd;
+        }
+    }
 }
 
 /// What it can speak through: its notify socket, its event descriptor, its output.
@@ -212,8 +315,12 @@ void WorkerTable::watch(Process& process) {
         watching = watching ? watch->is_watching() : watching;
     };
     begin(process.exit_watch, process.child->pidfd());
-    begin(process.report_watch, process.report->fd());
-    begin(process.notify_watch, process.notify->fd());
+    if (process.report) {
+        begin(process.report_watch, process.report->fd());
+    }
+    if (process.notify) {
+        begin(process.notify_watch, process.notify->fd());
+    }
     if (process.output) {
         begin(process.output_watch, process.output->fd());
     }
@@ -222,8 +329,12 @@ void WorkerTable::watch(Process& process) {
         give_up(process, watching.error());
         return;
     }
-    wait_for_report(worker);
-    wait_for_notify(worker);
+    if (process.report) {
+        wait_for_report(worker);
+    }
+    if (process.notify) {
+        wait_for_notify(worker);
+    }
     if (process.output) {
         wait_for_output(worker);
     }
@@ -320,7 +431,7 @@ void WorkerTable::look_at_listening(Process& process) {
 void WorkerTable::take_notifications(Process& process) {
     const core::WorkerId worker = process.facts.worker;
     const core::TimePoint now = core::Clock::now();
-    for (std::size_t n = 0; n < kMostNotifications; ++n) {
+    for (std::size_t n = 0; process.notify && n < kMostNotifications; ++n) {
         const auto message = process.notify->receive();
         if (!message) {
             return;
@@ -368,6 +479,9 @@ void WorkerTable::on_exit(core::WorkerId worker) {
         wait_for_exit(worker);
         return;
     }
+    if (ended->kind == core::ExitReport::Kind::Unknown && wait_for_its_exit_status(process)) {
+        return;
+    }
     // What it said before it died comes first.
     take_report(process);
     take_notifications(process);
@@ -404,6 +518,20 @@ void WorkerTable::on_exit(core::WorkerId worker) {
     process.notify.reset();
     process.output.reset();
     enqueue_(core::Exited{worker, report});
+}
+
+bool WorkerTable::wait_for_its_exit_status(Process& process) {
+    if (process.exit_asked >= kMostAsked || !process.child->exit_may_follow()) {
+        return false;
+    }
+    process.ask_again.emplace(surroundings_.io, kAskAgain * (1 << process.exit_asked++));
+    process.ask_again->async_wait(
+        [this, worker = process.facts.worker](const boost::system::error_code& error) {
+            if (!error) {
+                on_exit(worker);
+            }
+        });
+    return true;
 }
 
 void WorkerTable::give_back_lane(Process& process) {

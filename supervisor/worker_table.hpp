@@ -4,6 +4,7 @@
 // Spawn and Signal, and turns what the kernel and the workers say into the core's events.
 
 #include "shm/segment.hpp"
+#include "supervisor/adoption.hpp"
 #include "supervisor/core/action.hpp"
 #include "supervisor/core/event.hpp"
 #include "supervisor/core/supervisor_core.hpp"
@@ -38,6 +39,10 @@ struct WorkerFacts {
     std::optional<int> error_number;  ///< ERRNO=
     std::string last_words;           ///< after its death
     bool output_full = false;
+    std::uint64_t fingerprint = 0;   ///< of its specification
+    std::uint64_t pidfd_inode = 0;   ///< 0: not unique here
+    std::uint64_t output_inode = 0;  ///< of its output pipe; 0: none
+    std::uint32_t wake_fd = 0;       ///< its own number of the event descriptor; 0: none
 };
 
 class WorkerTable {
@@ -65,10 +70,15 @@ class WorkerTable {
         core::Generation generation;
         std::uint32_t scoreboard_slot = 0;
         SpecPtr spec;
+        shm::WorkerRecord record{};  ///< of it, for the next master; its lane's number is added
     };
 
     /// Starts it. What goes wrong, now or later, comes back as an Exited event.
     void spawn(const Order& order);
+
+    /// Goes on with a worker of a dead master. `spec`: what its pool is started from now; null: the
+    /// file has no such pool any more. One that has died meanwhile comes back as an Exited.
+    void adopt(Adoptee adoptee, SpecPtr spec);
 
     /// By the pool's present policy, which may be newer than what the worker was started from.
     void signal(core::WorkerId worker, core::SignalKind kind, const config::Pool& policy);
@@ -117,6 +127,8 @@ class WorkerTable {
     void wait_for_listening(core::WorkerId worker);
     void look_at_listening(Process& process);
     void on_exit(core::WorkerId worker);
+    [[nodiscard]] bool wait_for_its_exit_status(Process& process);
+    void open_channels_again(Process& process, const Adoptee& adoptee);
     void give_back_lane(Process& process);
 
     Surroundings surroundings_;

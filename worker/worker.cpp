@@ -171,6 +171,10 @@ Result<void> notify(const Process& process, const std::string& lines) {
 }  // namespace
 
 Result<void> Worker::ready() {
+    // A master that is dead now cannot be told; the next one finds it here.
+    if (!detail::is_detached()) {
+        process_->lane->flags.fetch_or(shm::kLaneReady, std::memory_order_relaxed);
+    }
     return notify(*process_, "READY=1");
 }
 

@@ -8,12 +8,11 @@
 
 namespace topsman::control {
 
-inline constexpr std::array<std::string_view, 17> kEventNames{
-    "config.loaded",   "config.refused",  "listener.nudged", "master.started",
-    "master.stopping", "rollout.canary",  "rollout.paused",  "rollout.rolled_back",
-    "rollout.done",    "rollout.failed",  "rollout.started", "slot.tripped",
-    "slot.waiting",    "worker.draining", "worker.exited",   "worker.ready",
-    "worker.spawned",
+inline constexpr std::array<std::string_view, 18> kEventNames{
+    "config.loaded",   "config.refused", "listener.nudged",     "master.started", "master.stopping",
+    "rollout.canary",  "rollout.paused", "rollout.rolled_back", "rollout.done",   "rollout.failed",
+    "rollout.started", "slot.tripped",   "slot.waiting",        "worker.adopted", "worker.draining",
+    "worker.exited",   "worker.ready",   "worker.spawned",
 };
 
 [[nodiscard]] constexpr bool is_event(std::string_view name) {

@@ -34,6 +34,7 @@ enum class Notice : std::uint8_t {
     ConfigLoaded,
     MasterStopping,
     WorkerSpawned,
+    WorkerAdopted,
     WorkerReady,
     WorkerDraining,
     WorkerExited,

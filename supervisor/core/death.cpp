@@ -67,11 +67,13 @@ std::string SupervisorCore::State::bury_current(Pool& pool, Slot& slot, const Wo
     }
     const bool wanted = wants_restart(pool.spec.restart, death);
     if (death.clean && !wanted) {
-        slot.proven(dead.generation);
+        if (!dead.outdated) {
+            slot.proven(dead.generation);
+        }
         slot.finish();
         return std::string("none: restart is ") + name_of(pool.spec.restart);
     }
-    if (dead.generation != slot.generation()) {
+    if (dead.generation != slot.generation() && !dead.outdated) {
         slot.vacate();
         return "back to generation " + std::to_string(slot.generation().value);
     }

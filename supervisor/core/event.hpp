@@ -3,6 +3,7 @@
 // What can happen to the core. The shell turns the world into these, nothing else reaches it.
 // Every event is defined in every state; one for an unknown worker is ignored and counted.
 
+#include "supervisor/core/inheritance.hpp"
 #include "supervisor/core/types.hpp"
 
 #include <optional>
@@ -99,9 +100,15 @@ struct Stalled {
     Duration by;
 };  ///< the master itself was stopped or starved for so long
 
+/// What a dead master left, as its records say and the kernel confirms. It comes before all else,
+/// or is ignored: who has workers of his own adopts nobody.
+struct Adopt {
+    Inheritance left;
+};
+
 using Event = std::variant<Spawned, BecameReady, Beat, AskedAbort, AskedExtension, SaidStopping,
                            DumpsCore, Exited, Measured, Reload, Rollback, Scale, Restart,
-                           ResetFailed, Stop, Tick, Stalled>;
+                           ResetFailed, Stop, Tick, Stalled, Adopt>;
 
 /// It says that a worker lives. The shell sorts these before all else.
 [[nodiscard]] inline bool is_sign_of_life(const Event& event) {

@@ -171,7 +171,9 @@ void SupervisorCore::State::take_seat(Worker& worker) {
     Pool& pool = pool_of(worker);
     Slot* slot = pool.find_slot(worker.slot);
     CHECK(slot != nullptr);
-    slot->proven(worker.generation);
+    if (!worker.outdated) {
+        slot->proven(worker.generation);
+    }
     if (pool.rollout && worker.rollout == pool.rollout->id) {
         slot->renewal = Renewal::None;
         ++pool.rollout->done;
@@ -215,6 +217,9 @@ void SupervisorCore::State::expire(Worker& worker) {
     const config::Pool& spec = pool_of(worker).spec;
     if (is_ready_by_age(worker, spec)) {
         become_ready(worker);
+        return;
+    }
+    if (worker.adopted && worker.state == WorkerState::Starting && replace_silent(worker)) {
         return;
     }
     const std::string why = overdue_in_words(worker, spec, *due);

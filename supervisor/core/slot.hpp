@@ -82,6 +82,9 @@ class Slot {
     /// It has had a worker.
     [[nodiscard]] bool has_started() const { return starts_ > 0; }
 
+    /// Of a dead master's slot: how often it had been started before.
+    void resume(std::uint64_t restarts) { starts_ = restarts + 1; }
+
     [[nodiscard]] std::uint64_t restarts() const { return starts_ == 0 ? 0 : starts_ - 1; }
 
   private:

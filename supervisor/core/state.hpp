@@ -71,6 +71,7 @@ struct SupervisorCore::State {
 
     // supervisor_core.cpp
     void start();
+    void announce_config() const;
     [[nodiscard]] Worker* find(WorkerId id);
     [[nodiscard]] Pool& pool_of(const Worker& worker);
     [[nodiscard]] const Pool& pool_of(const Worker& worker) const;
@@ -101,6 +102,16 @@ struct SupervisorCore::State {
     [[nodiscard]] std::optional<TimePoint> health_time(const Worker& worker) const;
     void forget_failures(const Worker& worker);
     [[nodiscard]] std::optional<TimePoint> measure_time() const;
+
+    // adoption.cpp
+    void on(const Adopt& event);
+    void resume(Pool& pool, const Inheritance& left);
+    void resume_slots(Pool& pool, const Inheritance& left, bool outdated);
+    void take_in(const LeftWorker& left);
+    Pool& pool_named(const std::string& name);
+    void settle_in(WorkerId id, bool said_ready);
+    void renew_outdated(Pool& pool);
+    bool replace_silent(Worker& worker);
 
     // death.cpp
     void on(const Exited& event);

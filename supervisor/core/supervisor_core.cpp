@@ -23,6 +23,9 @@ void SupervisorCore::step(const Event& event, TimePoint now, std::vector<Action>
     state.out = &out;
     if (!state.started) {
         state.start();
+        if (!std::holds_alternative<Adopt>(event)) {
+            state.announce_config();
+        }
     }
     std::visit([&state](const auto& what) { state.on(what); }, event);
     if (!is_sign_of_life(event) && !std::holds_alternative<Stalled>(event)) {
@@ -61,6 +64,9 @@ void SupervisorCore::State::start() {
         pool.up_deadline =
             now + clock_duration(std::max(pool.spec.ready.timeout, pool.spec.ready.min_uptime));
     }
+}
+
+void SupervisorCore::State::announce_config() const {
     out->emplace_back(Announce{Notice::ConfigLoaded, std::nullopt, std::nullopt, std::nullopt,
                                "generation " + std::to_string(generation.value)});
 }

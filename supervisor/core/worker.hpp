@@ -33,6 +33,8 @@ struct Worker {
     TimePoint since;  ///< the state's deadline counts from here: its entry, or the last renewal
     std::optional<TimePoint> extended_until;  ///< the deadline is not before this
     bool executed = false;                    ///< exec succeeded
+    bool adopted = false;   ///< of a dead master: what it said while there was none is lost
+    bool outdated = false;  ///< what it was executed from is not known any more
     bool asked_to_leave = false;
     bool said_stopping = false;
     std::optional<TimePoint> ready_at;

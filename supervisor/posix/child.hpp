@@ -34,11 +34,20 @@ class Child {
     /// To its whole process group, while the leader is not reaped (a zombie leader is still good).
     Result<void> signal_group(int number) const;
 
-    /// Looks without reaping (WNOWAIT): has it ended? Never blocks. Of a process that is not our
-    /// child only that it ended can be said: Kind::Unknown.
+    /// Looks without reaping (WNOWAIT): has it ended? Never blocks. How a process that is not our
+    /// child ended, the kernel says once somebody has reaped it (PIDFD_GET_INFO, Linux 6.15); until
+    /// then, and on older ones, it is Kind::Unknown.
     [[nodiscard]] std::optional<core::ExitReport> peek() const;
+    /// After an Unknown: the kernel will say more as soon as it is reaped.
+    [[nodiscard]] bool exit_may_follow() const noexcept;
     /// Reaps. Only after peek() said that it ended; never blocks.
     Result<void> reap();
+
+    /// A duplicate of one of its own descriptors, pidfd_getfd(2): takes the right to trace it.
+    [[nodiscard]] Result<UniqueFd> take_fd(int number) const;
+
+    /// Unique as long as the machine runs, where pidfs(5) is (Linux 6.9); else 0.
+    [[nodiscard]] std::uint64_t inode() const noexcept;
 
   private:
     pid_t pid_;
@@ -47,6 +56,11 @@ class Child {
 
 /// Has any child been stopped (SIGSTOP, a debugger) since this was last asked? Never blocks.
 [[nodiscard]] bool take_stops() noexcept;
+
+/// To each process of a session but its leader, found in /proc: what a process group is to kernels
+/// that do not signal one through a pidfd. A session's number is not used again while it has
+/// members.
+void signal_session(pid_t session, int number);
 
 /// "exited with code 3", "killed by SIGSEGV (core dumped)", "chdir /srv/app: No such file or ..."
 [[nodiscard]] std::string describe(const core::ExitReport& report);

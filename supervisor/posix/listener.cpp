@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <set>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 namespace topsman::posix {
 namespace {
@@ -126,8 +128,19 @@ Result<void> bind_own(BoundListener& listener, Address address, std::uint32_t co
     return {};
 }
 
+/// The file of a unix socket that a dead master made is ours from now on.
+std::uint64_t path_inode_of(const Address& address) noexcept {
+    struct stat status {};
+
+    if (address.family() != AF_UNIX) {
+        return 0;
+    }
+    const auto& un = *reinterpret_cast<const sockaddr_un*>(&address.storage);
+    return ::lstat(un.sun_path, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
+}
+
 Result<BoundListener> bind_one(const config::Listener& spec, std::vector<UniqueFd>& inherited,
-                               std::uint32_t reuse_port_sockets) {
+                               std::uint32_t reuse_port_sockets, std::vector<UniqueFd> kept) {
     auto address = parse_address(spec.address);
     if (!address) {
         return address.error();
@@ -136,7 +149,11 @@ Result<BoundListener> bind_one(const config::Listener& spec, std::vector<UniqueF
     listener.spec = spec;
     listener.sockets = take_matching(*address, inherited);
     listener.from_systemd = !listener.sockets.empty();
-    if (!listener.from_systemd) {
+    if (!listener.from_systemd && !kept.empty()) {
+        listener.sockets = std::move(kept);
+        listener.path_inode = path_inode_of(*address);
+        (void)repair_flags(listener);
+    } else if (!listener.from_systemd) {
         const bool group = spec.accept == config::Accept::ReusePort && reuse_port_sockets > 0;
         if (auto bound = bind_own(listener, *address, group ? reuse_port_sockets : 1); !bound) {
             remove_socket_file(*address, listener.path_inode);
@@ -153,11 +170,22 @@ Result<BoundListener> bind_one(const config::Listener& spec, std::vector<UniqueF
 
 Result<std::vector<BoundListener>> bind_listeners(const std::vector<config::Listener>& specs,
                                                   std::vector<UniqueFd>& inherited,
-                                                  std::uint32_t reuse_port_sockets) {
+                                                  std::uint32_t reuse_port_sockets,
+                                                  KeptSockets kept) {
+    std::set<std::string> kept_names;
+    for (const auto& [name, sockets] : kept) {
+        if (!sockets.empty()) {
+            kept_names.insert(name);
+        }
+    }
     std::vector<BoundListener> listeners;
     for (const config::Listener& spec : specs) {
-        auto listener = bind_one(spec, inherited, reuse_port_sockets);
+        auto listener = bind_one(spec, inherited, reuse_port_sockets, std::move(kept[spec.name]));
         if (!listener) {
+            // Those of living workers stay.
+            std::erase_if(listeners, [&kept_names](const BoundListener& bound) {
+                return kept_names.contains(bound.spec.name);
+            });
             remove_socket_files(listeners);
             Error error = listener.error();
             error.message = "listener " + spec.name + ": " + error.message;
@@ -166,6 +194,18 @@ Result<std::vector<BoundListener>> bind_listeners(const std::vector<config::List
         listeners.push_back(std::move(*listener));
     }
     return listeners;
+}
+
+bool is_listener_of(int fd, const std::string& address) {
+    const auto bound = bound_address(fd);
+    auto wanted = parse_address(address);
+    if (!bound || !wanted || !is_listening(fd)) {
+        return false;
+    }
+    if (wanted->port() == 0) {
+        wanted->set_port(bound->port());
+    }
+    return *bound == *wanted;
 }
 
 void remove_socket_files(const std::vector<BoundListener>& listeners) noexcept {

@@ -28,17 +28,23 @@ struct BoundListener {
 /// Takes them out of the environment and makes them close-on-exec.
 [[nodiscard]] std::vector<UniqueFd> take_inherited_sockets();
 
+/// By listener's name: sockets that were taken out of living workers.
+using KeptSockets = std::map<std::string, std::vector<UniqueFd>>;
+
+/// Is this a listening socket bound to what `address` says (whose port may be 0: any)?
+[[nodiscard]] bool is_listener_of(int fd, const std::string& address);
+
 /// Addresses are numeric (or `localhost`, which is 127.0.0.1): names are not looked up. `[::]` is
 /// IPv6 alone, so that it and 0.0.0.0 can be listeners side by side.
 ///
 /// Binds all or none. A socket in `inherited` that is bound to a listener's address is used instead
-/// of binding (it is moved out). `reuse_port_sockets`: how many sockets each reuse_port listener
-/// gets. Errors: "listener http: bind 0.0.0.0:80: Permission denied (needs CAP_NET_BIND_SERVICE or
-/// a port above 1023)"; a unix socket that a living process listens on is an error that says so,
-/// one that a dead process left is replaced.
+/// of binding (it is moved out); else what was `kept` of it is. `reuse_port_sockets`: how many
+/// sockets each reuse_port listener gets. Errors: "listener http: bind 0.0.0.0:80: Permission
+/// denied (needs CAP_NET_BIND_SERVICE or a port above 1023)"; a unix socket that a living process
+/// listens on is an error that says so, one that a dead process left is replaced.
 [[nodiscard]] Result<std::vector<BoundListener>> bind_listeners(
     const std::vector<config::Listener>& specs, std::vector<UniqueFd>& inherited,
-    std::uint32_t reuse_port_sockets);
+    std::uint32_t reuse_port_sockets, KeptSockets kept = {});
 
 /// A clean stop removes the files of its unix sockets, unless somebody has put another one there.
 void remove_socket_files(const std::vector<BoundListener>& listeners) noexcept;

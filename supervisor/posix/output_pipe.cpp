@@ -4,6 +4,7 @@
 #include <climits>
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace topsman::posix {
@@ -35,6 +36,28 @@ Result<OutputPipe> OutputPipe::open(const std::string& label, UniqueFd& writer,
         return system_error("fchown of the output pipe");
     }
     return OutputPipe(std::move(reader), label);
+}
+
+Result<OutputPipe> OutputPipe::reopen(const std::string& label, std::uint32_t pid,
+                                      std::uint64_t inode) {
+    for (const char* number : {"1", "2"}) {
+        const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + number;
+        UniqueFd reader(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+        if (!reader && errno != ENOENT) {
+            return system_error("open " + path);
+        }
+        OutputPipe pipe(std::move(reader), label);
+        if (pipe.reader_ && pipe.inode() == inode) {
+            return pipe;
+        }
+    }
+    return plain_error("it has closed its output", std::errc::no_such_file_or_directory);
+}
+
+std::uint64_t OutputPipe::inode() const noexcept {
+    struct stat status {};
+
+    return ::fstat(reader_.get(), &status) == 0 && S_ISFIFO(status.st_mode) ? status.st_ino : 0;
 }
 
 bool OutputPipe::read(const Line& line) {

@@ -29,6 +29,14 @@ class OutputPipe {
         const std::string& label, UniqueFd& writer,
         std::optional<std::pair<uid_t, gid_t>> owner = std::nullopt);
 
+    /// That of a worker whose master is dead, through its own descriptors 1 and 2; `inode` is that
+    /// of the pipe. What waits in it is read.
+    [[nodiscard]] static Result<OutputPipe> reopen(const std::string& label, std::uint32_t pid,
+                                                   std::uint64_t inode);
+
+    /// The pipe's, unique while it is open.
+    [[nodiscard]] std::uint64_t inode() const noexcept;
+
     [[nodiscard]] int fd() const noexcept { return reader_.get(); }
 
     /// What is waiting, as whole lines; at most about one pipe's worth a call, so that a flood does

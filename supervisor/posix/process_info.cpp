@@ -2,15 +2,21 @@
 
 #include "shm/base/unique_fd.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
+#include <set>
 #include <string_view>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace topsman::posix {
 namespace {
+
+namespace fs = std::filesystem;
 
 /// The whole of a small file in /proc; empty when the process is gone.
 template <std::size_t kSize>
@@ -151,6 +157,72 @@ bool is_dumping_core(std::uint32_t pid) {
     }
     const auto value = text.find_first_not_of(" \t", at + 13);
     return value != std::string_view::npos && text[value] == '1';
+}
+
+std::uint32_t process_session(std::uint32_t pid) {
+    const auto info = process_info(pid);
+    return info ? info->session : 0;
+}
+
+void for_each_process(const std::function<void(std::uint32_t)>& visit) {
+    std::error_code error;
+    for (fs::directory_iterator it("/proc", error), end; !error && it != end; it.increment(error)) {
+        const std::string name = it->path().filename();
+        if (name.find_first_not_of("0123456789") == std::string::npos) {
+            visit(static_cast<std::uint32_t>(to_number(name)));
+        }
+    }
+}
+
+Result<std::vector<OpenFile>> open_files(std::uint32_t pid) {
+    const std::string folder = "/proc/" + std::to_string(pid) + "/fd";
+    std::vector<OpenFile> files;
+    std::error_code error;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+        struct stat status {};
+
+        // Through the link of proc(5), so that sockets and pipes answer too.
+        if (::stat(it->path().c_str(), &status) == 0) {
+            files.push_back({static_cast<int>(to_number(it->path().filename().native())),
+                             status.st_dev, status.st_ino, status.st_mode});
+        }
+    }
+    if (error) {
+        return system_error(folder, error.value());
+    }
+    return files;
+}
+
+bool has_open(std::span<const OpenFile> files, int fd) noexcept {
+    struct stat status {};
+
+    return ::fstat(fd, &status) == 0 &&
+           std::any_of(files.begin(), files.end(), [&status](const OpenFile& file) {
+               return file.device == status.st_dev && file.inode == status.st_ino;
+           });
+}
+
+bool is_eventfd(int fd) {
+    std::error_code error;
+    return fs::read_symlink("/proc/self/fd/" + std::to_string(fd), error) == "anon_inode:[eventfd]";
+}
+
+std::optional<std::pair<unsigned, unsigned>> process_owner(std::uint32_t pid) {
+    struct stat status {};
+
+    if (::stat(("/proc/" + std::to_string(pid)).c_str(), &status) != 0) {
+        return std::nullopt;
+    }
+    return std::pair{status.st_uid, status.st_gid};
+}
+
+bool was_executed_with(std::uint32_t pid, std::span<const std::string> variables) {
+    std::ifstream environ("/proc/" + std::to_string(pid) + "/environ");
+    std::set<std::string> missing(variables.begin(), variables.end());
+    for (std::string variable; !missing.empty() && std::getline(environ, variable, '\0');) {
+        missing.erase(variable);
+    }
+    return missing.empty();
 }
 
 std::string process_name(std::uint32_t pid) {

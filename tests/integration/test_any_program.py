@@ -375,13 +375,14 @@ class Pid1(TestCase):
                          pool("[topsman-http]", "    listeners: [http]\n    ready: { by: notify }\n", 2))
         log = open(c.log_path, "ab")
         c.master = subprocess.Popen(
-            ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", TOPSMAN, "run", "--take-over",
+            ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", TOPSMAN, "run",
              str(c.file)],
             env=c.env, cwd=c.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         init = self.wait_for_init(c)
         c.enter = ["nsenter", "-t", str(init), "-p", "-m"]
         c.wait_up()
+        workers = c.pids()
         children = pathlib.Path(f"/proc/{init}/task/{init}/children").read_text().split()
         self.assertEqual(len(children), 1)
         with Pidfd(int(children[0])) as master:
@@ -390,6 +391,7 @@ class Pid1(TestCase):
             self.assertTrue(master.wait())
         c.wait_event("master.started", since=seq)
         c.wait_up()
+        self.assertEqual(c.pids(), workers)  # adopted
         c.pids_seen.clear()  # numbers of the other namespace
         os.kill(init, signal.SIGTERM)
         self.assertEqual(c.master.wait(DEADLINE), 0)

@@ -34,6 +34,8 @@ class FakeKernel {
 
     [[nodiscard]] std::size_t living() const { return processes_.size(); }
 
+    [[nodiscard]] bool lives(core::WorkerId worker) const { return processes_.contains(worker); }
+
     [[nodiscard]] std::optional<core::WorkerId> somebody_dead();
 
   private:

@@ -1,0 +1,344 @@
+#include "supervisor/adoption.hpp"
+
+#include "config/names.hpp"
+#include "supervisor/posix/sock_diag.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <sys/stat.h>
+
+namespace topsman::supervisor {
+
+namespace {
+
+template <std::size_t N>
+std::string text_of(const char (&text)[N]) {
+    return {text, ::strnlen(text, N)};
+}
+
+core::TimePoint at(std::int64_t monotonic_ns) {
+    return core::TimePoint(std::chrono::nanoseconds(std::max<std::int64_t>(monotonic_ns, 0)));
+}
+
+std::optional<core::TimePoint> at_or_never(std::int64_t monotonic_ns) {
+    return monotonic_ns <= 0 ? std::nullopt : std::optional(at(monotonic_ns));
+}
+
+std::optional<core::Role> role_of(shm::WorkerRole role) {
+    switch (role) {
+        case shm::WorkerRole::Current:
+            return core::Role::Current;
+        case shm::WorkerRole::Successor:
+            return core::Role::Successor;
+        case shm::WorkerRole::Leaving:
+            return core::Role::Leaving;
+        case shm::WorkerRole::None:
+            break;
+    }
+    return std::nullopt;
+}
+
+core::SlotPhase phase_of(shm::SlotPhase phase) {
+    switch (phase) {
+        case shm::SlotPhase::Waiting:
+            return core::SlotPhase::Waiting;
+        case shm::SlotPhase::Tripped:
+            return core::SlotPhase::Tripped;
+        case shm::SlotPhase::Finished:
+            return core::SlotPhase::Finished;
+        case shm::SlotPhase::Unused:
+        case shm::SlotPhase::Vacant:
+        case shm::SlotPhase::Occupied:
+            break;
+    }
+    return core::SlotPhase::Vacant;
+}
+
+/// A state is one of five; what is none of them was not written by a master.
+std::optional<core::WorkerState> state_of(shm::WorkerState state) {
+    switch (state) {
+        case shm::WorkerState::Starting:
+            return core::WorkerState::Starting;
+        case shm::WorkerState::Serving:
+            return core::WorkerState::Serving;
+        case shm::WorkerState::Draining:
+            return core::WorkerState::Draining;
+        case shm::WorkerState::Aborting:
+            return core::WorkerState::Aborting;
+        case shm::WorkerState::Killing:
+            return core::WorkerState::Killing;
+        case shm::WorkerState::None:
+            break;
+    }
+    return std::nullopt;
+}
+
+bool is_outdated(const Specs& specs, const std::string& pool, std::uint64_t fingerprint) {
+    const auto found = specs.find(pool);
+    return found == specs.end() || found->second->fingerprint != fingerprint;
+}
+
+/// Pools and slots, and how the last worker of each had ended.
+void read_board(const shm::Segment& segment, const Specs& specs, Adoption& adoption) {
+    const shm::Scoreboard& board = segment.scoreboard();
+    shm::MasterRecord master{};
+    if (!board.master.load(master)) {
+        return;
+    }
+    adoption.left.generation = core::Generation{std::min(master.config_generation, 1U << 30U)};
+    std::vector<std::string> names;
+    for (std::uint32_t i = 0; i < std::min(master.pools, shm::kMaxPools); ++i) {
+        shm::PoolRecord record{};
+        (void)board.pools[i].load(record);
+        const std::string name = text_of(record.name);
+        names.push_back(name);
+        core::LeftPool pool;
+        pool.name = name;
+        pool.wanted = record.wanted;
+        pool.configured = record.configured;
+        pool.generation = core::Generation{record.generation};
+        pool.outdated = is_outdated(specs, name, record.fingerprint);
+        pool.breaker_open = record.breaker == shm::BreakerState::Open;
+        pool.failures = std::min(record.failures, 1U << 16U);
+        pool.not_before = at(record.not_before_monotonic_ns);
+        adoption.left.pools.push_back(pool);
+    }
+    for (std::uint32_t i = 0; i < std::min(master.slots, shm::kMaxSlots); ++i) {
+        shm::SlotRecord record{};
+        if (!board.slots[i].load(record) || record.pool >= names.size()) {
+            continue;
+        }
+        const std::string& pool = names[record.pool];
+        adoption.left.slots.push_back(core::LeftSlot{
+            pool, record.slot, phase_of(record.phase),
+            std::min<std::uint64_t>(record.restarts, 1ULL << 48U),
+            std::min(record.failures, 1U << 16U), at_or_never(record.not_before_monotonic_ns)});
+        if (record.last_exit_realtime_ns != 0) {
+            adoption.exits.push_back(LeftExit{pool, record.slot, text_of(record.last_exit),
+                                              record.last_exit_realtime_ns});
+        }
+    }
+}
+
+/// Its record as its master wrote it before it was there; none: it is somebody else's, or no
+/// record.
+std::optional<Adoptee> read_worker(const shm::Segment& segment, const Specs& specs,
+                                   const shm::LivingWorker& lane) {
+    Adoptee adoptee;
+    adoptee.lane = lane;
+    shm::WorkerRecord& record = adoptee.record;
+    const bool is_whole = segment.scoreboard().workers[lane.lane].load(record);
+    const auto state = state_of(record.state);
+    const std::string pool = text_of(record.pool_name);
+    if (!is_whole || record.worker == 0 || record.worker != lane.worker ||
+        record.lane_generation != lane.generation || !state || !config::is_name(pool) ||
+        record.slot >= shm::kMaxSlots || record.worker >= 1ULL << 62U) {
+        return std::nullopt;
+    }
+    core::LeftWorker& left = adoptee.left;
+    left.worker = core::WorkerId{record.worker};
+    left.pool = pool;
+    left.slot = record.slot;
+    left.generation = core::Generation{record.generation};
+    left.outdated = is_outdated(specs, pool, record.fingerprint);
+    left.role = role_of(record.role);
+    left.state = *state;
+    left.said_ready = (segment.lanes()[lane.lane].flags.load() & shm::kLaneReady) != 0;
+    left.spawned_at = at(record.spawned_monotonic_ns);
+    left.ready_at = at_or_never(record.ready_monotonic_ns);
+    left.last_beat = at_or_never(record.last_beat_monotonic_ns);
+    return adoptee;
+}
+
+std::string name_of(const Adoptee& worker) {
+    return worker.left.pool + "/" + std::to_string(worker.left.slot) + " (pid " +
+           std::to_string(worker.lane.pid) + ")";
+}
+
+Error not_adoptable(const std::string& who, const std::string& why) {
+    return plain_error("not adoptable: " + who + ": " + why, std::errc::device_or_resource_busy);
+}
+
+std::string hint(const Error& error) {
+    const bool forbidden = error.code == std::errc::operation_not_permitted ||
+                           error.code == std::errc::permission_denied;
+    return error.message + (forbidden ? " (needs CAP_SYS_PTRACE, or kernel.yama.ptrace_scope 0 "
+                                        "and workers of the master's own user)"
+                                      : "");
+}
+
+/// A handle on the very process, and a look at what it has open.
+Result<void> take_hold(const shm::Segment& segment, Adoptee& worker) {
+    std::uint64_t ticks = worker.lane.start_ticks;
+    if (ticks == 0) {
+        const auto info = posix::process_info(worker.lane.pid);
+        ticks = info ? info->start_ticks : 0;
+    }
+    Result<posix::Child> child = posix::Child::open(worker.lane.pid, ticks);
+    if (!child) {
+        return child.error().code == std::errc::no_such_process ? Result<void>{} : child.error();
+    }
+    const std::uint64_t inode = segment.lanes()[worker.lane.lane].pidfd_inode.load();
+    if (inode != 0 && child->inode() != 0 && inode != child->inode()) {
+        return {};  // another process, however alike
+    }
+    worker.lane.start_ticks = ticks;
+    worker.record.start_ticks = ticks;
+    auto files = posix::open_files(worker.lane.pid);
+    if (!files) {
+        return not_adoptable(name_of(worker), hint(files.error()));
+    }
+    worker.files = std::move(*files);
+    worker.child.emplace(std::move(*child));
+    return {};
+}
+
+std::set<std::uint64_t> inodes_of(const shm::ListenerRecord& record) {
+    std::set<std::uint64_t> inodes{record.inode};
+    if (record.accept == 0) {
+        return inodes;
+    }
+    // A group: any socket that listens on its port and that a worker of ours holds.
+    const auto colon = text_of(record.address).rfind(':');
+    const std::string port = text_of(record.address).substr(colon + 1);
+    posix::for_each_listening_socket([&](const posix::ListeningSocket& socket) {
+        if (colon != std::string::npos && std::to_string(socket.port) == port) {
+            inodes.insert(socket.inode);
+        }
+    });
+    return inodes;
+}
+
+/// The sockets of one listener, out of the workers that hold them.
+Result<std::vector<UniqueFd>> take_sockets(const config::Listener& listener,
+                                           const shm::ListenerRecord& record,
+                                           const std::vector<Adoptee>& workers) {
+    std::vector<UniqueFd> sockets;
+    std::set<std::uint64_t> missing = inodes_of(record);
+    for (const Adoptee& worker : workers) {
+        for (const posix::OpenFile& file : worker.files) {
+            if (!S_ISSOCK(file.mode) || !missing.contains(file.inode)) {
+                continue;
+            }
+            Result<UniqueFd> fd = worker.child->take_fd(file.number);
+            if (!fd) {
+                return not_adoptable(name_of(worker),
+                                     "its listener " + listener.name + ": " + hint(fd.error()));
+            }
+            // A record may say anything; the socket itself says what it is.
+            if (posix::is_listener_of(fd->get(), listener.address)) {
+                missing.erase(file.inode);
+                sockets.push_back(std::move(*fd));
+            }
+        }
+    }
+    return sockets;
+}
+
+Result<void> take_listeners(const shm::Segment& segment, const config::Config& config,
+                            Adoption& adoption) {
+    for (const shm::TwoCopy<shm::ListenerRecord>& cell : segment.scoreboard().listeners) {
+        shm::ListenerRecord record{};
+        if (!cell.load(record) || record.inode == 0) {
+            continue;
+        }
+        const config::Listener* listener = config.find_listener(text_of(record.name));
+        const bool same_mode =
+            listener != nullptr &&
+            (record.accept == 1) == (listener->accept == config::Accept::ReusePort);
+        if (!same_mode) {
+            continue;
+        }
+        auto sockets = take_sockets(*listener, record, adoption.workers);
+        if (!sockets) {
+            return sockets.error();
+        }
+        adoption.sockets[listener->name] = std::move(*sockets);
+    }
+    return {};
+}
+
+/// A number in a record proves nothing: it must also have been executed as this worker, or hold
+/// what only workers of this cluster hold.
+bool is_ours(const Adoptee& worker, const shm::Segment& segment, const config::Config& config,
+             const posix::KeptSockets& sockets) {
+    const std::vector<std::string> variables{
+        "TOPSMAN_CLUSTER=" + config.cluster,
+        "TOPSMAN_WORKER=" + std::to_string(worker.left.worker.value),
+        "TOPSMAN_PID=" + std::to_string(worker.lane.pid)};
+    if (posix::was_executed_with(worker.lane.pid, variables)) {
+        return true;
+    }
+    const auto has = [&worker](int fd) { return posix::has_open(worker.files, fd); };
+    return has(segment.fd()) ||
+           std::any_of(sockets.begin(), sockets.end(), [&has](const auto& listener) {
+               return std::any_of(listener.second.begin(), listener.second.end(),
+                                  [&has](const UniqueFd& fd) { return has(fd.get()); });
+           });
+}
+
+bool has_moved(const config::Pool& pool, const posix::KeptSockets& sockets) {
+    return std::any_of(pool.exec.listeners.begin(), pool.exec.listeners.end(),
+                       [&sockets](const std::string& name) {
+                           const auto kept = sockets.find(name);
+                           return kept == sockets.end() || kept->second.empty();
+                       });
+}
+
+}  // namespace
+
+Result<Adoption> adopt(const shm::Segment& segment, const std::vector<shm::LivingWorker>& started,
+                       const std::vector<shm::LivingWorker>& living, const config::Config& config,
+                       const Specs& specs) {
+    Adoption adoption;
+    read_board(segment, specs, adoption);
+    for (const shm::Lane& lane : segment.lanes()) {
+        const core::WorkerId granted{lane.worker.load()};
+        if (granted.value < 1ULL << 62U) {
+            adoption.left.last_worker = std::max(adoption.left.last_worker, granted);
+        }
+    }
+    const auto is_living = [&living](const shm::LivingWorker& lane) {
+        return std::any_of(living.begin(), living.end(), [&lane](const shm::LivingWorker& other) {
+            return other.lane == lane.lane && other.generation == lane.generation;
+        });
+    };
+    std::set<core::WorkerId> ids;
+    for (const shm::LivingWorker& lane : started) {
+        auto worker = read_worker(segment, specs, lane);
+        const bool is_known = worker && ids.insert(worker->left.worker).second;
+        if (!is_known && is_living(lane)) {
+            return not_adoptable("pid " + std::to_string(lane.pid),
+                                 "what its master wrote about it cannot be read");
+        }
+        if (!is_known) {
+            continue;
+        }
+        if (is_living(lane)) {
+            if (Result<void> held = take_hold(segment, *worker); !held) {
+                return held.error();
+            }
+        }
+        adoption.workers.push_back(std::move(*worker));
+    }
+    if (Result<void> taken = take_listeners(segment, config, adoption); !taken) {
+        return taken.error();
+    }
+    for (const Adoptee& worker : adoption.workers) {
+        if (worker.child && !is_ours(worker, segment, config, adoption.sockets)) {
+            return not_adoptable(
+                name_of(worker),
+                "nothing but its number says that it is a worker of cluster " + config.cluster);
+        }
+        adoption.left.workers.push_back(worker.left);
+        // A listener that moved is another socket: its workers are replaced like those of a changed
+        // command.
+        const config::Pool* pool = config.find_pool(worker.left.pool);
+        adoption.left.workers.back().outdated |=
+            pool != nullptr && has_moved(*pool, adoption.sockets);
+    }
+    return adoption;
+}
+
+}  // namespace topsman::supervisor
