@@ -14,14 +14,15 @@ using shm::Deadline;
 using shm::NameKind;
 using shm::RateLimit;
 
-constexpr std::uint32_t kPermits = 3;
+constexpr std::uint32_t kPermits = 2;
 constexpr std::uint64_t kNow = 1'000'000'000'000;
 
 std::uint32_t add(shm::NameTable& names, NameKind kind) {
     return names.find_or_add("limit", kind, 0, Owner{}, nullptr).value();
 }
 
-/// Acquires one of three permits, one of which a peer has, and gives it back.
+/// Acquires the one of two permits that a peer has not, and keeps it or gives it back. Meanwhile
+/// the peer wants it too, and keeps what it gets.
 class SemaphoreUse : public Operation {
   public:
     explicit SemaphoreUse(bool is_kept) : is_kept_(is_kept) {}
@@ -42,7 +43,7 @@ class SemaphoreUse : public Operation {
     void run(const Arena& arena) override {
         const auto permit = semaphore(arena).acquire(arena.segment.lanes(), kVictim, Deadline{});
         arena.in_scratch<Results>().victims_permit = permit ? *permit + 1 : 0;
-        if (!is_kept_) {
+        if (!is_kept_ && permit) {
             (void)semaphore(arena).release(arena.segment.lanes(), kVictim, *permit);
         }
     }
@@ -50,24 +51,27 @@ class SemaphoreUse : public Operation {
     void peers(const Arena& arena) override {
         const auto permit = semaphore(arena).try_acquire(kPeer);
         arena.in_scratch<Results>().peers_permit = permit ? *permit + 1 : 0;
-        if (permit) {
-            (void)semaphore(arena).release(arena.segment.lanes(), kPeer, *permit);
-        }
     }
 
     std::string verify(Arena& arena, Fate fate) override {
         const Results& results = arena.in_scratch<Results>();
-        if (fate.is_done && results.victims_permit == 0) {
+        const bool peer_has_both = results.peers_permit != 0;
+        if (fate.is_done && results.victims_permit == 0 && !peer_has_both) {
             return "a free permit was refused";
         }
-        if (fate.peers_ran && results.peers_permit == 0) {
-            return "a free permit was refused to a peer";
+        if (is_kept_ && results.victims_permit != 0 && peer_has_both) {
+            return "one permit was given to two";
         }
-        std::uint32_t had = 1;
+        // All are the peer's, or can be had by it.
+        std::uint32_t had = peer_has_both ? 2 : 1;
         while (had <= kPermits && semaphore(arena).try_acquire(kPeer)) {
             ++had;
         }
-        return had == kPermits ? "" : std::to_string(had) + " of three permits can be had";
+        std::uint32_t owned = 0;
+        semaphore(arena).visit_owners([&](Owner owner) { owned += owner == kPeer ? 1U : 0U; });
+        return had == kPermits && owned == kPermits
+                   ? ""
+                   : std::to_string(owned) + " of two permits can be had";
     }
 
   private:
