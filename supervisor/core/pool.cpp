@@ -23,11 +23,14 @@ bool surplus_allowed(const Pool& pool, const Census& census) {
 }
 
 // With max_surge 0 a worker may go first if enough others serve, or if it does not serve anyway.
-bool absence_allowed(const Pool& pool, const Worker& worker, const Census& census) {
+bool absence_allowed(const Pool& pool, const Worker& worker, const Census& census,
+                     std::size_t expected) {
     if (worker.state != WorkerState::Serving) {
         return worker.state == WorkerState::Starting;
     }
-    return pool.slots.size() - census.serving < pool.spec.rollout.max_unavailable;
+    return expected <= census.serving
+               ? pool.spec.rollout.max_unavailable > 0
+               : expected - census.serving < pool.spec.rollout.max_unavailable;
 }
 
 }  // namespace
@@ -139,17 +142,24 @@ bool canary_is_out(const Pool& pool) {
 }
 
 std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers,
-                                        const Census& census) {
+                                        const Census& census, std::size_t lasting) {
     if (!pool.rollout || !may_add_leaver(pool, census) || canary_is_out(pool)) {
         return std::nullopt;
     }
+    // An empty slot that a reload takes away at its end is not missed.
+    const auto missed = [lasting](const Slot& slot) {
+        return slot.id().index < lasting || slot.current();
+    };
+    const auto expected =
+        static_cast<std::size_t>(std::count_if(pool.slots.begin(), pool.slots.end(), missed));
     for (const Slot& slot : pool.slots) {
         if (slot.renewal != Renewal::Wanted || !slot.current() || slot.successor()) {
             continue;
         }
         const bool leaves_first = pool.max_surge() == 0;
-        const bool allowed = leaves_first ? absence_allowed(pool, worker_of(slot, workers), census)
-                                          : surplus_allowed(pool, census);
+        const bool allowed = leaves_first
+                                 ? absence_allowed(pool, worker_of(slot, workers), census, expected)
+                                 : surplus_allowed(pool, census);
         if (allowed) {
             return Replacement{slot.id().index, TimePoint{}, leaves_first};
         }
@@ -172,7 +182,7 @@ std::optional<Replacement> next_recycling(const Pool& pool, const Workers& worke
         const auto due = recycle_time(worker, pool.spec);
         const bool leaves_first = pool.max_surge() == 0;
         if (due && (!next || *due < next->due) &&
-            (!leaves_first || absence_allowed(pool, worker, census))) {
+            (!leaves_first || absence_allowed(pool, worker, census, pool.slots.size()))) {
             next = Replacement{slot.id().index, *due, leaves_first};
         }
     }

@@ -100,9 +100,10 @@ struct Replacement {
     bool leaves_first = false;  ///< no surplus is allowed: the old worker goes before the new comes
 };
 
-/// The next slot whose living worker a rollout may replace now.
+/// The next slot whose living worker a rollout may replace now. `lasting`: the slots above are
+/// taken away at its end.
 [[nodiscard]] std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers,
-                                                      const Census& census);
+                                                      const Census& census, std::size_t lasting);
 
 /// The worker that `recycle` replaces next; one at a time, never beside a rollout.
 [[nodiscard]] std::optional<Replacement> next_recycling(const Pool& pool, const Workers& workers,

@@ -55,6 +55,9 @@ bool SupervisorCore::State::begin_target(Pool& pool, Generation target) {
         // Going back, an empty slot is filled at its own pace.
         const bool stays = runs(slot, target, workers) || (goes_back && !slot.current());
         const bool lasts = slot.id().index < size;
+        if (goes_back && lasts) {
+            slot.proven(target);  // in others of the pool it has proven itself
+        }
         if (lasts && !stays && (!joins || slot.renewal == Renewal::None)) {
             wanted.push_back(&slot);
         } else if (joins && !lasts && slot.renewal == Renewal::Wanted) {
@@ -213,7 +216,7 @@ void SupervisorCore::State::roll(Pool& pool) {
     fill_renewals(pool);
     for (std::size_t turn = 0; turn < pool.slots.size() && pool.rollout->not_before <= now;
          ++turn) {
-        const auto renewal = next_renewal(pool, workers, count(pool, workers));
+        const auto renewal = next_renewal(pool, workers, count(pool, workers), lasting_size(pool));
         if (!renewal || !replace(pool, *renewal)) {
             break;
         }

@@ -138,6 +138,12 @@ void Oracle::check_replacements(const Snapshot& snapshot) {
         const PoolBook& pool = pools_[view.pool];
         const config::Rollout& limits = pool.spec.rollout;
         const std::uint32_t after = served_slots(view.pool);
+        // An empty slot that a reload takes away at its end is not missed.
+        const auto missed = static_cast<std::uint32_t>(std::count_if(
+            view.slots.begin(), view.slots.end(), [&pool](const core::SlotView& slot) {
+                return slot.slot.index < pool.spec.workers ||
+                       slot.phase == core::SlotPhase::Occupied;
+            }));
         for (const WorkerId worker : sent_away_) {
             const Life* life = find(worker);
             if (life == nullptr || life->slot.pool != view.pool ||
@@ -154,7 +160,7 @@ void Oracle::check_replacements(const Snapshot& snapshot) {
                            " is emptied before its next worker is ready");
             }
             if (!relieved && after < pool.served_before &&
-                after + limits.max_unavailable < view.wanted) {
+                after + limits.max_unavailable < missed) {
                 report("AvailabilityFloorDuringRollout",
                        view.name + ": only " + std::to_string(after) + " serve");
             }
@@ -209,7 +215,8 @@ void Oracle::check_way_back(const Snapshot& snapshot) {
         }
         for (const core::Spawn& spawn : spawned_) {
             if (spawn.slot.pool == view.pool && view.stage == RolloutStage::RollingBack &&
-                spawn.generation != view.generation) {
+                spawn.generation != view.generation &&
+                spawn.slot.index < pools_[view.pool].spec.workers) {
                 report("RollbackGoesBack", view.name + " is still given generation " +
                                                std::to_string(spawn.generation.value));
             }

@@ -235,6 +235,20 @@ TEST(Change, TakesAwayLastAndNothingWhenItFails) {
                 ElementsAre("many: 3 -> 1", "old: removed, 1 worker", "web: 1 worker replaced"));
 }
 
+TEST(Change, AnEmptySlotThatItTakesAwayHoldsUpNothing) {
+    config::Pool pool = safe_pool("web", 3);
+    pool.rollout.max_surge = 0;
+    pool.rollout.max_unavailable = 1;
+    Serving stage(cluster_of({pool}));
+    stage.exit(stage.holder(1), exited(78));
+    pool.workers = 1;
+    pool.exec.command = {"other"};
+    stage.step(Reload{Ticket{1}, cluster_of({pool})});
+    stage.exit(stage.holder(1), exited(78));
+    EXPECT_EQ(stage.worker(stage.holder(0, Role::Leaving)).state, WorkerState::Draining);
+    EXPECT_EQ(stage.pool().ready, 1U);
+}
+
 TEST(Change, WhatItAddedIsTakenAwayAgain) {
     Serving stage(cluster_of({safe_pool("web", 1)}));
     stage.step(Reload{Ticket{1}, cluster_of({safe_pool("web", 1, "other"), safe_pool("new", 1)})});
