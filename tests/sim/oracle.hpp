@@ -146,7 +146,9 @@ class Oracle {
     void note(const core::Stop& event);
     void note(const core::Tick& event);
     void note(const core::Stalled& event);
+
     void note(const core::Adopt& /*event*/) {}  ///< succession.hpp has properties of its own
+
     void open(core::Ticket ticket, std::set<core::WorkerId> to_be_gone = {});
     void forgive(PoolBook& pool);
     Life* find(core::WorkerId worker);
