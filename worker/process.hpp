@@ -29,12 +29,12 @@ struct OwnParts {
     shm::NameTable metric_names;
     shm::NameTable mutex_names;
     shm::NameTable cell_names;
+    shm::NameTable object_names;
+    shm::NameTable array_names;
     shm::LaneCells cells;
     shm::RobustMutex mutexes[shm::kMaxMutexes];
     shm::TxCellStorage tx_cells[shm::kMaxCells];
     shm::LastWords last_words;
-    shm::NameTable object_names;
-    shm::NameTable array_names;
     shm::SharedObject objects[shm::kMaxObjects];
     shm::SharedArrayStorage arrays[shm::kMaxArrays];
     shm::Lane lanes[2];  ///< the second one is ours, as no worker's is the first
