@@ -129,7 +129,7 @@ class JobQueue {
     /// Forgets a dead letter. False: it is none (any more).
     [[nodiscard]] bool drop(JobId id) noexcept;
 
-    // -- for lookers, see queue_view.hpp -------------------------------------------------------
+    // -- for lookers ----------------------------------------------------------------------------
 
     [[nodiscard]] const QueueControl& control() const noexcept { return *control_; }
 
