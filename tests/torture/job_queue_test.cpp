@@ -16,7 +16,6 @@ using shm::JobId;
 using shm::JobQueue;
 using shm::JobState;
 using shm::JobWord;
-using shm::NackResult;
 using shm::TakenJob;
 
 constexpr std::uint32_t kFirst = 3;         // jobs that are there before: the values 1 to 3
@@ -65,7 +64,7 @@ class JobOperation : public Operation {
         JobQueue queue = arena.segment.queue(0);
         const Ledger before = arena.in_scratch<Ledger>();
         Ledger ledger = before;
-        if (const std::string slept = who_sleeps(arena, queue); !slept.empty()) {
+        if (std::string slept = who_sleeps(arena, queue); !slept.empty()) {
             return slept;
         }
         while (execute_one(queue, ledger)) {
@@ -80,7 +79,7 @@ class JobOperation : public Operation {
                        std::to_string(ledger[value]) + " times";
             }
         }
-        if (const std::string wrong = check(queue, ledger, fate); !wrong.empty()) {
+        if (std::string wrong = check(queue, ledger, fate); !wrong.empty()) {
             return wrong;
         }
         return is_whole(queue) ? "" : "its capacity is not whole";

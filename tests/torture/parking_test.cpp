@@ -10,9 +10,7 @@
 namespace topsman::torture {
 namespace {
 
-using shm::kNoDeadline;
 using shm::LaneSet;
-using shm::Parked;
 using shm::Parking;
 
 constexpr std::uint32_t kSleeper = 2;  // the peers' lane: a thread of it sleeps all the time
