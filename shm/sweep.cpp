@@ -24,13 +24,19 @@ void give_back(Segment& segment, Owner dead) noexcept {
                              &segment.object_names(), &segment.array_names()}) {
         names->sweep(dead);
     }
-    for (SharedObject& object : segment.objects()) {
-        object.parking.forget(dead.lane);
+    // What has no name nobody has found, and so nobody waits for it or holds of it.
+    const auto object_kinds = segment.object_names().kinds();
+    for (std::size_t i = 0; i < segment.objects().size(); ++i) {
+        if (object_kinds[i] != NameKind::None) {
+            segment.objects()[i].parking.forget(dead.lane);
+        }
     }
     const auto array_kinds = segment.array_names().kinds();
     for (std::size_t i = 0; i < segment.arrays().size(); ++i) {
         SharedArrayStorage& array = segment.arrays()[i];
-        array.forget(dead.lane);
+        if (array_kinds[i] != NameKind::None) {
+            array.forget(dead.lane);
+        }
         if (array_kinds[i] == NameKind::Semaphore && dead.lane != 0) {
             Semaphore(array).sweep(dead);
         }
