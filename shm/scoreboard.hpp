@@ -11,6 +11,7 @@
 #include "shm/two_copy.hpp"
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,12 @@ void put_text(char* to, std::size_t size, std::string_view text) noexcept;
 template <std::size_t N>
 void put_text(char (&to)[N], std::string_view text) noexcept {
     put_text(to, N, text);
+}
+
+/// What put_text() wrote; of bytes that anybody may have written, as many as there are before a NUL.
+template <std::size_t N>
+[[nodiscard]] std::string text_of(const char (&from)[N]) {
+    return {from, ::strnlen(from, N)};
 }
 
 struct MasterRecord {

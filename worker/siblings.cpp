@@ -1,7 +1,6 @@
 #include "worker/siblings.hpp"
 
 #include <bit>
-#include <cstring>
 
 namespace topsman::detail {
 
@@ -13,7 +12,7 @@ Siblings Siblings::of(const Process& process, std::string_view listener) {
     for (std::uint32_t i = 0; i < shm::kMaxListeners; ++i) {
         shm::ListenerRecord record;
         if (segment.scoreboard().listeners[i].load(record) &&
-            std::string_view(record.name, ::strnlen(record.name, sizeof record.name)) == listener) {
+            shm::text_of(record.name) == listener) {
             // With reuse_port each worker has a queue of its own, which no sibling serves.
             if (record.accept != 0) {
                 return {};
