@@ -1,21 +1,16 @@
 #include "supervisor/adoption.hpp"
 
 #include "config/names.hpp"
+#include "supervisor/board_words.hpp"
 #include "supervisor/posix/sock_diag.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <set>
 #include <sys/stat.h>
 
 namespace topsman::supervisor {
 
 namespace {
-
-template <std::size_t N>
-std::string text_of(const char (&text)[N]) {
-    return {text, ::strnlen(text, N)};
-}
 
 core::TimePoint at(std::int64_t monotonic_ns) {
     return core::TimePoint(std::chrono::nanoseconds(std::max<std::int64_t>(monotonic_ns, 0)));
@@ -25,53 +20,10 @@ std::optional<core::TimePoint> at_or_never(std::int64_t monotonic_ns) {
     return monotonic_ns <= 0 ? std::nullopt : std::optional(at(monotonic_ns));
 }
 
-std::optional<core::Role> role_of(shm::WorkerRole role) {
-    switch (role) {
-        case shm::WorkerRole::Current:
-            return core::Role::Current;
-        case shm::WorkerRole::Successor:
-            return core::Role::Successor;
-        case shm::WorkerRole::Leaving:
-            return core::Role::Leaving;
-        case shm::WorkerRole::None:
-            break;
-    }
-    return std::nullopt;
-}
-
-core::SlotPhase phase_of(shm::SlotPhase phase) {
-    switch (phase) {
-        case shm::SlotPhase::Waiting:
-            return core::SlotPhase::Waiting;
-        case shm::SlotPhase::Tripped:
-            return core::SlotPhase::Tripped;
-        case shm::SlotPhase::Finished:
-            return core::SlotPhase::Finished;
-        case shm::SlotPhase::Unused:
-        case shm::SlotPhase::Vacant:
-        case shm::SlotPhase::Occupied:
-            break;
-    }
-    return core::SlotPhase::Vacant;
-}
-
-/// A state is one of five; what is none of them was not written by a master.
-std::optional<core::WorkerState> state_of(shm::WorkerState state) {
-    switch (state) {
-        case shm::WorkerState::Starting:
-            return core::WorkerState::Starting;
-        case shm::WorkerState::Serving:
-            return core::WorkerState::Serving;
-        case shm::WorkerState::Draining:
-            return core::WorkerState::Draining;
-        case shm::WorkerState::Aborting:
-            return core::WorkerState::Aborting;
-        case shm::WorkerState::Killing:
-            return core::WorkerState::Killing;
-        case shm::WorkerState::None:
-            break;
-    }
-    return std::nullopt;
+/// Who was in it is told by the workers' own records.
+core::SlotPhase phase_left(shm::SlotPhase phase) {
+    const auto word = from_board(phase);
+    return word && *word != core::SlotPhase::Occupied ? *word : core::SlotPhase::Vacant;
 }
 
 bool is_outdated(const Specs& specs, const std::string& pool, std::uint64_t fingerprint) {
@@ -91,7 +43,7 @@ void read_board(const shm::Segment& segment, const Specs& specs, Adoption& adopt
     for (std::uint32_t i = 0; i < std::min(master.pools, shm::kMaxPools); ++i) {
         shm::PoolRecord record{};
         (void)board.pools[i].load(record);
-        const std::string name = text_of(record.name);
+        const std::string name = shm::text_of(record.name);
         names.push_back(name);
         core::LeftPool pool;
         pool.name = name;
@@ -111,11 +63,11 @@ void read_board(const shm::Segment& segment, const Specs& specs, Adoption& adopt
         }
         const std::string& pool = names[record.pool];
         adoption.left.slots.push_back(core::LeftSlot{
-            pool, record.slot, phase_of(record.phase),
+            pool, record.slot, phase_left(record.phase),
             std::min<std::uint64_t>(record.restarts, 1ULL << 48U),
             std::min(record.failures, 1U << 16U), at_or_never(record.not_before_monotonic_ns)});
         if (record.last_exit_realtime_ns != 0) {
-            adoption.exits.push_back(LeftExit{pool, record.slot, text_of(record.last_exit),
+            adoption.exits.push_back(LeftExit{pool, record.slot, shm::text_of(record.last_exit),
                                               record.last_exit_realtime_ns});
         }
     }
@@ -129,8 +81,8 @@ std::optional<Adoptee> read_worker(const shm::Segment& segment, const Specs& spe
     adoptee.lane = lane;
     shm::WorkerRecord& record = adoptee.record;
     const bool is_whole = segment.scoreboard().workers[lane.lane].load(record);
-    const auto state = state_of(record.state);
-    const std::string pool = text_of(record.pool_name);
+    const auto state = from_board(record.state);
+    const std::string pool = shm::text_of(record.pool_name);
     if (!is_whole || record.worker == 0 || record.worker != lane.worker ||
         record.lane_generation != lane.generation || !state || !config::is_name(pool) ||
         record.slot >= shm::kMaxSlots || record.worker >= 1ULL << 62U) {
@@ -142,7 +94,7 @@ std::optional<Adoptee> read_worker(const shm::Segment& segment, const Specs& spe
     left.slot = record.slot;
     left.generation = core::Generation{record.generation};
     left.outdated = is_outdated(specs, pool, record.fingerprint);
-    left.role = role_of(record.role);
+    left.role = from_board(record.role);
     left.state = *state;
     left.said_ready = (segment.lanes()[lane.lane].flags.load() & shm::kLaneReady) != 0;
     left.spawned_at = at(record.spawned_monotonic_ns);
@@ -200,8 +152,8 @@ std::set<std::uint64_t> inodes_of(const shm::ListenerRecord& record) {
         return inodes;
     }
     // A group: any socket that listens on its port and that a worker of ours holds.
-    const auto colon = text_of(record.address).rfind(':');
-    const std::string port = text_of(record.address).substr(colon + 1);
+    const auto colon = shm::text_of(record.address).rfind(':');
+    const std::string port = shm::text_of(record.address).substr(colon + 1);
     posix::for_each_listening_socket([&](const posix::ListeningSocket& socket) {
         if (colon != std::string::npos && std::to_string(socket.port) == port) {
             inodes.insert(socket.inode);
@@ -243,7 +195,7 @@ Result<void> take_listeners(const shm::Segment& segment, const config::Config& c
         if (!cell.load(record) || record.inode == 0) {
             continue;
         }
-        const config::Listener* listener = config.find_listener(text_of(record.name));
+        const config::Listener* listener = config.find_listener(shm::text_of(record.name));
         const bool same_mode =
             listener != nullptr &&
             (record.accept == 1) == (listener->accept == config::Accept::ReusePort);

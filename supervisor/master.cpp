@@ -76,13 +76,8 @@ Master::Master(Foundation foundation, Journal& journal)
       chronicle_(base_.segment, journal),
       nudger_(base_.listeners, workers_, chronicle_),
       loader_(io_) {
-    publisher_.set_fingerprints([this](const core::PoolView& pool) {
-        const auto specs = specs_.find(pool.generation);
-        const auto found =
-            specs == specs_.end() ? Specs::const_iterator{} : specs->second.find(pool.name);
-        return specs == specs_.end() || found == specs->second.end() ? 0
-                                                                     : found->second->fingerprint;
-    });
+    publisher_.set_fingerprints(
+        [this](const core::PoolView& pool) { return specs_.fingerprint(pool); });
 }
 
 Master::~Master() = default;
@@ -121,7 +116,7 @@ int Master::run() {
     watch_config(base_.config.watch);
     wait_for_signals();
     snapshot_ = core_.snapshot();
-    install_specs(base_.specs);
+    specs_.install(base_.specs, snapshot_.pools, core_.config());
     tell_manager();
     if (auto adoption = std::exchange(base_.adoption, std::nullopt)) {
         adopt(std::move(*adoption));
@@ -229,8 +224,8 @@ void Master::step(const core::Event& event, core::TimePoint now) {
     }
     if (brings_specs) {
         CHECK(!incoming_.empty());
-        install_specs(incoming_.front().specs);
-        renew_specs(incoming_.front().renewed);
+        specs_.install(incoming_.front().specs, snapshot_.pools, core_.config());
+        specs_.renew(incoming_.front().renewed);
         incoming_.pop_front();
     }
     // Spawns first: a replacement does not wait for what is said and written about the dead one.
@@ -280,9 +275,9 @@ void Master::spawn(const core::Spawn& action) {
         publisher_.publish(core_.snapshot(), core_.config(), workers_);
     }
     order.scoreboard_slot = publisher_.scoreboard_slot(action.slot).value_or(0);
-    const auto specs = specs_.find(action.generation);
-    CHECK(specs != specs_.end() && specs->second.count(name) == 1);
-    order.spec = with_policies(specs->second.at(name), policy_of(action.slot));
+    const SpecPtr spec = specs_.find(action.generation, name);
+    CHECK(spec != nullptr);
+    order.spec = with_policies(spec, policy_of(action.slot));
     order.record = publisher_.record_of(action, name, order.spec->fingerprint);
     fit_listeners();
     workers_.spawn(order);
@@ -445,40 +440,12 @@ void Master::tell_note() {
     publisher_.set_note(note);
 }
 
-// A pool's newest specification; older generations keep theirs as long as a slot may spawn them.
-void Master::install_specs(const Specs& specs) {
-    for (const core::PoolView& pool : snapshot_.pools) {
-        const auto found = specs.find(pool.name);
-        const config::Pool* wanted = core_.config().find_pool(pool.name);
-        if (found != specs.end() && wanted != nullptr && found->second->pool == *wanted) {
-            specs_[pool.generation][pool.name] = found->second;
-        }
-    }
-}
-
-// A restart that a reload has overtaken brings what was prepared from the file before: that is
-// older than what is there.
-void Master::renew_specs(const std::map<core::Generation, Specs>& renewed) {
-    for (const auto& [generation, specs] : renewed) {
-        const auto kept = specs_.find(generation);
-        if (kept == specs_.end()) {
-            continue;
-        }
-        for (const auto& [name, spec] : specs) {
-            const auto before = kept->second.find(name);
-            if (before != kept->second.end() && before->second->pool == spec->pool) {
-                before->second = spec;
-            }
-        }
-    }
-}
-
 void Master::forget_old_specs() {
     std::set<core::Generation> used = core_.generations_in_use();
     for (const core::PoolView& pool : snapshot_.pools) {
         used.insert(pool.generation);
     }
-    std::erase_if(specs_, [&](const auto& entry) { return used.count(entry.first) == 0; });
+    specs_.keep_only(used);
 }
 
 const config::Pool& Master::policy_of(core::SlotId slot) const {

@@ -19,6 +19,7 @@
 #include "supervisor/posix/notify_socket.hpp"
 #include "supervisor/posix/signals.hpp"
 #include "supervisor/publisher.hpp"
+#include "supervisor/spec_book.hpp"
 #include "supervisor/worker_table.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -104,8 +105,6 @@ class Master {
     [[nodiscard]] core::Ticket open_ticket(const control::Responder& respond);
     void watch_config(bool wanted);
     void wait_for_watch();
-    void install_specs(const Specs& specs);
-    void renew_specs(const std::map<core::Generation, Specs>& renewed);
     void tell_manager_reloading(bool reloading) const;
 
     Foundation base_;
@@ -131,7 +130,7 @@ class Master {
     std::uint64_t watches_ = 0;
     config::Config file_config_;  ///< what the file said when it was last read
     std::unique_ptr<control::ControlServer> control_;
-    std::map<core::Generation, Specs> specs_;
+    SpecBook specs_;
     std::map<core::Ticket, std::vector<control::Responder>> tickets_;
     std::vector<core::Ticket> reloads_waiting_;
     bool reading_ = false;                   ///< the file, for a reload

@@ -1,5 +1,6 @@
 #include "supervisor/publisher.hpp"
 
+#include "supervisor/board_words.hpp"
 #include "supervisor/posix/process_info.hpp"
 #include "supervisor/version.hpp"
 
@@ -32,50 +33,6 @@ Record blank() {
     Record record;
     std::memset(static_cast<void*>(&record), 0, sizeof record);
     return record;
-}
-
-shm::SlotPhase shown(core::SlotPhase phase) {
-    switch (phase) {
-        case core::SlotPhase::Vacant:
-            return shm::SlotPhase::Vacant;
-        case core::SlotPhase::Waiting:
-            return shm::SlotPhase::Waiting;
-        case core::SlotPhase::Occupied:
-            return shm::SlotPhase::Occupied;
-        case core::SlotPhase::Tripped:
-            return shm::SlotPhase::Tripped;
-        case core::SlotPhase::Finished:
-            return shm::SlotPhase::Finished;
-    }
-    return shm::SlotPhase::Unused;
-}
-
-shm::WorkerRole shown(core::Role role) {
-    switch (role) {
-        case core::Role::Current:
-            return shm::WorkerRole::Current;
-        case core::Role::Successor:
-            return shm::WorkerRole::Successor;
-        case core::Role::Leaving:
-            return shm::WorkerRole::Leaving;
-    }
-    return shm::WorkerRole::None;
-}
-
-shm::WorkerState shown(core::WorkerState state) {
-    switch (state) {
-        case core::WorkerState::Starting:
-            return shm::WorkerState::Starting;
-        case core::WorkerState::Serving:
-            return shm::WorkerState::Serving;
-        case core::WorkerState::Draining:
-            return shm::WorkerState::Draining;
-        case core::WorkerState::Aborting:
-            return shm::WorkerState::Aborting;
-        case core::WorkerState::Killing:
-            return shm::WorkerState::Killing;
-    }
-    return shm::WorkerState::None;
 }
 
 }  // namespace
@@ -169,7 +126,7 @@ void Publisher::publish_pools(const core::Snapshot& snapshot) {
         store_if_changed(segment_.scoreboard().pools[pool_index], record);
         for (const core::SlotView& slot : pool.slots) {
             auto line = blank<shm::SlotRecord>();
-            line.phase = shown(slot.phase);
+            line.phase = to_board(slot.phase);
             line.pool = pool_index;
             line.slot = slot.slot.index;
             line.failures = slot.failures;
@@ -208,8 +165,8 @@ void Publisher::publish_workers(const core::Snapshot& snapshot, const config::Co
         record.lane_generation = facts->lane_generation;
         record.pool = pool->second;
         record.slot = view.slot.index;
-        record.role = shown(view.role);
-        record.state = shown(view.state);
+        record.role = to_board(view.role);
+        record.state = to_board(view.state);
         record.pid = facts->pid;
         record.start_ticks = facts->start_ticks;
         record.generation = view.generation.value;

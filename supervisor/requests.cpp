@@ -204,7 +204,7 @@ void Master::refuse(const std::vector<std::string>& reasons,
 
 // What a restart is for is often what changed around the configuration: an env_file, a group.
 void Master::request_restart(core::Ticket ticket, const control::Request& request) {
-    std::map<core::Generation, Specs> generations = specs_;
+    std::map<core::Generation, Specs> generations = specs_.all();
     // What is kept for the way back stays as it was.
     const auto runs = [this](core::Generation generation) {
         return std::any_of(snapshot_.pools.begin(), snapshot_.pools.end(),

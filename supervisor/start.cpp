@@ -1,21 +1,17 @@
 #include "supervisor/start.hpp"
 
 #include "config/limits.hpp"
-#include "shm/rate_limit.hpp"
-#include "shm/semaphore.hpp"
-#include "shm/sweep.hpp"
+#include "supervisor/cluster_segment.hpp"
 #include "supervisor/config_loader.hpp"
 #include "supervisor/master.hpp"
 #include "supervisor/posix/lock_file.hpp"
 #include "supervisor/posix/process_info.hpp"
 #include "supervisor/runtime_dir.hpp"
-#include "supervisor/take_over.hpp"
+#include "supervisor/shared_objects.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <set>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace topsman::supervisor {
@@ -30,110 +26,9 @@ int complain(int code, const std::string& sentence) {
     return code;
 }
 
-std::string join(const std::vector<std::string>& words) {
-    std::string text;
-    for (const std::string& word : words) {
-        text += (text.empty() ? "" : ", ") + word;
-    }
-    return text;
-}
-
-auto of_cluster(const std::string& cluster, int segment_fd = -1) {
-    return [cluster, segment_fd](std::uint32_t pid, std::uint64_t start_ticks) {
-        return is_living_worker(pid, start_ticks, cluster, segment_fd);
-    };
-}
-
-/// What a start stands on.
-struct Ground {
-    shm::Segment segment;
-    std::vector<shm::LivingWorker> started;  ///< by earlier masters
-    std::vector<shm::LivingWorker> living;   ///< those of them who still are
-};
-
-/// Beside a segment that cannot be kept nobody may be left: by --take-over they are ended, else
-/// that is the answer.
-Result<void> make_way(const shm::Segment& segment, const std::vector<shm::LivingWorker>& living,
-                      const config::Config& config, const RunOptions& options,
-                      const std::string& why, Journal& journal) {
-    if (living.empty()) {
-        return {};
-    }
-    if (options.take_over || options.unattended) {
-        return end_workers(segment, living, config, journal);
-    }
-    return plain_error("cluster " + config.cluster + ": the master is gone, but its workers " +
-                           join(names_of(segment, living)) + " are still running, and " + why +
-                           ": `topsman run --take-over` ends them first",
-                       std::errc::device_or_resource_busy);
-}
-
-/// One that cannot be kept, with other lanes for example, may still have living workers.
-Result<void> put_aside(const std::string& name, const std::string& why,
-                       const config::Config& config, const RunOptions& options, Journal& journal) {
-    if (const auto old = shm::Segment::open_read_only(name)) {
-        const auto living = shm::find_living(*old, of_cluster(config.cluster));
-        if (auto free = make_way(*old, living, config, options, why, journal); !free) {
-            return free;
-        }
-    }
-    journal.warning("segment " + name + " of an earlier master cannot be kept: " + why +
-                    "; it is put aside as " + name + ".stale");
-    return shm::Segment::retire(name);
-}
-
-/// A fitting segment of a dead master is swept and kept with its counters; one that does not fit is
-/// put aside; else a new one.
-Result<Ground> make_segment(const config::Config& config, const RunOptions& run, Journal& journal) {
-    shm::Segment::Options options;
-    options.name = shm::segment_name(config.cluster, ::geteuid());
-    options.lanes = config.segment.lanes;
-    options.mode = config.control.group.empty() ? 0600 : 0640;
-    Result<shm::Segment> adopted = shm::Segment::adopt(options);
-    if (!adopted) {
-        const std::error_code why = adopted.error().code;
-        if (why == std::errc::permission_denied) {
-            return adopted.error();
-        }
-        if (why != std::errc::no_such_file_or_directory) {
-            const auto aside =
-                put_aside(options.name, adopted.error().message, config, run, journal);
-            if (!aside) {
-                return aside.error();
-            }
-        }
-        Result<shm::Segment> made = shm::Segment::create(options);
-        return made ? Result<Ground>(Ground{std::move(*made), {}, {}}) : made.error();
-    }
-    // First who was started, then who lives: whoever died meanwhile is dealt with as a death.
-    auto started = shm::find_started(*adopted);
-    auto living = shm::sweep_dead_lanes(*adopted, of_cluster(config.cluster, adopted->fd()));
-    if (run.take_over && !living.empty()) {
-        if (auto ended = end_workers(*adopted, living, config, journal); !ended) {
-            return ended.error();
-        }
-        living = shm::sweep_dead_lanes(*adopted, of_cluster(config.cluster, adopted->fd()));
-    }
-    // Made by a configuration that may have shared it with a group, or not.
-    if (::fchmod(adopted->fd(), options.mode) != 0) {
-        return system_error("segment " + options.name + ": chmod");
-    }
-    journal.info("segment " + options.name + " of an earlier master is kept, with its counters");
-    for (const shm::LivingWorker& worker : living) {
-        // One whose master died between its lane and its pid has become known since.
-        const bool is_known = std::any_of(
-            started.begin(), started.end(),
-            [&worker](const shm::LivingWorker& other) { return other.lane == worker.lane; });
-        if (!is_known) {
-            started.push_back(worker);
-        }
-    }
-    return Ground{std::move(*adopted), std::move(started), std::move(living)};
-}
-
 /// Goes on with the living workers; those of whom it cannot be sure stay untouched, and that is the
 /// answer, but where nobody is there to read it.
-Result<std::optional<Adoption>> adopt_or_end(Ground& ground, const config::Config& config,
+Result<std::optional<Adoption>> adopt_or_end(ClusterSegment& ground, const config::Config& config,
                                              const Specs& specs, const RunOptions& options,
                                              Journal& journal) {
     if (ground.living.empty()) {
@@ -145,18 +40,17 @@ Result<std::optional<Adoption>> adopt_or_end(Ground& ground, const config::Confi
     }
     const std::string& why = adoption.error().message;
     if (!options.unattended) {
-        return make_way(ground.segment, ground.living, config, options, why, journal).error();
+        return still_running(ground.segment, ground.living, config, why);
     }
     journal.warning(why);
-    if (auto ended = end_workers(ground.segment, ground.living, config, journal); !ended) {
+    if (auto ended = end_living(ground, config, journal); !ended) {
         return ended.error();
     }
-    (void)shm::sweep_dead_lanes(ground.segment, of_cluster(config.cluster, ground.segment.fd()));
     return std::optional<Adoption>();
 }
 
 /// Those that a dead master bound for workers that are no more. The living find theirs where it is.
-void remove_notify_sockets(const Ground& ground, const std::optional<Adoption>& adoption,
+void remove_notify_sockets(const ClusterSegment& ground, const std::optional<Adoption>& adoption,
                            const std::string& prefix) {
     std::set<std::size_t> in_use;
     if (adoption) {
@@ -171,79 +65,6 @@ void remove_notify_sockets(const Ground& ground, const std::optional<Adoption>& 
             (void)::unlink((prefix + "." + std::to_string(lane)).c_str());
         }
     }
-}
-
-/// Who may use the control socket may look.
-Result<void> share_with_group(const shm::Segment& segment, const std::string& group) {
-    if (group.empty()) {
-        return {};
-    }
-    const Result<posix::Identity> identity = posix::resolve_user("", group);
-    if (!identity) {
-        return Error{identity.error().code, "control.group: " + identity.error().message};
-    }
-    if (::fchown(segment.fd(), static_cast<uid_t>(-1), identity->gid) != 0) {
-        return system_error("control.group: giving the segment to group " + group);
-    }
-    return {};
-}
-
-/// Why there is no row; or it is one that there cannot be, as an adopted segment may hold anything.
-Error declaration_error(const std::string& key, const Result<std::uint32_t>& row) {
-    return row ? plain_error(key + ": the names in the segment are corrupt")
-               : Error{row.error().code, key + ": " + row.error().message};
-}
-
-/// Their numbers too: what an earlier master's workers hold stays theirs, the file's numbers hold.
-Result<void> declare_limits(shm::Segment& segment, const config::Shared& shared) {
-    const auto arrays = segment.arrays();
-    for (const config::Semaphore& semaphore : shared.semaphores) {
-        const auto row = segment.array_names().find_or_add(
-            semaphore.name, shm::NameKind::Semaphore, 0, {}, [&](std::uint32_t i) {
-                if (i < arrays.size()) {
-                    shm::Semaphore(arrays[i]).init(semaphore.permits);
-                }
-            });
-        if (!row || *row >= arrays.size()) {
-            return declaration_error("shared.semaphores", row);
-        }
-        shm::Semaphore(arrays[*row]).set_permits(semaphore.permits);
-    }
-    const auto objects = segment.objects();
-    for (const config::RateLimit& limit : shared.rate_limits) {
-        const shm::RateLimit::Rule rule{limit.interval_ns, limit.burst};
-        const auto row = segment.object_names().find_or_add(
-            limit.name, shm::NameKind::RateLimit, 0, {}, [&](std::uint32_t i) {
-                if (i < objects.size()) {
-                    shm::RateLimit(objects[i]).init(rule);
-                }
-            });
-        if (!row || *row >= objects.size()) {
-            return declaration_error("shared.rate_limits", row);
-        }
-        shm::RateLimit(objects[*row]).set_rule(rule);
-    }
-    return {};
-}
-
-/// What the configuration names in advance has its row before anybody asks.
-Result<void> declare_shared(shm::Segment& segment, const config::Shared& shared) {
-    const auto nothing = [](std::uint32_t) {};
-    for (const std::string& name : shared.counters) {
-        const auto row =
-            segment.metric_names().find_or_add(name, shm::NameKind::Counter, 0, {}, nothing);
-        if (!row) {
-            return Error{row.error().code, "shared.counters: " + row.error().message};
-        }
-    }
-    for (const std::string& name : shared.mutexes) {
-        const auto row =
-            segment.mutex_names().find_or_add(name, shm::NameKind::Mutex, 0, {}, nothing);
-        if (!row) {
-            return Error{row.error().code, "shared.mutexes: " + row.error().message};
-        }
-    }
-    return declare_limits(segment, shared);
 }
 
 /// Removes what this start has made, unless it came to something: an adopted segment is not ours to
@@ -282,7 +103,7 @@ Result<Foundation> lay(Candidate candidate, const RunOptions& options, const std
                            std::to_string(config::kMaxUnixPath) +
                            " characters, which is all that unix(7) allows");
     }
-    Result<Ground> ground = make_segment(config, options, journal);
+    Result<ClusterSegment> ground = make_segment(config, options, journal);
     if (!ground) {
         return ground.error();
     }

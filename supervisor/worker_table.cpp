@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstring>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -165,8 +164,7 @@ void WorkerTable::adopt(Adoptee adoptee, SpecPtr spec) {
     process->facts.lane = adoptee.lane.lane;
     process->facts.lane_generation = adoptee.lane.generation;
     process->facts.fingerprint = adoptee.record.fingerprint;
-    process->facts.status = std::string(
-        adoptee.record.status, ::strnlen(adoptee.record.status, sizeof adoptee.record.status));
+    process->facts.status = shm::text_of(adoptee.record.status);
     process->slot.index = adoptee.left.slot;
     if (spec == nullptr) {
         auto gone = std::make_shared<Spec>();

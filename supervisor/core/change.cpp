@@ -12,7 +12,6 @@
 namespace topsman::core {
 namespace {
 
-constexpr const char* kOvertaken = "overtaken by a newer reload";
 
 }  // namespace
 

@@ -70,7 +70,7 @@ void SupervisorCore::State::remove_pool(Pool& pool, Wait& wait) {
     wait.lines.push_back(removed_line(pool));
     resize(pool, 0, wait);
     pool.removed = true;
-    tickets.rollout_failed(pool.id, "overtaken by a newer reload", *out);
+    tickets.rollout_failed(pool.id, kOvertaken, *out);
     pool.rollout.reset();
 }
 

@@ -26,6 +26,9 @@ namespace topsman::core {
 /// "5 failures within 10s".
 [[nodiscard]] std::string limit_in_words(const config::StartLimit& limit);
 
+/// Why what a reload was about has come to nothing.
+inline constexpr const char* kOvertaken = "overtaken by a newer reload";
+
 /// "1 worker", "4 workers".
 [[nodiscard]] std::string counted(std::uint64_t number, const std::string& noun);
 
