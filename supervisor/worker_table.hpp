@@ -109,26 +109,32 @@ class WorkerTable {
     void wake_acceptors();
 
   private:
-    struct Process;
+    struct Process;  // worker_process.hpp
     [[nodiscard]] Process* running(core::WorkerId worker);
+
+    // worker_table.cpp: starting, adopting
     Result<void> start(Process& process, const Order& order);
     Result<void> make_channels(Process& process, const Order& order, UniqueFd& writer) const;
     [[nodiscard]] std::vector<std::pair<std::string, int>> choose_sockets(const Order& order);
     [[nodiscard]] int least_used(const posix::BoundListener& listener, std::uint32_t slot) const;
+    void open_channels_again(Process& process, const Adoptee& adoptee);
+
+    // worker_signs.cpp: what they say and show
     void watch(Process& process);
     void give_up(Process& process, const Error& why) const;
-    void wait_for_exit(core::WorkerId worker);
     void wait_for_report(core::WorkerId worker);
     void wait_for_notify(core::WorkerId worker);
     void wait_for_output(core::WorkerId worker);
+    void wait_for_listening(core::WorkerId worker);
     void take_report(Process& process);
     void take_notifications(Process& process);
     bool take_output(Process& process);
-    void wait_for_listening(core::WorkerId worker);
     void look_at_listening(Process& process);
+
+    // worker_end.cpp
+    void wait_for_exit(core::WorkerId worker);
     void on_exit(core::WorkerId worker);
     [[nodiscard]] bool wait_for_its_exit_status(Process& process);
-    void open_channels_again(Process& process, const Adoptee& adoptee);
     void give_back_lane(Process& process);
 
     Surroundings surroundings_;
