@@ -94,6 +94,14 @@ std::optional<Request::Verb> verb_of(std::string_view path) noexcept {
     return std::nullopt;
 }
 
+std::string change_paths() {
+    std::string text;
+    for (const Path& known : kPaths) {
+        text.append(" ").append(known.path);
+    }
+    return text;
+}
+
 Result<Request> parse_change(std::string_view path, std::string_view body) {
     const auto verb = verb_of(path);
     if (!verb) {

@@ -14,6 +14,9 @@ namespace topsman::control {
 /// "/v1/scale" -> Scale; none for a path that is not a change.
 [[nodiscard]] std::optional<Request::Verb> verb_of(std::string_view path) noexcept;
 
+/// " /v1/reload /v1/scale ...": all there are, for whoever asked for another.
+[[nodiscard]] std::string change_paths();
+
 /// A change as its path and body say it. Errors: errc::no_such_file_or_directory for an unknown
 /// path, else a sentence on what is wrong with the body. An empty body is {}.
 [[nodiscard]] Result<Request> parse_change(std::string_view path, std::string_view body);

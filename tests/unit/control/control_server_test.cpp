@@ -140,7 +140,8 @@ TEST_F(ControlServerTest, WhatIsWrongIsAnsweredWithASentence) {
 
     const std::string long_header(9'000, 'x');
     const Case cases[] = {
-        {"GET /nothing HTTP/1.1\r\nConnection: close\r\n\r\n", "404", "no such path"},
+        {"GET /nothing HTTP/1.1\r\nConnection: close\r\n\r\n", "404",
+         "GET /v1/status /v1/events and POST /v1/reload /v1/rollback"},
         {"GET /v1/reload HTTP/1.1\r\nConnection: close\r\n\r\n", "405", "POST"},
         {"POST /v1/status HTTP/1.1\r\nConnection: close\r\n\r\n", "405", "GET"},
         {"DELETE /v1/status HTTP/1.1\r\nConnection: close\r\n\r\n", "405", "GET"},
