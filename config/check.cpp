@@ -32,7 +32,8 @@ boost::json::array to_json(const std::vector<Problem>& problems) {
     return list;
 }
 
-void print_json(const std::string& file, const Loaded& loaded, std::ostream& out) {
+void print_json(const std::string& file, const Loaded& loaded, const SegmentSize& segment,
+                std::ostream& out) {
     boost::json::object object;
     object["file"] = file;
     object["ok"] = loaded.config.has_value();
@@ -43,6 +44,13 @@ void print_json(const std::string& file, const Loaded& loaded, std::ostream& out
             pools.push_back({{"name", pool.name}, {"workers", pool.workers}});
         }
         object["pools"] = std::move(pools);
+        if (segment.bytes != 0) {
+            boost::json::object made_of;
+            for (const auto& [what, bytes] : segment.made_of) {
+                made_of[what] = bytes;
+            }
+            object["segment"] = {{"bytes", segment.bytes}, {"made_of", std::move(made_of)}};
+        }
     }
     object["errors"] = to_json(loaded.errors);
     object["warnings"] = to_json(loaded.warnings);
@@ -65,15 +73,25 @@ std::string summary(const Config& config) {
     add(config.shared.mutexes.size(), "mutex", "mutexes");
     add(config.shared.semaphores.size(), "semaphore", "semaphores");
     add(config.shared.rate_limits.size(), "rate limit", "rate limits");
+    add(config.shared.queues.size(), "queue", "queues");
     return text;
 }
 
 int check_command(const std::string& file, bool json, std::ostream& out, std::ostream& err,
-                  const Environment& environment) {
-    const Loaded loaded = load_file(file, environment);
+                  const Environment& environment,
+                  const std::function<SegmentSize(const Config&)>& segment_size) {
+    Loaded loaded = load_file(file, environment);
+    SegmentSize segment;
+    if (loaded.config && segment_size) {
+        segment = segment_size(*loaded.config);
+        if (!segment.problem.empty()) {
+            loaded.errors.push_back({file, 0, 0, "shared", segment.problem});
+            loaded.config.reset();
+        }
+    }
     const int status = loaded.config ? 0 : kConfigurationError;
     if (json) {
-        print_json(file, loaded, out);
+        print_json(file, loaded, segment, out);
         return status;
     }
     for (const Problem& problem : loaded.errors) {
@@ -86,6 +104,9 @@ int check_command(const std::string& file, bool json, std::ostream& out, std::os
     }
     if (loaded.config) {
         out << file << ": ok: " << summary(*loaded.config) << '\n';
+        if (!segment.text.empty()) {
+            out << file << ": " << segment.text << '\n';
+        }
     }
     return status;
 }

@@ -129,6 +129,9 @@ std::vector<std::string> refused_changes(const Config& before, const Config& aft
     if (before.shared.rate_limits != after.shared.rate_limits) {
         refuse(refused, "shared.rate_limits");
     }
+    if (before.shared.queues != after.shared.queues) {
+        refuse(refused, "shared.queues");
+    }
     if (before.control.socket != after.control.socket) {
         refuse(refused, "control.socket");
     }

@@ -25,6 +25,10 @@ inline constexpr std::size_t kMaxSemaphores = 16;
 inline constexpr std::uint32_t kMaxPermits = 1'023;
 inline constexpr std::size_t kMaxRateLimits = 128;
 inline constexpr std::uint32_t kMaxBurst = 1'000'000;
+inline constexpr std::size_t kMaxQueues = 16;
+inline constexpr std::uint32_t kMaxQueueCapacity = 1U << 20U;
+inline constexpr std::uint32_t kMaxItemBytes = 64U << 10U;
+inline constexpr std::uint32_t kMaxAttempts = 30;
 inline constexpr std::size_t kMaxUnixPath = 107;  // sun_path of unix(7) less the NUL
 
 }  // namespace topsman::config

@@ -146,11 +146,21 @@ struct RateLimit {
     friend bool operator==(const RateLimit&, const RateLimit&) = default;
 };
 
+/// `thumbnails: { capacity: 65536, item_size: 256, max_attempts: 3 }`
+struct Queue {
+    std::string name;
+    std::uint32_t capacity = 1'024;
+    std::uint32_t item_size = 256;
+    std::uint32_t max_attempts = 3;
+    friend bool operator==(const Queue&, const Queue&) = default;
+};
+
 struct Shared {
     std::vector<std::string> counters;
     std::vector<std::string> mutexes;
     std::vector<Semaphore> semaphores;   ///< in the file's order
     std::vector<RateLimit> rate_limits;  ///< in the file's order
+    std::vector<Queue> queues;           ///< in the file's order
     friend bool operator==(const Shared&, const Shared&) = default;
 };
 

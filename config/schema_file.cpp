@@ -247,12 +247,60 @@ void read_rate_limits(Reader& reader, const At& at, Shared& shared) {
     read_named(reader, at, "rate limit", kMaxRateLimits, read);
 }
 
+/// A count within what the segment can hold.
+Result<std::uint32_t> parse_within(std::string_view text, const char* what, std::uint32_t most,
+                                   const char* write) {
+    auto count = parse_count(text);
+    if (count && (*count == 0 || *count > most)) {
+        return plain_error(std::string(what) + " is from 1 to " + std::to_string(most) +
+                           ": write " + write);
+    }
+    return count;
+}
+
+Result<std::uint32_t> parse_capacity(std::string_view text) {
+    return parse_within(text, "a queue's capacity", kMaxQueueCapacity, "1024");
+}
+
+Result<std::uint32_t> parse_attempts(std::string_view text) {
+    return parse_within(text, "max_attempts", kMaxAttempts, "3");
+}
+
+Result<std::uint32_t> parse_item_size(std::string_view text) {
+    // A bare number is bytes here: nobody thinks of anything else.
+    const bool is_number = text.find_first_not_of("0123456789") == std::string_view::npos;
+    auto size = parse_size(is_number ? std::string(text) + "B" : std::string(text));
+    if (!size) {
+        return size.error();
+    }
+    if (*size <= 0 || *size > kMaxItemBytes) {
+        return plain_error("an item has 1 to " + std::to_string(kMaxItemBytes) +
+                           " bytes: write 256, and put longer things into a file");
+    }
+    return static_cast<std::uint32_t>(*size);
+}
+
+constexpr Field<Queue> kQueue[] = {
+    {"capacity", "1024", value<&Queue::capacity, parse_capacity>},
+    {"item_size", "256", value<&Queue::item_size, parse_item_size>},
+    {"max_attempts", "3", value<&Queue::max_attempts, parse_attempts>},
+};
+
+void read_queues(Reader& reader, const At& at, Shared& shared) {
+    read_named(reader, at, "queue", kMaxQueues, [&](const At& one, const std::string& name) {
+        Queue queue;
+        queue.name = name;
+        read_map(reader, one, fields_of(kQueue), queue);
+        shared.queues.push_back(std::move(queue));
+    });
+}
+
 constexpr Field<Shared> kShared[] = {
     {"counters", "[]", names_into<&Shared::counters, kMaxCounters>},
     {"mutexes", "[]", names_into<&Shared::mutexes, kMaxMutexes>},
     {"semaphores", "{}", read_semaphores},
     {"rate_limits", "{}", read_rate_limits},
-    {"queues", nullptr, nullptr, "not supported yet: write counters and mutexes only", "{}"},
+    {"queues", nullptr, read_queues},
     {"blocks", nullptr, nullptr, "not supported yet: write counters and mutexes only", "{}"},
 };
 
@@ -331,6 +379,7 @@ std::vector<KnownKey> known_keys() {
     add_keys(keys, "listeners.NAME.", fields_of(kListener));
     add_pool_keys(keys);
     add_keys(keys, "shared.", fields_of(kShared));
+    add_keys(keys, "shared.queues.NAME.", fields_of(kQueue));
     add_keys(keys, "control.", fields_of(kControl));
     return keys;
 }

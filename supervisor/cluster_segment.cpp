@@ -1,6 +1,7 @@
 #include "supervisor/cluster_segment.hpp"
 
 #include "supervisor/posix/launcher.hpp"
+#include "supervisor/segment_plan.hpp"
 #include "supervisor/take_over.hpp"
 
 #include <algorithm>
@@ -65,6 +66,7 @@ Result<ClusterSegment> make_segment(const config::Config& config, const RunOptio
     options.name = shm::segment_name(config.cluster, ::geteuid());
     options.lanes = config.segment.lanes;
     options.mode = config.control.group.empty() ? 0600 : 0640;
+    options.queues = queues_of(config);
     Result<shm::Segment> adopted = shm::Segment::adopt(options);
     if (!adopted) {
         const std::error_code why = adopted.error().code;

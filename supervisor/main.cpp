@@ -2,6 +2,7 @@
 #include "supervisor/options.hpp"
 #include "supervisor/posix/init.hpp"
 #include "supervisor/posix/launcher.hpp"
+#include "supervisor/segment_plan.hpp"
 #include "supervisor/start.hpp"
 #include "supervisor/version.hpp"
 
@@ -28,7 +29,9 @@ int main(int argc, char** argv) {
         topsman::Programs programs;
         programs.run = run;
         programs.check = [](const std::string& file, bool json) {
-            return topsman::config::check_command(file, json, std::cout, std::cerr);
+            return topsman::config::check_command(file, json, std::cout, std::cerr,
+                                                  topsman::config::Environment::of_this_process(),
+                                                  topsman::supervisor::segment_size_here);
         };
         programs.version = topsman::kVersion;
         return topsman::run_command_line(argc, argv, programs);

@@ -30,8 +30,9 @@ Run
   stop                   end it: workers finish what they have begun
 
 Look (asks nothing of the master: works beside a hung or a dead one)
-  status                 master, workers, listeners, counters, mutexes; --watch follows
+  status                 master, workers, what they share; --watch follows
   counters               the shared counters and gauges
+  queues [QUEUE]         the job queues; their dead letters, --retry and --drop
   events                 what happened, one JSON object a line; --follow, --until EVENT
 
 Change
@@ -164,6 +165,7 @@ class CommandLine {
 
     [[nodiscard]] control::Output output() const { return output_for(json_); }
 
+    [[nodiscard]] int look_at_queues() const;
     [[nodiscard]] int print_version() const;
 
     const Programs& programs_;
@@ -175,6 +177,8 @@ class CommandLine {
     std::string config_;
     std::string cluster_;
     std::string what_;
+    std::string retry_;
+    std::string drop_;
     bool take_over_ = false;
     control::StatusOptions status_;
     control::EventsOptions events_;
@@ -273,6 +277,18 @@ void CommandLine::add_looks() {
     add_for_cluster("counters", "Show the shared counters and gauges.", "  topsman counters --json",
                     [this] { return control::counters(target(), output()); });
 
+    CLI::App* queues = add_change(
+        "queues", "Show the job queues, or one with its dead letters; retry or drop these.",
+        "  topsman queues thumbnails\n  topsman queues thumbnails --retry all",
+        [this] { return look_at_queues(); });
+    queues->add_option("QUEUE", what_, "Which; without: all");
+    CLI::Option* retry =
+        queues->add_option("--retry", retry_, "Make this dead letter, or all, a job again");
+    retry->type_name("JOB");
+    queues->add_option("--drop", drop_, "Forget this dead letter, or all")
+        ->type_name("JOB")
+        ->excludes(retry);
+
     CLI::App* events =
         add_for_cluster("events", "Print what happened, one JSON object a line.",
                         "  topsman events --until worker.ready --timeout 30s", [this] {
@@ -336,6 +352,20 @@ std::string CommandLine::file() const {
     }
     constexpr const char* kHere = "topsman.yaml";
     return ::access(kHere, F_OK) == 0 ? kHere : "/etc/topsman/topsman.yaml";
+}
+
+int CommandLine::look_at_queues() const {
+    if (retry_.empty() && drop_.empty()) {
+        return control::queues(target(), output(), given(what_));
+    }
+    const std::string action = retry_.empty() ? "drop" : "retry";
+    if (what_.empty()) {
+        control::print_error(
+            output(), "queues: say of which queue: topsman queues QUEUE --" + action + " JOB");
+        return kExitUsage;
+    }
+    return control::change_queue(target(), output(), change_, what_, action,
+                                 retry_.empty() ? drop_ : retry_);
 }
 
 int CommandLine::print_version() const {

@@ -1,3 +1,4 @@
+#include "supervisor/dead_letters.hpp"
 #include "supervisor/master.hpp"
 #include "supervisor/posix/clock.hpp"
 #include "supervisor/posix/orphans.hpp"
@@ -93,6 +94,9 @@ void Master::on_request(const control::Request& request, const control::Responde
             break;
         case control::Request::Verb::ResetFailed:
             enqueue(core::ResetFailed{ticket, request.pool});
+            break;
+        case control::Request::Verb::Queue:
+            answer(ticket, change_dead_letters(base_.segment, request));
             break;
     }
 }

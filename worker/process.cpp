@@ -1,5 +1,7 @@
 #include "worker/process.hpp"
 
+#include "shm/parking.hpp"
+
 #include <csignal>
 #include <fcntl.h>
 #include <pthread.h>
@@ -130,6 +132,7 @@ void begin_drain(Process& process) noexcept {
     const std::uint64_t one = 1;
     if (!is_detached()) {  // A forked child shares the descriptor: it would drain its parent.
         [[maybe_unused]] const ssize_t done = ::write(process.drain_fd.get(), &one, sizeof one);
+        shm::wake_everyone(process.lanes.subspan(process.owner.lane, 1));  // who waits for a job
     }
 }
 

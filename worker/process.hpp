@@ -18,11 +18,17 @@
 #include <atomic>
 #include <csignal>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 
 namespace topsman::detail {
+
+struct QueueState;
 
 /// What a process without a segment has instead of one: the same parts, for itself alone.
 struct OwnParts {
@@ -61,6 +67,10 @@ struct Process {
     shm::NameTable* array_names = nullptr;
     std::span<shm::SharedObject> objects;
     std::span<shm::SharedArrayStorage> arrays;
+
+    /// The job queues that this process has asked for, by name.
+    std::mutex queues_lock;
+    std::map<std::string, std::shared_ptr<QueueState>, std::less<>> queues;
 
     UniqueFd drain_fd;  ///< an eventfd(2)
     std::atomic<bool> draining = false;

@@ -122,6 +122,7 @@ ClusterView Reader::read() {
     read_metrics();
     read_mutexes();
     view_.shared = read_shared(segment_);
+    view_.queues = read_queues(segment_, now_);
     return std::move(view_);
 }
 

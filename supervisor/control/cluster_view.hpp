@@ -5,6 +5,7 @@
 // (status_text.cpp, status_json.cpp).
 
 #include "shm/segment.hpp"
+#include "supervisor/control/queue_view.hpp"
 #include "supervisor/control/shared_view.hpp"
 
 #include <cstdint>
@@ -92,6 +93,7 @@ struct ClusterView {
     std::vector<GaugeLine> gauges;
     std::vector<MutexLine> mutexes;
     std::vector<SharedLine> shared;
+    std::vector<QueueLine> queues;
 };
 
 /// Reads it all, once. Never blocks, never changes anything; safe on hostile bytes.

@@ -34,6 +34,8 @@ struct StatusOptions {
 
 int status(const Target& target, const Output& output, const StatusOptions& options);
 int counters(const Target& target, const Output& output);
+int queues(const Target& target, const Output& output,
+           const std::optional<std::string>& queue);  ///< with a queue: its dead letters too
 
 struct EventsOptions {
     std::uint64_t since = 0;   ///< events above this number
@@ -58,6 +60,9 @@ int scale(const Target& target, const Output& output, const ChangeOptions& optio
           const std::string& what);  ///< POOL=N
 int stop(const Target& target, const Output& output, const ChangeOptions& options,
          const std::string& mode);
+/// `action` is retry or drop, `job` a dead letter's number or "all".
+int change_queue(const Target& target, const Output& output, const ChangeOptions& options,
+                 const std::string& queue, const std::string& action, const std::string& job);
 int reset_failed(const Target& target, const Output& output, const ChangeOptions& options,
                  const std::optional<std::string>& pool);
 

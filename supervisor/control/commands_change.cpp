@@ -234,6 +234,24 @@ int stop(const Target& target, const Output& output, const ChangeOptions& option
     return code;
 }
 
+int change_queue(const Target& target, const Output& output, const ChangeOptions& options,
+                 const std::string& queue, const std::string& action, const std::string& job) {
+    JsonWriter w = begin_body(options);
+    w.member("queue", queue).member("action", action);
+    if (job != "all") {
+        const bool is_number = !job.empty() && job.size() <= 20 &&
+                               job.find_first_not_of("0123456789") == std::string::npos;
+        if (!is_number) {
+            return usage_error(output, "queues: " + printable(job) +
+                                           " is no dead letter's number, nor all: see topsman "
+                                           "queues " +
+                                           printable(queue));
+        }
+        w.member("job", job);
+    }
+    return change(target, output, options, {"/v1/queue", w.end_object().take(), action});
+}
+
 int reset_failed(const Target& target, const Output& output, const ChangeOptions& options,
                  const std::optional<std::string>& pool) {
     JsonWriter w = begin_body(options);

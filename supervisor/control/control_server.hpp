@@ -22,13 +22,15 @@ namespace topsman::control {
 
 /// A request that changes something, parsed and checked for form.
 struct Request {
-    enum class Verb : std::uint8_t { Reload, Rollback, Restart, Scale, Stop, ResetFailed };
+    enum class Verb : std::uint8_t { Reload, Rollback, Restart, Scale, Stop, ResetFailed, Queue };
     Verb verb;
     std::optional<std::string> pool;
     std::optional<std::uint32_t> slot;
-    std::uint32_t workers = 0;      ///< Scale
-    std::string mode = "graceful";  ///< Stop: graceful | fast | now
-    bool wait = true;               ///< false: answered as soon as it was taken on
+    std::uint32_t workers = 0;              ///< Scale
+    std::string mode = "graceful";          ///< Stop: graceful | fast | now; Queue: retry | drop
+    std::optional<std::string> queue = {};  ///< Queue
+    std::optional<std::uint64_t> job = {};  ///< Queue: a dead letter; none: all of them
+    bool wait = true;                       ///< false: answered as soon as it was taken on
     std::uint32_t peer_uid = 0;
     std::uint32_t peer_pid = 0;
 };

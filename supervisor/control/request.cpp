@@ -22,12 +22,13 @@ struct Path {
     Request::Verb verb;
 };
 
-constexpr std::array<Path, 6> kPaths{{{"/v1/reload", Request::Verb::Reload},
+constexpr std::array<Path, 7> kPaths{{{"/v1/reload", Request::Verb::Reload},
                                       {"/v1/rollback", Request::Verb::Rollback},
                                       {"/v1/restart", Request::Verb::Restart},
                                       {"/v1/scale", Request::Verb::Scale},
                                       {"/v1/stop", Request::Verb::Stop},
-                                      {"/v1/reset-failed", Request::Verb::ResetFailed}}};
+                                      {"/v1/reset-failed", Request::Verb::ResetFailed},
+                                      {"/v1/queue", Request::Verb::Queue}}};
 
 std::optional<std::uint32_t> to_count(const json::value& value) {
     std::uint64_t number = 0;
@@ -48,6 +49,17 @@ std::optional<std::string> to_name(const json::value& value) {
         return std::nullopt;
     }
     return std::string(text->data(), text->size());
+}
+
+/// As a string, because the numbers of JSON are not safe beyond 2^53.
+std::optional<std::uint64_t> to_job(const json::value& value) {
+    const std::string text = to_name(value).value_or("");
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (text.empty() || error != std::errc{} || end != text.data() + text.size()) {
+        return std::nullopt;
+    }
+    return number;
 }
 
 /// One member of the body. The sentence that is wrong with it, empty when nothing is.
@@ -79,6 +91,19 @@ std::string take_member(Request& request, std::string_view key, const json::valu
         const bool known =
             request.mode == "graceful" || request.mode == "fast" || request.mode == "now";
         return known ? "" : "mode must be \"graceful\", \"fast\" or \"now\"";
+    }
+    if (key == "queue" && verb == Verb::Queue) {
+        request.queue = to_name(value);
+        return request.queue ? "" : "queue must be a queue's name";
+    }
+    if (key == "action" && verb == Verb::Queue) {
+        request.mode = to_name(value).value_or("");
+        const bool known = request.mode == "retry" || request.mode == "drop";
+        return known ? "" : "action must be \"retry\" or \"drop\"";
+    }
+    if (key == "job" && verb == Verb::Queue) {
+        request.job = to_job(value);
+        return request.job ? "" : "job must be a dead letter's number, as a string";
     }
     return "unknown key \"" + printable(key.substr(0, 64)) + "\"";
 }
@@ -128,6 +153,10 @@ Result<Request> parse_change(std::string_view path, std::string_view body) {
     }
     if (*verb == Request::Verb::Scale && (!request.pool || request.workers == 0)) {
         return plain_error(R"(scale needs a pool and a number: {"pool": "web", "workers": 4})");
+    }
+    if (*verb == Request::Verb::Queue && (!request.queue || request.mode == "graceful")) {
+        return plain_error(
+            R"(queue needs a queue and an action: {"queue": "thumbnails", "action": "retry"})");
     }
     if (request.slot && !request.pool) {
         return plain_error("slot needs a pool");

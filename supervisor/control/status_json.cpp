@@ -51,6 +51,15 @@ void write_counters(JsonWriter& w, const ClusterView& view) {
     w.end_object();
 }
 
+void write_queues(JsonWriter& w, const std::vector<QueueLine>& queues) {
+    w.begin_object();
+    for (const QueueLine& queue : queues) {
+        w.key(queue.name);
+        write_queue(w, queue, nullptr);
+    }
+    w.end_object();
+}
+
 }  // namespace
 
 std::string status_json(const ClusterView& view) {
@@ -95,7 +104,30 @@ std::string status_json(const ClusterView& view) {
         }
         w.end_object();
     }
-    return w.end_array().end_object().take();
+    w.end_array().key("queues");
+    write_queues(w, view.queues);
+    return w.end_object().take();
+}
+
+void write_queue(JsonWriter& w, const QueueLine& queue, const std::function<void()>& more) {
+    w.begin_object().member("ready", std::uint64_t{queue.ready});
+    w.member("running", std::uint64_t{queue.running}).member("dead", std::uint64_t{queue.dead});
+    w.member("capacity", std::uint64_t{queue.capacity});
+    w.member("item_size", std::uint64_t{queue.item_size});
+    w.member("max_attempts", std::uint64_t{queue.max_attempts});
+    w.member("again", std::uint64_t{queue.again});
+    w.member("most_attempts", std::uint64_t{queue.most_attempts});
+    w.key("oldest_s").seconds(queue.oldest_s).member("illegal", queue.illegal);
+    if (more) {
+        more();
+    }
+    w.end_object();
+}
+
+std::string queues_json(const std::vector<QueueLine>& queues) {
+    JsonWriter w;
+    write_queues(w, queues);
+    return w.take();
 }
 
 std::string counters_json(const ClusterView& view) {

@@ -296,7 +296,41 @@ std::string status_text(const ClusterView& view, const TextStyle& style, const B
     out += counters.empty() ? "" : "\n" + counters;
     append_mutexes(out, view, style);
     append_shared(out, view, style);
+    out += view.queues.empty() ? "" : "\n" + queues_text(view.queues, style.columns, style.color);
     return out;
+}
+
+std::string queues_text(const std::vector<QueueLine>& queues, std::size_t columns, bool color) {
+    if (queues.empty()) {
+        return "no queues (shared.queues)\n";
+    }
+    Table table({{"QUEUE", false, 100},
+                 {"READY", true, 99},
+                 {"RUNNING", true, 90},
+                 {"DEAD", true, 95},
+                 {"CAPACITY", true, 70},
+                 {"OLDEST", true, 80},
+                 {"AGAIN", true, 50},
+                 {"ATTEMPTS", true, 40},
+                 {"REMARK", false, 60, true}});
+    for (const QueueLine& queue : queues) {
+        const bool is_full = queue.ready + queue.running + queue.dead >= queue.capacity;
+        const std::string damage =
+            queue.illegal == 0 ? "" : plural(queue.illegal, "job") + " overwritten";
+        table.add({{queue.name, Tint::Plain},
+                   {std::to_string(queue.ready), Tint::Plain},
+                   {std::to_string(queue.running), Tint::Plain},
+                   {std::to_string(queue.dead), queue.dead == 0 ? Tint::Plain : Tint::Warn},
+                   {std::to_string(queue.capacity), Tint::Plain},
+                   {queue.ready == 0 ? "" : format_duration(queue.oldest_s), Tint::Plain},
+                   {queue.again == 0 ? "" : std::to_string(queue.again), Tint::Plain},
+                   {queue.most_attempts == 0 ? ""
+                                             : std::to_string(queue.most_attempts) + "/" +
+                                                   std::to_string(queue.max_attempts),
+                    Tint::Plain},
+                   {damage.empty() && is_full ? "full" : damage, Tint::Bad}});
+    }
+    return table.render(columns, color);
 }
 
 }  // namespace topsman::control

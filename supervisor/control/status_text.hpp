@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace topsman::control {
 
@@ -24,5 +25,7 @@ struct Before {
                                       const Before* before = nullptr);
 [[nodiscard]] std::string counters_text(const ClusterView& view, const TextStyle& style,
                                         const Before* before = nullptr);
+[[nodiscard]] std::string queues_text(const std::vector<QueueLine>& queues, std::size_t columns,
+                                      bool color);
 
 }  // namespace topsman::control

@@ -30,6 +30,7 @@ MEASURES = {
     "load": traffic.load,
     "fairness": traffic.fairness,
     "sdk": sdk.sdk,
+    "queue": sdk.queue,
 }
 
 

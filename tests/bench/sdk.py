@@ -33,3 +33,15 @@ def sdk(lab):
     own, plain = time_of(times, "MutexLockUnlock"), time_of(times, "PlainMutexLockUnlock")
     yield Row("a mutex's lock and unlock", ns(own), f"{ns(plain)} plain process-shared pthread mutex",
               own / plain, "<=", 3)
+
+
+def queue(lab):
+    """The job queue, which acknowledges and redelivers, beside Boost's message_queue, which does not."""
+    jobs, rounds = ("100000", "1") if lab.quick else ("1000000", "5")
+    times = json.loads(lab.run([lab.program("queue_bench"), jobs, rounds]))
+    for processes, goal in (("1", 1.3), ("1_and_1", 1.5), ("2_and_2", 1.7)):
+        own, boost = time_of(times, f"ours_{processes}"), time_of(times, f"boost_{processes}")
+        where = {"1": "in one process"}.get(processes, f"{processes.replace('_', ' ')} processes")
+        yield Row(f"a job of 64 bytes submitted, taken, acked, {where}", ns(own),
+                  f"{ns(boost)} boost message_queue, send and receive", boost / own, ">=", goal,
+                  raw=times)

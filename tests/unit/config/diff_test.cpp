@@ -158,6 +158,9 @@ TEST(Diff, RefusesWhatIsMadeOnce) {
     EXPECT_THAT(refused("shared: { rate_limits: { a: { rate: 1/s } } }",
                         "shared: { rate_limits: { a: { rate: 1/m } } }"),
                 ElementsAre(StartsWith("shared.rate_limits: ")));
+    EXPECT_THAT(
+        refused("shared: { queues: { a: {} } }", "shared: { queues: { a: { capacity: 5 } } }"),
+        ElementsAre(StartsWith("shared.queues: ")));
     EXPECT_THAT(refused("", "control: { socket: /tmp/x }"),
                 ElementsAre(StartsWith("control.socket: ")));
     EXPECT_THAT(refused("", "control: { mode: '0660', group: root }"),

@@ -63,6 +63,15 @@ TEST(Documentation, SayingADefaultChangesNothing) {
             continue;
         }
         std::string text;
+        if (key.path.starts_with("shared.queues.NAME.")) {
+            const auto with = [&](const std::string& inside) {
+                return plain + "shared: { queues: { q: { " + inside + " } } }\n";
+            };
+            EXPECT_EQ(load(with(key.path.substr(19) + ": " + key.default_text)).config,
+                      load(with("")).config)
+                << key.path;
+            continue;
+        }
         if (key.path.starts_with("pools.NAME.") || key.path.starts_with("listeners.NAME.")) {
             const bool is_pool = key.path[0] == 'p';
             const std::string rest = key.path.substr(is_pool ? 11 : 15);

@@ -27,6 +27,15 @@ TEST(RequestTest, TakesWhatEachChangeNeeds) {
 
     EXPECT_EQ(parse_change("/v1/stop", "")->mode, "graceful");
     EXPECT_EQ(parse_change("/v1/stop", R"({"mode": "now"})")->mode, "now");
+    const auto queue =
+        parse_change("/v1/queue", R"({"queue": "jobs", "action": "drop", "job": "4294967297"})");
+    EXPECT_EQ(queue->queue, "jobs");
+    EXPECT_EQ(queue->mode, "drop");
+    EXPECT_EQ(queue->job, 4'294'967'297U);
+    EXPECT_FALSE(parse_change("/v1/queue", R"({"queue": "jobs"})"));
+    EXPECT_FALSE(parse_change("/v1/queue", R"({"queue": "jobs", "action": "eat"})"));
+    EXPECT_FALSE(parse_change("/v1/queue", R"({"queue": "jobs", "action": "drop", "job": 7})"));
+    EXPECT_FALSE(parse_change("/v1/scale", R"({"pool": "a", "workers": 1, "queue": "jobs"})"));
     EXPECT_EQ(parse_change("/v1/reset-failed", R"({"pool": "web"})")->pool, "web");
 }
 

@@ -24,8 +24,8 @@ namespace {
 
 constexpr int kSafe = 200;  // above every number that a child's descriptors are given
 
-shm::Segment make_segment(const std::string& name) {
-    auto made = shm::Segment::create({name, 16, 0600});
+shm::Segment make_segment(const std::string& name, std::vector<shm::NamedQueue> queues) {
+    auto made = shm::Segment::create({name, 16, 0600, std::move(queues)});
     CHECK(made.has_value());
     return std::move(*made);
 }
@@ -42,7 +42,9 @@ void put(const char* name, const std::string& value) {
 
 }  // namespace
 
-Herd::Herd() : name_("topsman.test." + std::to_string(::getpid())), segment_(make_segment(name_)) {
+Herd::Herd(std::vector<shm::NamedQueue> queues)
+    : name_("topsman.test." + std::to_string(::getpid())),
+      segment_(make_segment(name_, std::move(queues))) {
     std::string pattern = (std::filesystem::temp_directory_path() / "topsman-XXXXXX").string();
     CHECK(::mkdtemp(pattern.data()) != nullptr);
     folder_ = pattern;

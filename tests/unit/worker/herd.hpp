@@ -39,7 +39,8 @@ struct MemberSetup {
 
 class Herd {
   public:
-    Herd();
+    explicit Herd(std::vector<shm::NamedQueue> queues = {
+                      {"jobs", {.capacity = 8, .item_size = 32, .max_attempts = 2}}});
     Herd(const Herd&) = delete;
     Herd& operator=(const Herd&) = delete;
     ~Herd();

@@ -8,6 +8,7 @@
 #include "topsman/bounded_counter.hpp"
 #include "topsman/counter.hpp"
 #include "topsman/gauge.hpp"
+#include "topsman/job_queue.hpp"
 #include "topsman/mutex.hpp"
 #include "topsman/rate_limiter.hpp"
 #include "topsman/semaphore.hpp"
@@ -223,6 +224,10 @@ class Worker {
                                                    std::chrono::nanoseconds interval,
                                                    std::uint32_t burst);
     [[nodiscard]] Result<RateLimiter> rate_limiter(std::string_view name);
+
+    /// Of `shared.queues`. `alone` counts only without a supervisor. Error: there is none of that
+    /// name.
+    [[nodiscard]] Result<JobQueue> queue(std::string_view name, const QueueSize& alone = {});
 
     struct Total {
         std::string name;

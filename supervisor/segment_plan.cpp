@@ -1,0 +1,47 @@
+#include "supervisor/segment_plan.hpp"
+
+#include "shm/segment_size.hpp"
+#include "supervisor/control/text.hpp"
+
+#include <sys/statvfs.h>
+
+namespace topsman::supervisor {
+
+std::vector<shm::NamedQueue> queues_of(const config::Config& config) {
+    std::vector<shm::NamedQueue> queues;
+    for (const config::Queue& queue : config.shared.queues) {
+        queues.push_back({queue.name, {queue.capacity, queue.item_size, queue.max_attempts}});
+    }
+    return queues;
+}
+
+config::SegmentSize segment_size(const config::Config& config, std::uint64_t room) {
+    const std::vector<shm::NamedQueue> queues = queues_of(config);
+    config::SegmentSize size;
+    size.bytes = shm::segment_bytes(config.segment.lanes, queues);
+    size.made_of.emplace_back("lanes and fixed tables",
+                              shm::segment_bytes(config.segment.lanes, {}));
+    for (const shm::NamedQueue& queue : queues) {
+        size.made_of.emplace_back("queue " + queue.name, shm::queue_bytes(queue.shape));
+    }
+    size.text = "segment of " + control::format_size(size.bytes) + ":";
+    for (const auto& [what, bytes] : size.made_of) {
+        size.text += (what == size.made_of.front().first ? " " : ", ") + what + " " +
+                     control::format_size(bytes);
+    }
+    if (room != 0 && size.bytes > room) {
+        size.problem = "the " + size.text + "; /dev/shm has " + control::format_size(room) +
+                       " in all: write smaller queues, or make it larger (in a container see its "
+                       "--shm-size)";
+    }
+    return size;
+}
+
+config::SegmentSize segment_size_here(const config::Config& config) {
+    struct statvfs space {};
+
+    const bool is_known = ::statvfs("/dev/shm", &space) == 0;
+    return segment_size(config, is_known ? std::uint64_t{space.f_blocks} * space.f_frsize : 0);
+}
+
+}  // namespace topsman::supervisor

@@ -1,0 +1,172 @@
+// The job queue beside Boost's message_queue: 64 bytes submitted, taken and acknowledged; there
+// they are sent and received, and nothing is acknowledged. Both wait where they must.
+//
+// In one process, then with as many producers as consumers, each a process. Prints JSON: by name,
+// nanoseconds for a job.
+
+#include "shm/base/check.hpp"
+#include "tests/unit/worker/herd.hpp"
+#include "topsman/worker.hpp"
+
+#include <boost/interprocess/ipc/message_queue.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+namespace topsman {
+namespace {
+
+namespace bi = boost::interprocess;
+using Item = std::array<std::byte, 64>;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint32_t kCapacity = 1'024;
+constexpr std::byte kLast{0xff};  // the item that ends a consumer
+
+struct Ours {
+    JobQueue queue = Worker::attach().value().queue("bench", {}).value();
+
+    void put(const Item& item) { (void)queue.submit(item).value(); }
+
+    void get(Item& item) {
+        auto job = queue.take().value();
+        std::memcpy(item.data(), job->item().data(), item.size());
+        (void)job->ack().value();
+    }
+};
+
+struct Boosts {
+    static std::string name() { return "topsman.bench." + std::to_string(::getuid()); }
+
+    bi::message_queue queue{bi::open_only, name().c_str()};
+
+    void put(const Item& item) { queue.send(item.data(), item.size(), 0); }
+
+    void get(Item& item) {
+        std::size_t size = 0;
+        unsigned priority = 0;
+        queue.receive(item.data(), item.size(), size, priority);
+        CHECK(size == item.size());
+    }
+};
+
+template <class Queue>
+int produce(std::uint64_t count) {
+    Queue queue;
+    Item item{};
+    for (std::uint64_t i = 0; i < count; ++i) {
+        queue.put(item);
+    }
+    item[0] = kLast;
+    queue.put(item);
+    return 0;
+}
+
+template <class Queue>
+int consume() {
+    Queue queue;
+    Item item{};
+    do {
+        queue.get(item);
+    } while (item[0] != kLast);
+    return 0;
+}
+
+template <class Queue>
+int both(std::uint64_t count) {
+    Queue queue;
+    Item item{};
+    for (std::uint64_t i = 0; i < count; ++i) {
+        queue.put(item);
+        queue.get(item);
+    }
+    return 0;
+}
+
+/// Nanoseconds for a job; all processes are there before the clock starts.
+double measure(test::Herd& herd, std::uint64_t jobs,
+               const std::vector<std::function<int()>>& work) {
+    std::vector<test::Signal> begin(work.size());
+    const test::Signal is_there;
+    std::vector<test::Member> members;
+    for (std::size_t i = 0; i < work.size(); ++i) {
+        members.push_back(herd.spawn({}, [&, i] {
+            (void)Worker::attach().value();
+            is_there.give();
+            begin[i].wait();
+            return work[i]();
+        }));
+    }
+    for (std::size_t i = 0; i < work.size(); ++i) {
+        is_there.wait();
+    }
+    const auto began = Clock::now();
+    for (const test::Signal& signal : begin) {
+        signal.give();
+    }
+    for (test::Member& member : members) {
+        CHECK(herd.reap(member) == 0);
+    }
+    const std::chrono::duration<double, std::nano> took = Clock::now() - began;
+    return took.count() / static_cast<double>(jobs);
+}
+
+template <class Queue>
+double pairs(test::Herd& herd, std::uint64_t jobs, std::uint64_t count) {
+    std::vector<std::function<int()>> work;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        work.emplace_back([=] { return produce<Queue>(jobs / count); });
+        work.emplace_back([] { return consume<Queue>(); });
+    }
+    return measure(herd, jobs, work);
+}
+
+template <class Queue>
+double alone(test::Herd& herd, std::uint64_t jobs) {
+    return measure(herd, jobs, {[=] { return both<Queue>(jobs); }});
+}
+
+double median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+}
+
+}  // namespace
+}  // namespace topsman
+
+int main(int argc, char** argv) {
+    using namespace topsman;
+    const std::uint64_t jobs = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
+    const int rounds = argc > 2 ? std::atoi(argv[2]) : 5;
+    (void)bi::message_queue::remove(Boosts::name().c_str());
+    {
+        const bi::message_queue queue(bi::create_only, Boosts::name().c_str(), kCapacity,
+                                      sizeof(Item));
+    }
+    test::Herd herd({{"bench", {.capacity = kCapacity, .item_size = sizeof(Item)}}});
+    std::array<std::vector<double>, 6> times;
+    for (int i = 0; i < rounds; ++i) {  // in turns: what disturbs one disturbs the other too
+        times[0].push_back(alone<Ours>(herd, jobs));
+        times[1].push_back(alone<Boosts>(herd, jobs));
+        times[2].push_back(pairs<Ours>(herd, jobs, 1));
+        times[3].push_back(pairs<Boosts>(herd, jobs, 1));
+        times[4].push_back(pairs<Ours>(herd, jobs, 2));
+        times[5].push_back(pairs<Boosts>(herd, jobs, 2));
+    }
+    (void)bi::message_queue::remove(Boosts::name().c_str());
+    constexpr std::array kNames{"ours_1",        "boost_1",      "ours_1_and_1",
+                                "boost_1_and_1", "ours_2_and_2", "boost_2_and_2"};
+    for (std::size_t i = 0; i < kNames.size(); ++i) {
+        std::printf("%s\"%s\": %.2f", i == 0 ? "{" : ", ", kNames[i], median(times[i]));
+    }
+    std::printf("}\n");
+    return 0;
+}

@@ -1,0 +1,181 @@
+// The job queue as workers use it: over processes, deaths, draining and forks.
+
+#include "topsman/job_queue.hpp"
+
+#include "tests/unit/worker/herd.hpp"
+#include "topsman/worker.hpp"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace topsman {
+namespace {
+
+using test::Herd;
+using test::Member;
+using test::Signal;
+using namespace std::chrono_literals;
+
+JobQueue jobs() {
+    return Worker::attach().value().queue("jobs").value();
+}
+
+TEST(WorkersJobQueueTest, WhatOneSubmitsAnotherTakes) {
+    Herd herd;
+    Member producer = herd.spawn({}, [] {
+        JobQueue queue = jobs();
+        for (const char* item : {"one", "two", "three"}) {
+            (void)queue.submit(item).value();
+        }
+        return 0;
+    });
+    EXPECT_EQ(herd.reap(producer), 0);
+    Member consumer = herd.spawn({}, [] {
+        JobQueue queue = jobs();
+        for (const char* item : {"one", "two", "three"}) {
+            auto job = queue.take().value();
+            if (!job || job->text() != item || job->attempt() != 1 || !job->ack()) {
+                return 1;
+            }
+        }
+        return queue.try_take().value() ? 2 : 0;
+    });
+    EXPECT_EQ(herd.reap(consumer), 0);
+}
+
+TEST(WorkersJobQueueTest, TheJobOfADeadWorkerGoesToOneThatWaits) {
+    Herd herd;
+    const Signal has_taken;
+    Member victim = herd.spawn({}, [&] {
+        JobQueue queue = jobs();
+        (void)queue.submit("it").value();
+        const auto job = queue.take().value();
+        has_taken.give();
+        for (;;) {
+            (void)::pause();
+        }
+        return job ? 0 : 1;
+    });
+    has_taken.wait();
+    Member heir = herd.spawn({}, [] {
+        auto job = jobs().take().value();
+        return job && job->text() == "it" && job->attempt() == 2 && job->ack() ? 0 : 1;
+    });
+    ASSERT_EQ(::kill(victim.pid, SIGKILL), 0);
+    (void)herd.reap(victim);
+    EXPECT_EQ(herd.reap(heir), 0);
+}
+
+TEST(WorkersJobQueueTest, WhoWaitsForRoomGetsItFromAnAck) {
+    Herd herd;
+    const Signal is_full;
+    Member producer = herd.spawn({}, [&] {
+        JobQueue queue = jobs();
+        for (int i = 0; i < 8; ++i) {
+            (void)queue.try_submit("x").value();
+        }
+        const auto refused = queue.try_submit("x");
+        if (refused || refused.error().code != std::errc::no_buffer_space ||
+            queue.submit_until("x", std::chrono::steady_clock::now()).error().code !=
+                std::errc::timed_out) {
+            return 1;
+        }
+        is_full.give();
+        return queue.submit("x") ? 0 : 2;
+    });
+    is_full.wait();
+    Member consumer = herd.spawn({}, [] { return jobs().take().value()->ack() ? 0 : 1; });
+    EXPECT_EQ(herd.reap(consumer), 0);
+    EXPECT_EQ(herd.reap(producer), 0);
+}
+
+TEST(WorkersJobQueueTest, DrainingEndsTheWaiting) {
+    Herd herd;
+    Member member = herd.spawn({}, [] {
+        Worker worker = Worker::attach().value();
+        worker.ready();
+        return worker.queue("jobs").value().take().value() ? 1 : 0;
+    });
+    (void)Herd::next_message(member);
+    ASSERT_EQ(::kill(member.pid, SIGTERM), 0);
+    EXPECT_EQ(herd.reap(member), 0);
+}
+
+TEST(WorkersJobQueueTest, AJobThatIsLetGoIsNackedAndADeadLetterInTheEnd) {
+    Herd herd;
+    Member member = herd.spawn({}, [] {
+        JobQueue queue = jobs();
+        (void)queue.submit("it").value();
+        (void)queue.take().value();  // let go
+        auto job = queue.take().value();
+        if (!job || job->attempt() != 2 || !job->nack()) {
+            return 1;
+        }
+        // Ended is ended; and taken twice without an ack it is not handed out again.
+        return job->ack() || job->nack() || queue.try_take().value() ? 2 : 0;
+    });
+    EXPECT_EQ(herd.reap(member), 0);
+}
+
+TEST(WorkersJobQueueTest, ErrorsSayWhatToWrite) {
+    Herd herd;
+    Member member = herd.spawn({}, [] {
+        Worker worker = Worker::attach().value();
+        const auto missing = worker.queue("mails");
+        const auto long_item = jobs().submit(std::string(33, 'x'));
+        const bool is_told =
+            !missing &&
+            missing.error().message ==
+                "queue mails: the cluster's file has none of that name: write shared: { queues: { "
+                "mails: {} } }" &&
+            !long_item &&
+            long_item.error().message ==
+                "queue jobs: an item has at most 32 bytes, this one has 33";
+        return is_told ? 0 : 1;
+    });
+    EXPECT_EQ(herd.reap(member), 0);
+}
+
+TEST(WorkersJobQueueTest, AForkedChildIsDetached) {
+    Herd herd;
+    Member member = herd.spawn({}, [] {
+        JobQueue queue = jobs();
+        (void)queue.submit("it").value();
+        auto job = queue.take().value();
+        const pid_t child = ::fork();
+        if (child == 0) {
+            const auto not_connected = std::errc::not_connected;
+            ::_exit(queue.submit("x").error().code == not_connected &&
+                            queue.take().error().code == not_connected &&
+                            job->ack().error().code == not_connected
+                        ? 0
+                        : 1);
+        }
+        int status = 1;
+        return ::waitpid(child, &status, 0) == child && status == 0 && job->ack() ? 0 : 1;
+    });
+    EXPECT_EQ(herd.reap(member), 0);
+}
+
+TEST(WorkersJobQueueTest, WithoutASupervisorItWorksForOneProcess) {
+    Herd herd;
+    Member member = herd.spawn({.has_segment = false}, [] {
+        Worker worker = Worker::attach().value();
+        if (worker.queue("mine", {.capacity = 0})) {
+            return 1;
+        }
+        JobQueue queue = worker.queue("mine", {.capacity = 2, .item_size = 3}).value();
+        const bool fits = queue.try_submit("abc") && queue.try_submit("") && !queue.try_submit("");
+        JobQueue same = worker.queue("mine").value();
+        auto job = same.take().value();
+        return fits && same.size().capacity == 2 && job && job->text() == "abc" && job->ack() ? 0
+                                                                                              : 2;
+    });
+    EXPECT_EQ(herd.reap(member), 0);
+}
+
+}  // namespace
+}  // namespace topsman

@@ -1,0 +1,133 @@
+#pragma once
+
+#include "shm/base/result.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace topsman {
+
+namespace detail {
+struct QueueState;
+}
+
+/// Names one submitted job; shown by `topsman queues`.
+using JobId = std::uint64_t;
+
+/// The size of a queue for a process that runs without a supervisor. In a cluster the file says it:
+/// `shared: { queues: { thumbnails: { capacity: 1024, item_size: 256, max_attempts: 3 } } }`.
+struct QueueSize {
+    std::uint32_t capacity = 1'024;  ///< jobs: waiting, running and dead letters together
+    std::uint32_t item_size = 256;   ///< bytes of the longest item
+    std::uint32_t max_attempts = 3;
+};
+
+/// A job that this worker has taken, to be ended by ack() or nack(). Move-only; when it is
+/// destroyed before, it is nacked. Errors of ack() and nack(): `std::errc::not_connected` in a
+/// forked child of the worker; `std::errc::operation_not_permitted` when it was ended already.
+/// Threads: one at a time.
+class Job {
+  public:
+    Job(Job&& other) noexcept;
+    Job& operator=(Job&& other) noexcept;
+    Job(const Job&) = delete;
+    Job& operator=(const Job&) = delete;
+    ~Job();
+
+    /// What was submitted; in shared memory, not copied. Not to be used after ack() or nack().
+    [[nodiscard]] std::span<const std::byte> item() const noexcept { return item_; }
+
+    [[nodiscard]] std::string_view text() const noexcept {
+        return {reinterpret_cast<const char*>(item_.data()), item_.size()};
+    }
+
+    [[nodiscard]] JobId id() const noexcept;
+    /// The how manieth time it was taken, from 1 on.
+    [[nodiscard]] std::uint32_t attempt() const noexcept;
+
+    Result<void> ack();   ///< it is done, and will not be executed again
+    Result<void> nack();  ///< it is not: again, behind the others, or a dead letter
+
+  private:
+    friend class JobQueue;
+    Job(detail::QueueState* state, std::uint32_t number, std::uint64_t word,
+        std::span<const std::byte> item) noexcept;
+
+    detail::QueueState* state_;  ///< null: ended
+    std::uint32_t number_ = 0;
+    std::uint64_t word_ = 0;
+    std::span<const std::byte> item_;
+};
+
+/// A bounded queue of jobs between all workers of the cluster.
+///
+/// What: submit() copies an item of bytes into shared memory; take() hands out the job that has
+/// been ready for longest; ack() ends it. Any worker may do either. Promise: once submit() has
+/// returned, the job is executed at least once or becomes a dead letter, whoever dies. The jobs
+/// that a dead worker had taken are ready again as soon as it is reaped, behind the others; so a
+/// job may be executed twice, and must bear it. Taken `max_attempts` times without an ack it
+/// becomes a dead letter: see `topsman queues`, which can retry and drop them. A submit() whose
+/// worker died before it returned may have happened or not. Back-pressure: a full queue makes
+/// submit() wait, try_submit() refuse, submit_until() wait for so long. Once the worker drains
+/// nobody waits any more. Returns: a job's number; take() nothing when the worker drains,
+/// try_take() when no job is ready, take_until() when none has been until the deadline. Errors:
+/// `std::errc::no_buffer_space` full; `std::errc::timed_out`; `std::errc::operation_canceled` it
+/// was full and the worker drains; `std::errc::message_size` the item is too long;
+/// `std::errc::not_connected` in a forked child of the worker. Cost: about 0.1 us for submit, take
+/// and ack of 64 bytes together. No system call unless somebody sleeps; a waiting worker costs no
+/// CPU. Threads: any. Kill safety: every change of a job is one exchange of one word, which names
+/// its owner; see shm/job_queue.hpp. After Tsigas and Zhang's ring, with owners. The handle is
+/// trivially copyable and valid for the process's life.
+///
+/// @code
+/// #include <topsman/worker.hpp>
+///
+/// int main() {
+///     topsman::Worker worker = topsman::Worker::attach().value();
+///     topsman::JobQueue thumbnails = worker.queue("thumbnails").value();
+///     (void)thumbnails.submit("cat.jpg").value();
+///     if (std::optional<topsman::Job> job = thumbnails.take().value()) {
+///         return job->text() == "cat.jpg" && job->ack() ? 0 : 1;
+///     }
+///     return 1;
+/// }
+/// @endcode
+class JobQueue {
+  public:
+    using Deadline = std::chrono::steady_clock::time_point;
+
+    Result<JobId> submit(std::span<const std::byte> item);
+    Result<JobId> try_submit(std::span<const std::byte> item);
+    Result<JobId> submit_until(std::span<const std::byte> item, Deadline deadline);
+
+    Result<JobId> submit(std::string_view item) { return submit(bytes_of(item)); }
+
+    Result<JobId> try_submit(std::string_view item) { return try_submit(bytes_of(item)); }
+
+    Result<JobId> submit_until(std::string_view item, Deadline deadline) {
+        return submit_until(bytes_of(item), deadline);
+    }
+
+    [[nodiscard]] Result<std::optional<Job>> take();
+    [[nodiscard]] Result<std::optional<Job>> try_take();
+    [[nodiscard]] Result<std::optional<Job>> take_until(Deadline deadline);
+
+    [[nodiscard]] QueueSize size() const noexcept;
+
+  private:
+    friend class Worker;
+
+    explicit JobQueue(detail::QueueState* state) noexcept : state_(state) {}
+
+    static std::span<const std::byte> bytes_of(std::string_view text) noexcept {
+        return std::as_bytes(std::span(text.data(), text.size()));
+    }
+
+    detail::QueueState* state_;
+};
+
+}  // namespace topsman

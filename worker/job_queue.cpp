@@ -1,0 +1,235 @@
+#include "topsman/job_queue.hpp"
+
+#include "shm/job_queue.hpp"
+#include "topsman/worker.hpp"
+#include "worker/process.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <mutex>
+
+namespace topsman {
+
+namespace detail {
+
+/// What all handles of one queue point to, for the process's life.
+struct QueueState {
+    struct alignas(shm::kCacheLine) Line {
+        std::byte bytes[shm::kCacheLine];
+    };
+
+    std::string name;
+    shm::Owner owner;
+    std::unique_ptr<Line[]> own_memory;  ///< of a process without a segment
+    shm::JobQueue queue;
+};
+
+}  // namespace detail
+
+namespace {
+
+using detail::Process;
+using detail::QueueState;
+
+Error refusal(const QueueState& state, const std::string& why, std::errc code) {
+    return plain_error("queue " + state.name + ": " + why, code);
+}
+
+// Coarse: a few nanoseconds instead of twenty, and ages are shown in tenths of seconds.
+std::uint64_t coarse_now_ns() noexcept {
+    timespec now{};
+    (void)::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+           static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+/// Asked by who waits: the lane is woken when draining begins.
+bool is_leaving() noexcept {
+    const Process* process = detail::the_process.load(std::memory_order_acquire);
+    return process == nullptr || detail::is_detached() ||
+           process->draining.load(std::memory_order_acquire);
+}
+
+/// Why this item cannot be submitted at all; no error when it can.
+std::optional<Error> problem_with(const QueueState& state, std::size_t size) {
+    if (detail::is_detached()) {
+        return detail::detached_error();
+    }
+    const std::size_t most = state.queue.shape().item_size;
+    if (size > most) {
+        return refusal(state,
+                       "an item has at most " + std::to_string(most) + " bytes, this one has " +
+                           std::to_string(size),
+                       std::errc::message_size);
+    }
+    return std::nullopt;
+}
+
+Result<std::shared_ptr<QueueState>> find_in_segment(const Process& process, std::string_view name) {
+    const auto queues = process.segment->queues();
+    const auto found = std::find_if(queues.begin(), queues.end(),
+                                    [name](const auto& one) { return one.name == name; });
+    if (found == queues.end()) {
+        return plain_error("queue " + std::string(name) +
+                               ": the cluster's file has none of that name: write shared: { "
+                               "queues: { " +
+                               std::string(name) + ": {} } }",
+                           std::errc::no_such_file_or_directory);
+    }
+    return std::make_shared<QueueState>(
+        QueueState{std::string(name), process.owner, nullptr,
+                   process.segment->queue(static_cast<std::size_t>(found - queues.begin()))});
+}
+
+Result<std::shared_ptr<QueueState>> make_own(const Process& process, std::string_view name,
+                                             const QueueSize& size) {
+    const shm::QueueShape shape{size.capacity, size.item_size, size.max_attempts};
+    if (!shm::is_sound(shape)) {
+        return plain_error("queue " + std::string(name) + ": capacity is 1 to " +
+                           std::to_string(shm::kMaxQueueCapacity) + ", item_size 1 to " +
+                           std::to_string(shm::kMaxItemBytes) + ", max_attempts 1 to " +
+                           std::to_string(shm::kMaxAttempts));
+    }
+    // Zero bytes are an empty queue.
+    auto memory =
+        std::make_unique<QueueState::Line[]>(shm::queue_bytes(shape) / sizeof(QueueState::Line));
+    std::byte* begin = memory[0].bytes;
+    return std::make_shared<QueueState>(QueueState{std::string(name), process.owner,
+                                                   std::move(memory),
+                                                   shm::JobQueue(begin, shape, process.lanes)});
+}
+
+}  // namespace
+
+Result<JobQueue> Worker::queue(std::string_view name, const QueueSize& alone) {
+    if (detail::is_detached()) {
+        return detail::detached_error();
+    }
+    const std::scoped_lock hold(process_->queues_lock);
+    auto known = process_->queues.find(name);
+    if (known == process_->queues.end()) {
+        auto state =
+            process_->segment ? find_in_segment(*process_, name) : make_own(*process_, name, alone);
+        if (!state) {
+            return state.error();
+        }
+        (*state)->queue.join(process_->owner);
+        known = process_->queues.emplace(std::string(name), std::move(*state)).first;
+    }
+    return JobQueue(known->second.get());
+}
+
+Result<JobId> JobQueue::submit(std::span<const std::byte> item) {
+    return submit_until(item, Deadline::max());
+}
+
+Result<JobId> JobQueue::try_submit(std::span<const std::byte> item) {
+    if (auto problem = problem_with(*state_, item.size())) {
+        return *std::move(problem);
+    }
+    const auto id = state_->queue.submit(state_->owner, item, coarse_now_ns());
+    if (!id) {
+        return refusal(*state_, "full, with " + std::to_string(size().capacity) + " jobs",
+                       std::errc::no_buffer_space);
+    }
+    return *id;
+}
+
+Result<JobId> JobQueue::submit_until(std::span<const std::byte> item, Deadline deadline) {
+    if (auto problem = problem_with(*state_, item.size())) {
+        return *std::move(problem);
+    }
+    const auto id =
+        state_->queue.submit_until(state_->owner, item, coarse_now_ns(), deadline, &is_leaving);
+    if (id) {
+        return *id;
+    }
+    if (is_leaving()) {
+        return refusal(*state_, "full, and this worker drains", std::errc::operation_canceled);
+    }
+    return refusal(*state_, "full until the deadline", std::errc::timed_out);
+}
+
+Result<std::optional<Job>> JobQueue::take() {
+    return take_until(Deadline::max());
+}
+
+Result<std::optional<Job>> JobQueue::try_take() {
+    if (detail::is_detached()) {
+        return detail::detached_error();
+    }
+    const auto taken = state_->queue.take(state_->owner);
+    return taken ? std::optional<Job>(Job(state_, taken->number, taken->word, taken->item))
+                 : std::nullopt;
+}
+
+Result<std::optional<Job>> JobQueue::take_until(Deadline deadline) {
+    if (detail::is_detached()) {
+        return detail::detached_error();
+    }
+    const auto taken = state_->queue.take_until(state_->owner, deadline, &is_leaving);
+    return taken ? std::optional<Job>(Job(state_, taken->number, taken->word, taken->item))
+                 : std::nullopt;
+}
+
+QueueSize JobQueue::size() const noexcept {
+    const shm::QueueShape& shape = state_->queue.shape();
+    return {shape.capacity, shape.item_size, shape.max_attempts};
+}
+
+Job::Job(QueueState* state, std::uint32_t number, std::uint64_t word,
+         std::span<const std::byte> item) noexcept
+    : state_(state), number_(number), word_(word), item_(item) {}
+
+Job::Job(Job&& other) noexcept
+    : state_(std::exchange(other.state_, nullptr)),
+      number_(other.number_),
+      word_(other.word_),
+      item_(std::exchange(other.item_, {})) {}
+
+Job& Job::operator=(Job&& other) noexcept {
+    std::swap(state_, other.state_);
+    std::swap(number_, other.number_);
+    std::swap(word_, other.word_);
+    std::swap(item_, other.item_);
+    return *this;
+}
+
+Job::~Job() {
+    if (state_ != nullptr) {
+        (void)nack();
+    }
+}
+
+JobId Job::id() const noexcept {
+    return shm::job_id(number_, word_);
+}
+
+std::uint32_t Job::attempt() const noexcept {
+    return shm::JobWord::unpack(word_).attempts;
+}
+
+Result<void> Job::ack() {
+    if (detail::is_detached()) {
+        return detail::detached_error();
+    }
+    QueueState* state = std::exchange(state_, nullptr);
+    if (state == nullptr || !state->queue.ack({number_, word_, item_})) {
+        return plain_error("this job has ended already", std::errc::operation_not_permitted);
+    }
+    return {};
+}
+
+Result<void> Job::nack() {
+    if (detail::is_detached()) {
+        return detail::detached_error();
+    }
+    QueueState* state = std::exchange(state_, nullptr);
+    if (state == nullptr ||
+        state->queue.nack({number_, word_, item_}) == shm::NackResult::NotYours) {
+        return plain_error("this job has ended already", std::errc::operation_not_permitted);
+    }
+    return {};
+}
+
+}  // namespace topsman
