@@ -31,7 +31,8 @@ void put_text(char (&to)[N], std::string_view text) noexcept {
     put_text(to, N, text);
 }
 
-/// What put_text() wrote; of bytes that anybody may have written, as many as there are before a NUL.
+/// What put_text() wrote; of bytes that anybody may have written, as many as there are before a
+/// NUL.
 template <std::size_t N>
 [[nodiscard]] std::string text_of(const char (&from)[N]) {
     return {from, ::strnlen(from, N)};

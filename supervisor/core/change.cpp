@@ -10,10 +10,7 @@
 #include <utility>
 
 namespace topsman::core {
-namespace {
-
-
-}  // namespace
+namespace {}  // namespace
 
 void SupervisorCore::State::on(const Reload& event) {
     if (phase != Phase::Running) {
