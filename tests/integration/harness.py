@@ -175,6 +175,11 @@ class Cluster:
         self.master.kill()
         self.master.wait(DEADLINE)
 
+    def stop_master(self):
+        """By SIGSTOP, and it has stopped."""
+        self.master.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.master.pid, os.WSTOPPED | os.WNOWAIT)
+
     # ---- the commands -----------------------------------------------------------------------
 
     def cli(self, command, *args, expect=0, timeout=DEADLINE):

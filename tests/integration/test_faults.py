@@ -224,7 +224,7 @@ class Looking(TestCase):
         c = self.cluster(http()).start()
         port = port_of(c)
         get(port)
-        c.master.send_signal(signal.SIGSTOP)
+        c.stop_master()
         by_file = [TOPSMAN, "status", "-c", str(c.file), "--json"]
         c.file.write_text("this: is: no: configuration")
         state = json.loads(subprocess.run(by_file, env=c.env, capture_output=True, text=True).stdout)
@@ -243,7 +243,7 @@ class Looking(TestCase):
 
     def test_a_hung_master_does_not_hang_a_command(self):
         c = self.cluster(http()).start()
-        c.master.send_signal(signal.SIGSTOP)
+        c.stop_master()
         done = c.cli("reload", "--timeout", "300ms", expect=5)
         self.assertTrue(done.stderr.strip())
 

@@ -131,7 +131,7 @@ while True:
         c = self.cluster(yaml("[python3, beat.py]", READY + "    watchdog: { timeout: 1s }\n"),
                          files={"beat.py": beat}).start()
         before = c.pids()
-        c.master.send_signal(signal.SIGSTOP)
+        c.stop_master()
         c.wait_status(lambda s: s["master"]["state"] == "hung")
         # Longer than the watchdog's timeout: the worker's beats go nowhere meanwhile.
         with Pidfd(before[0]) as worker:
