@@ -21,6 +21,14 @@ std::size_t total_workers(const Config& config) {
     return total;
 }
 
+std::size_t block_count(const Shared& shared) {
+    std::size_t count = 0;
+    for (const Blocks& one : shared.blocks) {
+        count += one.count;
+    }
+    return count;
+}
+
 boost::json::array to_json(const std::vector<Problem>& problems) {
     boost::json::array list;
     for (const Problem& problem : problems) {
@@ -74,6 +82,7 @@ std::string summary(const Config& config) {
     add(config.shared.semaphores.size(), "semaphore", "semaphores");
     add(config.shared.rate_limits.size(), "rate limit", "rate limits");
     add(config.shared.queues.size(), "queue", "queues");
+    add(block_count(config.shared), "block", "blocks");
     return text;
 }
 

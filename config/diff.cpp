@@ -132,6 +132,9 @@ std::vector<std::string> refused_changes(const Config& before, const Config& aft
     if (before.shared.queues != after.shared.queues) {
         refuse(refused, "shared.queues");
     }
+    if (before.shared.blocks != after.shared.blocks) {
+        refuse(refused, "shared.blocks");
+    }
     if (before.control.socket != after.control.socket) {
         refuse(refused, "control.socket");
     }

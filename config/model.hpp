@@ -155,12 +155,20 @@ struct Queue {
     friend bool operator==(const Queue&, const Queue&) = default;
 };
 
+/// `blocks: { 16KiB: 1024 }`
+struct Blocks {
+    std::uint64_t size = 0;   ///< bytes of one
+    std::uint32_t count = 0;  ///< how many
+    friend bool operator==(const Blocks&, const Blocks&) = default;
+};
+
 struct Shared {
     std::vector<std::string> counters;
     std::vector<std::string> mutexes;
     std::vector<Semaphore> semaphores;   ///< in the file's order
     std::vector<RateLimit> rate_limits;  ///< in the file's order
     std::vector<Queue> queues;           ///< in the file's order
+    std::vector<Blocks> blocks;          ///< rising sizes
     friend bool operator==(const Shared&, const Shared&) = default;
 };
 

@@ -123,6 +123,33 @@ void value(Reader& reader, const At& at, T& out) {
     reader.parse(at, Parse, out.*Member);
 }
 
+/// A map of things by name: calls `read(at, name)` for each with a good name.
+template <class Read>
+void read_named(Reader& reader, const At& at, const char* what, std::size_t most, Read read,
+                const char* missing = "keys: indent them below its name") {
+    if (at.node.kind != Node::Kind::Map) {
+        reader.error(at, std::string("this is a map: write the ") + what +
+                             "'s name, then its keys "
+                             "indented below it");
+        return;
+    }
+    if (at.node.entries.size() > most) {
+        reader.error(at, "at most " + std::to_string(most) + " of these, not " +
+                             std::to_string(at.node.entries.size()));
+        return;
+    }
+    for (const Entry& entry : at.node.entries) {
+        const std::string path = at.path + "." + shown(entry.key);
+        if (!is_name(entry.key)) {
+            reader.error(entry.mark, path, "this is no name: a name is " + std::string(kNameRule));
+        } else if (entry.value.kind == Node::Kind::Null) {
+            reader.error(entry.mark, path, std::string("the ") + what + " has no " + missing);
+        } else {
+            read(At{entry.value, path, ""}, entry.key);
+        }
+    }
+}
+
 /// One of some words; with a sentence for those that a later version will know.
 template <class E>
 struct Word {

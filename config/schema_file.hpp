@@ -1,6 +1,6 @@
 #pragma once
 
-// The keys of the whole file: everything but what is inside of a pool.
+// The keys of the whole file: everything but what is inside of a pool or shared.
 
 #include "config/schema.hpp"
 

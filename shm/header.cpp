@@ -1,6 +1,7 @@
 #include "shm/header.hpp"
 
 #include "shm/base/unique_fd.hpp"
+#include "shm/block_pool.hpp"
 #include "shm/event_ring.hpp"
 #include "shm/job_queue.hpp"
 #include "shm/lane.hpp"
@@ -40,7 +41,7 @@ constexpr std::uint64_t kAbiHash =
     hash_types<Header, DirectoryEntry, Lane, Scoreboard, MasterRecord, PoolRecord, SlotRecord,
                WorkerRecord, ListenerRecord, EventRing, NameTable, NameRow, LaneCells, RobustMutex,
                pthread_mutex_t, TxCellStorage, LastWords, LaneSet, QueueEntry, QueueControl,
-               JobRecord, SharedObject, SharedArrayStorage>();
+               JobRecord, SharedObject, SharedArrayStorage, BlockClass, BlockRow>();
 
 std::string grouped(std::uint64_t number) {
     std::string digits = std::to_string(number);
@@ -130,6 +131,12 @@ std::size_t part_size(Part part, const Layout& layout) noexcept {
             return sizeof(SharedObject) * kMaxObjects;
         case Part::Arrays:
             return sizeof(SharedArrayStorage) * kMaxArrays;
+        case Part::BlockRows:
+            return sizeof(BlockRow) * block_count(layout.blocks);
+        case Part::BlockReaders:
+            return sizeof(LaneSet) * block_count(layout.blocks);
+        case Part::BlockMemory:
+            return block_bytes(layout.blocks);
     }
     return 0;
 }
@@ -199,7 +206,9 @@ Result<Layout> check_header(const std::string& name, std::span<const std::byte> 
     if (queues) {
         layout.queues = std::move(*queues);
     }
-    if (!queues || layout.lanes == 0 || layout.lanes > kMaxLanes || !is_sound(layout)) {
+    std::copy_n(header.blocks, kMaxBlockClasses, layout.blocks.begin());
+    if (!queues || !is_sound(layout.blocks) || layout.lanes == 0 || layout.lanes > kMaxLanes ||
+        !is_sound(layout)) {
         return misfit(name, "its directory is corrupt");
     }
     return layout;

@@ -6,6 +6,7 @@
 // nothing else: any process that may write to the segment may write here too, at any time.
 
 #include "shm/base/result.hpp"
+#include "shm/block_shape.hpp"
 #include "shm/limits.hpp"
 #include "shm/queue_shape.hpp"
 
@@ -37,8 +38,11 @@ enum class Part : std::uint32_t {
     Objects,
     ArrayNames,
     Arrays,
+    BlockRows,
+    BlockReaders,
+    BlockMemory,
 };
-inline constexpr std::size_t kParts = 16;
+inline constexpr std::size_t kParts = 19;
 inline constexpr std::size_t kHeaderBytes = 4'096;
 inline constexpr std::uint64_t kMagic = 0x6e61'6d73'706f'7401;  // "\1topsman" in memory
 inline constexpr std::size_t kBootIdBytes = 40;
@@ -71,6 +75,7 @@ struct Header {
     std::atomic<std::uint64_t> master_start_ticks;
     DirectoryEntry directory[kParts];
     QueueEntry queues[kMaxQueues];
+    BlockClass blocks[kMaxBlockClasses];
 };
 
 static_assert(sizeof(Header) <= kHeaderBytes);
@@ -91,10 +96,12 @@ struct Layout {
     std::uint32_t lanes = 0;
     std::uint64_t total_size = 0;
     std::array<DirectoryEntry, kParts> directory{};
+    BlockClasses blocks{};
     std::vector<NamedQueue> queues;
 };
 
-/// Bytes of a part: what its type, the number of lanes and the queues' shapes say.
+/// Bytes of a part: what its type, the number of lanes and the shapes of queues and blocks say.
+/// 0: the segment has no such part.
 [[nodiscard]] std::size_t part_size(Part part, const Layout& layout) noexcept;
 
 /// Checks the first page of a file of `file_size` bytes: magic, layout version, ABI, size, boot,

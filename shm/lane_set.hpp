@@ -26,6 +26,15 @@ struct alignas(kCacheLine) LaneSet {
         return (words[lane / 64].load() & bit(lane)) != 0;
     }
 
+    [[nodiscard]] bool any() const noexcept {
+        for (const auto& word : words) {
+            if (word.load() != 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /// Is any lane but this one in the set?
     [[nodiscard]] bool any_but(std::uint32_t lane) const noexcept {
         for (std::uint32_t i = 0; i < kWords; ++i) {

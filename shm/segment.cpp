@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <type_traits>
 
 namespace topsman::shm {
 namespace {
@@ -138,10 +139,16 @@ template <class T>
 void Segment::Impl::construct(Buffer& buffer, Part part) {
     static_assert(alignof(T) <= kCacheLine);
     const std::size_t size = part_size(part, layout);
+    if (size == 0) {
+        layout.directory[static_cast<std::size_t>(part)] = DirectoryEntry{kHeaderBytes, 0};
+        return;
+    }
     // allocate_aligned, not construct<T>(name): that one does not honour the alignment of an
     // over-aligned type (Boost 1.81), and names are in our own directory anyway.
     void* memory = buffer.allocate_aligned(size, kCacheLine);
-    std::uninitialized_value_construct_n(static_cast<T*>(memory), size / sizeof(T));
+    if constexpr (!std::is_same_v<T, std::byte>) {  // the file's bytes are zeroes already
+        std::uninitialized_value_construct_n(static_cast<T*>(memory), size / sizeof(T));
+    }
     layout.directory[static_cast<std::size_t>(part)] =
         DirectoryEntry{static_cast<std::uint64_t>(static_cast<std::byte*>(memory) - base()), size};
 }
@@ -164,6 +171,9 @@ void Segment::Impl::construct_all() {
     construct<SharedObject>(buffer, Part::Objects);
     construct<NameTable>(buffer, Part::ArrayNames);
     construct<SharedArrayStorage>(buffer, Part::Arrays);
+    construct<BlockRow>(buffer, Part::BlockRows);
+    construct<LaneSet>(buffer, Part::BlockReaders);
+    construct<std::byte>(buffer, Part::BlockMemory);
 
     one<EventRing>(Part::Events).init();
     one<NameTable>(Part::MetricNames).init(kMaxMetrics);
@@ -183,6 +193,7 @@ void Segment::Impl::write_header(const Place& place) {
     place.boot_id.copy(header.boot_id, kBootIdBytes - 1);
     header.epoch.store(1, std::memory_order_relaxed);
     std::copy(layout.directory.begin(), layout.directory.end(), header.directory);
+    std::copy(layout.blocks.begin(), layout.blocks.end(), header.blocks);
     for (std::size_t i = 0; i < layout.queues.size(); ++i) {
         const auto& [name, shape] = layout.queues[i];
         name.copy(header.queues[i].name, kNameBytes - 1);
@@ -228,16 +239,19 @@ std::string segment_name(const std::string& cluster, std::uint32_t uid) {
     return uid == 0 ? "topsman." + cluster : "topsman." + std::to_string(uid) + "." + cluster;
 }
 
-std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues) {
+std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues,
+                          const BlockClasses& blocks) {
     Layout layout;
     layout.lanes = lanes;
     layout.queues = queues;
+    layout.blocks = blocks;
     return total_size(layout);
 }
 
 Result<Segment> Segment::create(const Options& options) {
     CHECK(options.lanes >= 1 && options.lanes <= kMaxLanes);
     CHECK(options.queues.size() <= kMaxQueues);
+    CHECK(is_sound(options.blocks));
     const Result<Place> place = Place::here();
     if (!place) {
         return place.error();
@@ -251,6 +265,7 @@ Result<Segment> Segment::create(const Options& options) {
     impl->is_masters = true;
     impl->layout.lanes = options.lanes;
     impl->layout.queues = options.queues;
+    impl->layout.blocks = options.blocks;
     impl->layout.total_size = total_size(impl->layout);
     if (const auto reserved = reserve(options.name, impl->fd.get(), impl->layout.total_size);
         !reserved) {
@@ -292,6 +307,10 @@ Result<Segment> Segment::adopt(const Options& options) {
     if ((*impl)->layout.queues != options.queues) {
         return plain_error("segment " + options.name +
                            ": its queues are not those of the configuration (shared.queues)");
+    }
+    if ((*impl)->layout.blocks != options.blocks) {
+        return plain_error("segment " + options.name +
+                           ": its blocks are not those of the configuration (shared.blocks)");
     }
     (*impl)->is_masters = true;
     (*impl)->header().epoch.fetch_add(1);
@@ -454,6 +473,16 @@ NameTable& Segment::array_names() const noexcept {
 
 std::span<SharedArrayStorage> Segment::arrays() const noexcept {
     return impl_->all<SharedArrayStorage>(Part::Arrays);
+}
+
+const BlockClasses& Segment::block_classes() const noexcept {
+    return impl_->layout.blocks;
+}
+
+BlockPool Segment::blocks() const noexcept {
+    return {impl_->layout.blocks, impl_->layout.lanes, impl_->all<BlockRow>(Part::BlockRows),
+            impl_->all<LaneSet>(Part::BlockReaders),
+            impl_->all<std::byte>(Part::BlockMemory).data()};
 }
 
 }  // namespace topsman::shm

@@ -11,6 +11,7 @@
 
 #include "shm/base/result.hpp"
 #include "shm/base/unique_fd.hpp"
+#include "shm/block_pool.hpp"
 #include "shm/event_ring.hpp"
 #include "shm/job_queue.hpp"
 #include "shm/lane.hpp"
@@ -42,6 +43,7 @@ class Segment {
         std::uint32_t lanes = kDefaultLanes;
         std::uint32_t mode = 0600;
         std::vector<NamedQueue> queues = {};  ///< at most kMaxQueues, each sound
+        BlockClasses blocks = {};             ///< sound
     };
 
     /// Creates a new one (O_EXCL). Errors: it exists already (errc::file_exists), /dev/shm is full
@@ -100,6 +102,8 @@ class Segment {
     [[nodiscard]] std::span<SharedObject> objects() const noexcept;
     [[nodiscard]] NameTable& array_names() const noexcept;
     [[nodiscard]] std::span<SharedArrayStorage> arrays() const noexcept;
+    [[nodiscard]] const BlockClasses& block_classes() const noexcept;
+    [[nodiscard]] BlockPool blocks() const noexcept;
 
   private:
     struct Impl;

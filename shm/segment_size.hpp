@@ -1,5 +1,6 @@
 #pragma once
 
+#include "shm/block_shape.hpp"
 #include "shm/queue_shape.hpp"
 
 #include <cstddef>
@@ -8,7 +9,8 @@
 
 namespace topsman::shm {
 
-/// Bytes of a segment with so many lanes and these queues: what Segment::create reserves.
-[[nodiscard]] std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues);
+/// Bytes of a segment with so many lanes, these queues and blocks: what Segment::create reserves.
+[[nodiscard]] std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues,
+                                        const BlockClasses& blocks = {});
 
 }  // namespace topsman::shm

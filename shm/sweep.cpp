@@ -41,6 +41,7 @@ void give_back(Segment& segment, Owner dead) noexcept {
             Semaphore(array).sweep(dead);
         }
     }
+    segment.blocks().sweep(dead);
     // The kernel has released the locks themselves; whoever comes next learns of the death.
     for (RobustMutex& mutex : segment.mutexes()) {
         mutex.forget(dead);

@@ -1,5 +1,6 @@
 #include "supervisor/segment_plan.hpp"
 
+#include "shm/base/check.hpp"
 #include "shm/segment_size.hpp"
 #include "supervisor/control/text.hpp"
 
@@ -15,14 +16,26 @@ std::vector<shm::NamedQueue> queues_of(const config::Config& config) {
     return queues;
 }
 
+shm::BlockClasses blocks_of(const config::Config& config) {
+    shm::BlockClasses classes{};
+    CHECK(config.shared.blocks.size() <= classes.size());
+    for (std::size_t i = 0; i < config.shared.blocks.size(); ++i) {
+        classes[i] = {config.shared.blocks[i].size, config.shared.blocks[i].count};
+    }
+    return classes;
+}
+
 config::SegmentSize segment_size(const config::Config& config, std::uint64_t room) {
     const std::vector<shm::NamedQueue> queues = queues_of(config);
     config::SegmentSize size;
-    size.bytes = shm::segment_bytes(config.segment.lanes, queues);
+    size.bytes = shm::segment_bytes(config.segment.lanes, queues, blocks_of(config));
     size.made_of.emplace_back("lanes and fixed tables",
                               shm::segment_bytes(config.segment.lanes, {}));
     for (const shm::NamedQueue& queue : queues) {
         size.made_of.emplace_back("queue " + queue.name, shm::queue_bytes(queue.shape));
+    }
+    if (!config.shared.blocks.empty()) {
+        size.made_of.emplace_back("blocks", shm::blocks_bytes(blocks_of(config)));
     }
     size.text = "segment of " + control::format_size(size.bytes) + ":";
     for (const auto& [what, bytes] : size.made_of) {
@@ -31,8 +44,8 @@ config::SegmentSize segment_size(const config::Config& config, std::uint64_t roo
     }
     if (room != 0 && size.bytes > room) {
         size.problem = "the " + size.text + "; /dev/shm has " + control::format_size(room) +
-                       " in all: write smaller queues, or make it larger (in a container see its "
-                       "--shm-size)";
+                       " in all: write smaller queues or fewer blocks, or make it larger (in a "
+                       "container see its --shm-size)";
     }
     return size;
 }

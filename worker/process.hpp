@@ -5,6 +5,7 @@
 // never destroyed; every handle of the SDK points into it.
 
 #include "shm/base/unique_fd.hpp"
+#include "shm/block_pool.hpp"
 #include "shm/lane.hpp"
 #include "shm/last_words.hpp"
 #include "shm/metrics.hpp"
@@ -12,6 +13,7 @@
 #include "shm/robust_mutex.hpp"
 #include "shm/segment.hpp"
 #include "shm/tx_cell.hpp"
+#include "worker/blocks.hpp"
 #include "worker/environment.hpp"
 #include "worker/notify.hpp"
 
@@ -37,6 +39,7 @@ struct OwnParts {
     shm::NameTable cell_names;
     shm::NameTable object_names;
     shm::NameTable array_names;
+    OwnBlocks blocks;
     shm::LaneCells cells;
     shm::RobustMutex mutexes[shm::kMaxMutexes];
     shm::TxCellStorage tx_cells[shm::kMaxCells];
@@ -67,6 +70,8 @@ struct Process {
     shm::NameTable* array_names = nullptr;
     std::span<shm::SharedObject> objects;
     std::span<shm::SharedArrayStorage> arrays;
+    shm::BlockPool blocks;
+    OpenBlocks open_blocks;
 
     /// The job queues that this process has asked for, by name.
     std::mutex queues_lock;

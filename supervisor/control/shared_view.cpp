@@ -135,11 +135,33 @@ void read_arrays(const shm::Segment& segment, std::vector<SharedLine>& lines) {
     }
 }
 
+void read_blocks(const shm::Segment& segment, std::vector<SharedLine>& lines) {
+    const shm::BlockPool pool = segment.blocks();
+    for (std::size_t i = 0; i < segment.block_classes().size(); ++i) {
+        const shm::BlockClass& one = segment.block_classes()[i];
+        if (one.count == 0) {
+            continue;
+        }
+        const shm::BlockUsage usage = pool.usage(i);
+        SharedLine line{.kind = "blocks", .name = exact_size(one.size), .state = {}};
+        line.state = std::to_string(usage.used) + " of " + std::to_string(one.count) + " in use";
+        if (usage.illegal != 0) {
+            line.state += ", " + std::to_string(usage.illegal) + " quarantined";
+        }
+        line.numbers = {{"size", shown(usage.size)},
+                        {"used", shown(usage.used)},
+                        {"free", shown(usage.free)},
+                        {"quarantined", shown(usage.illegal)}};
+        lines.push_back(std::move(line));
+    }
+}
+
 }  // namespace
 
 std::vector<SharedLine> read_shared(const shm::Segment& segment) {
     std::vector<SharedLine> lines = read_objects(segment);
     read_arrays(segment, lines);
+    read_blocks(segment, lines);
     return lines;
 }
 

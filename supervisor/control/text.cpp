@@ -133,6 +133,16 @@ std::string format_size(std::uint64_t bytes) {
     return with_unit(value < 99.95 ? "%.1f%s" : "%.0f%s", value, kUnits[unit]);
 }
 
+std::string exact_size(std::uint64_t bytes) {
+    constexpr std::array<const char*, 4> kUnits{"B", "KiB", "MiB", "GiB"};
+    std::size_t unit = 0;
+    while (bytes != 0 && bytes % 1'024 == 0 && unit + 1 < kUnits.size()) {
+        bytes /= 1'024;
+        ++unit;
+    }
+    return std::to_string(bytes) + kUnits[unit];
+}
+
 std::string format_rate(double per_second) {
     if (!std::isfinite(per_second)) {
         return "?";

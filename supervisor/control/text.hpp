@@ -31,6 +31,7 @@ template <std::size_t N>
 
 [[nodiscard]] std::string format_duration(double seconds);   ///< 0.3s 42s 3m12s 3h12m 12d3h
 [[nodiscard]] std::string format_size(std::uint64_t bytes);  ///< 0 512B 12.3M 1.2G
+[[nodiscard]] std::string exact_size(std::uint64_t bytes);   ///< 16KiB 1MiB 1000B
 [[nodiscard]] std::string format_rate(double per_second);    ///< 0 0.3 17 1204
 
 /// "250ms", "30s", "5m", "2h"; a bare number is seconds.

@@ -1,6 +1,7 @@
 """The line: one master, many workers, one port, one segment."""
 
 import signal
+import subprocess
 
 from harness import DEADLINE, SHARED, Pidfd, TestCase, get, http_yaml, main, port_of
 
@@ -61,6 +62,21 @@ class Line(TestCase):
         self.assertEqual(shown(), {
             "api": ("rate limit", "200 of 200 left, one every 12s"),
             "db": ("semaphore", "0 of 30 taken")})
+
+    def test_blocks_are_as_the_file_says(self):
+        c = self.cluster(YAML + "  blocks: { 1MiB: 2, 16KiB: 64 }\n").start()
+        self.assertEqual([(line["kind"], line["name"], line["state"]) for line in c.status()["shared"]],
+                         [("blocks", "16KiB", "0 of 64 in use"), ("blocks", "1MiB", "0 of 2 in use")])
+        self.assertIn("0 of 64 in use", c.cli("status").stdout)
+        check = subprocess.run([c.topsman, "check", c.file], env=c.env, capture_output=True, text=True)
+        self.assertRegex(check.stdout, r": segment of .*, blocks 3\.[0-9]M\n")
+        c.write_yaml(YAML + "  blocks: { 1MiB: 3, 16KiB: 64 }\n")
+        refused = c.cli("reload", expect=1)
+        self.assertIn("shared.blocks", refused.stdout + refused.stderr)
+        c.write_yaml(YAML + "  blocks: { 1GiB: 65536 }\n")
+        check = subprocess.run([c.topsman, "check", c.file], env=c.env, capture_output=True, text=True)
+        self.assertEqual(check.returncode, 78)
+        self.assertIn("fewer blocks", check.stderr)
 
     def test_orders_are_never_oversold_whoever_is_killed(self):
         yaml = YAML.replace("[topsman-http]", "[topsman-http, --stock, '500']")

@@ -155,6 +155,44 @@ MUTANTS = [
      [("    return lane.word.compare_exchange_strong(word, started.pack(), "
        "std::memory_order_acq_rel);\n",
        "    (void)word; lane.word.store(started.pack()); return true;\n")], "*LaneClaim"),
+    ("blocks: allocated without a look at the word", "shm/block_pool.cpp",
+     [("        if (rows_[block].word.compare_exchange_strong(word, owned.pack(),\n"
+       "                                                      std::memory_order_acq_rel)) {\n",
+       "        rows_[block].word.store(owned.pack());\n        {\n")], "*BlockAllocate"),
+    ("blocks: passed on and still owned", "shm/block_pool.cpp",
+     [("                  {BlockState::Passed, ref.version, owner});",
+       "                  {BlockState::Owned, ref.version, owner});")], "*BlockPass"),
+    ("blocks: a ticket is good twice", "shm/block_pool.cpp",
+     [("    return change(ref, passed, {BlockState::Owned, taken.version, owner}) ? ",
+       "    return (rows_[ref.block].word.store(BlockWord{BlockState::Owned, taken.version, "
+       "owner}.pack()), passed.version == ref.version) ? ")], "*BlockTake"),
+    ("blocks: freed under its readers", "shm/block_pool.cpp",
+     [("word.state == BlockState::Closed && !readers_[block].any()",
+       "word.state == BlockState::Closed")], "*BlockShare"),
+    ("blocks: a reader looks before it says that it is there", "shm/block_pool.cpp",
+     [("    readers_[ref.block].insert(lane);\n", ""),
+      ("word.version == ref.version) {\n        return true;",
+       "word.version == ref.version) {\n        readers_[ref.block].insert(lane);\n"
+       "        return true;")], "*BlockRead"),
+    ("blocks: the last reader does not look whether it is the last", "shm/block_pool.cpp",
+     [("        readers_[ref.block].erase(lane);\n        free_if_unread(ref.block);\n",
+       "        readers_[ref.block].erase(lane);\n")], "*BlockRead"),
+    ("blocks: the publisher does not look whether somebody reads", "shm/block_pool.cpp",
+     [("        return false;\n    }\n    free_if_unread(ref.block);\n    return true;",
+       "        return false;\n    }\n    return true;")], "*BlockShare"),
+    ("blocks: the sweep leaves what the dead owned", "shm/block_pool.cpp",
+     [("word.owner == dead && word.state != BlockState::Free", "false")], "*BlockSweep"),
+    ("blocks: the sweep leaves what the dead had passed", "shm/block_pool.cpp",
+     [("        change(ref, {BlockState::Passed, ref.version, owner}, free)) {",
+       "        false) {")], "*BlockPass"),
+    ("blocks: the dead go on reading", "shm/block_pool.cpp",
+     [("            readers_[block].erase(dead.lane);\n", "")], "*BlockRead"),
+    ("blocks: the sweep does not finish what the dead had closed", "shm/block_pool.cpp",
+     [("        // Whether or not the dead one had a part in it: it may have died between its last "
+       "step and\n        // the look at who is left.\n        free_if_unread(block);\n", "")],
+     "*BlockRead:*BlockShare"),
+    ("sweep: blocks are forgotten", "shm/sweep.cpp",
+     [("    segment.blocks().sweep(dead);\n", "")], "*BlockAllocate"),
 ]
 
 

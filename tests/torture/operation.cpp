@@ -24,8 +24,11 @@ Arena Arena::make() {
     static int number = 0;
     const std::string name = "topsman.torture." + std::to_string(::getuid()) + "." +
                              std::to_string(::getpid()) + "." + std::to_string(number++);
-    Segment segment =
-        Segment::create({.name = name, .lanes = kLanes, .queues = {{"jobs", kQueue}}}).value();
+    Segment segment = Segment::create({.name = name,
+                                       .lanes = kLanes,
+                                       .queues = {{"jobs", kQueue}},
+                                       .blocks = {{{64, 4}, {200, 1}}}})
+                          .value();
     (void)Segment::remove(name);
     start(segment, kVictim, kVictimPid);
     start(segment, kPeer, kPeerPid);

@@ -161,6 +161,8 @@ TEST(Diff, RefusesWhatIsMadeOnce) {
     EXPECT_THAT(
         refused("shared: { queues: { a: {} } }", "shared: { queues: { a: { capacity: 5 } } }"),
         ElementsAre(StartsWith("shared.queues: ")));
+    EXPECT_THAT(refused("shared: { blocks: { 1KiB: 1 } }", "shared: { blocks: { 1KiB: 2 } }"),
+                ElementsAre(StartsWith("shared.blocks: ")));
     EXPECT_THAT(refused("", "control: { socket: /tmp/x }"),
                 ElementsAre(StartsWith("control.socket: ")));
     EXPECT_THAT(refused("", "control: { mode: '0660', group: root }"),

@@ -176,6 +176,13 @@ TEST(Load, SharedLimits) {
                             RateLimit{.name = "mail", .interval_ns = 514'285'714'286, .burst = 1}));
 }
 
+TEST(Load, BlocksAreSortedBySize) {
+    const auto loaded = load("shared: { blocks: { 1MiB: 2, 16KiB: 1024 } }\n" + pool("workers: 1"));
+    ASSERT_TRUE(loaded.config);
+    EXPECT_THAT(loaded.config->shared.blocks,
+                ElementsAre(Blocks{16'384, 1'024}, Blocks{1'048'576, 2}));
+}
+
 TEST(Load, ValuesOfRefusedKeysThatAskForWhatHappensAnywayAreFine) {
     EXPECT_THAT(
         texts(load(pool("spares: 0\n    recycle: { requests: 0, memory: 0 }\n    rollout: { "

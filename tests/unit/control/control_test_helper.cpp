@@ -51,8 +51,10 @@ HandMadeCluster::HandMadeCluster(std::uint32_t lanes)
     : xdg_("XDG_RUNTIME_DIR", dir_.path().c_str()),
       runtime_("RUNTIME_DIRECTORY", nullptr),
       name_(unused_name()) {
-    auto made = shm::Segment::create(
-        {.name = shm::segment_name(name_, ::geteuid()), .lanes = lanes, .mode = 0600});
+    auto made = shm::Segment::create({.name = shm::segment_name(name_, ::geteuid()),
+                                      .lanes = lanes,
+                                      .mode = 0600,
+                                      .blocks = {{{4'096, 3}}}});
     EXPECT_TRUE(made) << made.error().message;
     segment_ = std::move(*made);
     (void)::mkdir((dir_.path() + "/topsman").c_str(), 0700);

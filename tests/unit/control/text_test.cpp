@@ -59,6 +59,14 @@ TEST(TextTest, SizesAreShort) {
     EXPECT_EQ(format_size(~std::uint64_t{0}), "16.0E");
 }
 
+TEST(TextTest, ExactSizesAreAsTheConfigurationSaysThem) {
+    EXPECT_EQ(exact_size(16'384), "16KiB");
+    EXPECT_EQ(exact_size(1'048'576), "1MiB");
+    EXPECT_EQ(exact_size(std::uint64_t{1} << 42U), "4096GiB");
+    EXPECT_EQ(exact_size(1'000), "1000B");
+    EXPECT_EQ(exact_size(0), "0B");
+}
+
 TEST(TextTest, RatesAreShort) {
     EXPECT_EQ(format_rate(0), "0");
     EXPECT_EQ(format_rate(0.31), "0.3");

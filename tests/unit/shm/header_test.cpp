@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -24,6 +25,8 @@ class HeaderTest : public testing::Test {
         shape.lanes = kLanes;
         shape.queues = {{"thumbnails", {100, 60, 3}}};
         header_.queues[0] = {"thumbnails", 100, 60, 3, 0};
+        shape.blocks = {{{1'000, 3}, {4'096, 2}}};
+        std::copy(shape.blocks.begin(), shape.blocks.end(), header_.blocks);
         std::uint64_t offset = kHeaderBytes;
         for (std::size_t i = 0; i < kParts; ++i) {
             const std::size_t size = part_size(static_cast<Part>(i), shape);
@@ -58,6 +61,23 @@ TEST_F(HeaderTest, LanesThatCannotBeAreRefused) {
     for (const std::uint32_t lanes : {0U, kLanes + 1, kMaxLanes + 1, 0xffff'ffffU}) {
         header_.lanes = lanes;
         EXPECT_TRUE(is_refused_as_corrupt()) << lanes;
+    }
+}
+
+TEST_F(HeaderTest, BlocksThatCannotBeAreRefused) {
+    constexpr std::uint64_t kHuge = ~std::uint64_t{0};
+    const std::vector<BlockClasses> none = {
+        {{{1'000, 4}, {4'096, 2}}},      // one more than there is memory for
+        {{{1'000, 3}, {1'000, 2}}},      // sizes do not rise
+        {{{1'000, 3}, {4'096, 0}}},      // none of them
+        {{{0, 3}, {4'096, 2}}},          // no bytes
+        {{{}, {1'000, 3}, {4'096, 2}}},  // a class after the last one
+        {{{1'000, kHuge}, {4'096, 2}}},  // the sum would overflow
+        {{{1'000, 3}, {kHuge - 1, 2}}},  // and so would this one
+        {{{1'000, kMaxBlocks}, {4'096, kMaxBlocks}}}};
+    for (const BlockClasses& classes : none) {
+        std::copy(classes.begin(), classes.end(), header_.blocks);
+        EXPECT_TRUE(is_refused_as_corrupt());
     }
 }
 

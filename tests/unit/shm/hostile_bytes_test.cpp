@@ -43,6 +43,11 @@ void look_at_everything(const Segment& segment) {
         (void)mutex.owner();
         (void)mutex.is_poisoned();
     }
+    const BlockPool blocks = segment.blocks();
+    for (std::size_t i = 0; i < kMaxBlockClasses; ++i) {
+        const BlockUsage usage = blocks.usage(i);
+        ASSERT_EQ(usage.used + usage.free + usage.illegal, segment.block_classes()[i].count);
+    }
     std::array<char, kMaxCellBytes> value{};
     for (const TxCellStorage& cell : segment.cells()) {
         (void)cell.read(&value, sizeof(value));
@@ -82,10 +87,31 @@ void do_what_a_master_does(Segment& segment) {
     }
 }
 
+/// References that other workers send are as untrusted as what the words say.
+void use_blocks(Segment& segment, std::mt19937_64& random) {
+    BlockPool pool = segment.blocks();
+    const Owner me{1, 1};
+    for (int i = 0; i < 200; ++i) {
+        const BlockRef ref{static_cast<std::uint32_t>(random() % (pool.blocks() + 3)),
+                           static_cast<std::uint32_t>(random())};
+        for (std::byte& byte : pool.memory(ref).first(pool.length(ref))) {
+            byte = std::byte{1};
+        }
+        (void)pool.take(ref, me);
+        (void)pool.open(ref, static_cast<std::uint32_t>(random()));
+        (void)pool.release(ref, me);
+        if (const auto mine = pool.allocate(random() % 5'000, me)) {
+            pool.memory(*mine).back() = std::byte{1};
+            (void)pool.share(*mine, me);
+        }
+    }
+}
+
 TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
     const TestName name;
     auto options = name.options();
     options.queues = {{"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3}}};
+    options.blocks = {{{1'000, 20}, {4'096, 10}}};
     auto segment = Segment::create(options).value();
     auto* bytes = static_cast<unsigned char*>(const_cast<void*>(segment.address()));
     const std::size_t begin = 4'096;
@@ -106,6 +132,7 @@ TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
         }
         ASSERT_NO_FATAL_FAILURE(look_at_everything(segment)) << "round " << round;
         ASSERT_NO_FATAL_FAILURE(do_what_a_master_does(segment)) << "round " << round;
+        use_blocks(segment, random);
         ASSERT_NO_FATAL_FAILURE(look_at_everything(segment)) << "round " << round;
     }
 }

@@ -25,7 +25,8 @@ namespace {
 constexpr int kSafe = 200;  // above every number that a child's descriptors are given
 
 shm::Segment make_segment(const std::string& name, std::vector<shm::NamedQueue> queues) {
-    auto made = shm::Segment::create({name, 16, 0600, std::move(queues)});
+    auto made = shm::Segment::create(
+        {.name = name, .lanes = 16, .queues = std::move(queues), .blocks = {{{4'096, 8}}}});
     CHECK(made.has_value());
     return std::move(*made);
 }

@@ -5,6 +5,7 @@
 
 #include "shm/base/result.hpp"
 #include "topsman/atomic.hpp"
+#include "topsman/block.hpp"
 #include "topsman/bounded_counter.hpp"
 #include "topsman/counter.hpp"
 #include "topsman/gauge.hpp"
@@ -228,6 +229,10 @@ class Worker {
     /// Of `shared.queues`. `alone` counts only without a supervisor. Error: there is none of that
     /// name.
     [[nodiscard]] Result<JobQueue> queue(std::string_view name, const QueueSize& alone = {});
+
+    /// The cluster's blocks, or this process's own without a segment. Error: the configuration has
+    /// no `shared.blocks`.
+    [[nodiscard]] Result<BlockPool> blocks();
 
     struct Total {
         std::string name;
