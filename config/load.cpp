@@ -123,8 +123,9 @@ Loaded load_text(const std::string& text, const std::string& path, const Environ
     Loaded loaded;
     Reader reader(path, environment, loaded);
     ParsedYaml yaml = parse_yaml(text);
+    Source source{real_path(path), text, {}, environment.cpus};
     if (yaml.root) {
-        substitute(*yaml.root, environment.variables, yaml.problems);
+        source.variables = substitute(*yaml.root, environment.variables, yaml.problems);
     }
     for (YamlProblem& problem : yaml.problems) {
         reader.error(problem.mark, std::move(problem.path), std::move(problem.sentence));
@@ -134,7 +135,8 @@ Loaded load_text(const std::string& text, const std::string& path, const Environ
         return loaded;
     }
     File file;
-    file.config.file = real_path(path);
+    file.config.file = source.path;
+    file.config.origin.source = std::make_shared<const Source>(std::move(source));
     read_file_keys(reader, *yaml.root, file);
     name_cluster(reader, *yaml.root, file.config);
     check_accounts(reader, *yaml.root, file);

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -190,6 +191,22 @@ struct Segment {
     friend bool operator==(const Segment&, const Segment&) = default;
 };
 
+/// What a configuration was loaded from. The same text means the same again, whatever has become of
+/// the file and of the environment since.
+struct Source {
+    std::string path;  ///< relative paths in it are meant from there
+    std::string text;
+    std::map<std::string, std::string> variables;  ///< those that it names, as far as they were set
+    std::uint32_t cpus = 1;                        ///< what `auto` was
+};
+
+/// Where it comes from is no part of what a configuration says: two are equal whatever it is.
+struct Origin {
+    std::shared_ptr<const Source> source;
+
+    friend bool operator==(const Origin& /*a*/, const Origin& /*b*/) { return true; }
+};
+
 /// A whole file, valid: names resolve, ranges hold, relative paths are absolute.
 struct Config {
     std::string cluster;
@@ -201,6 +218,7 @@ struct Config {
     Shared shared;
     Control control;
     bool watch = false;
+    Origin origin;
     friend bool operator==(const Config&, const Config&) = default;
 
     [[nodiscard]] const Pool* find_pool(const std::string& name) const {

@@ -4,6 +4,7 @@
 #include "config/names.hpp"
 
 #include <string_view>
+#include <utility>
 
 namespace topsman::config {
 namespace {
@@ -28,6 +29,8 @@ class Substitution {
             visit(entry.value, path + (path.empty() ? "" : ".") + shown(entry.key));
         }
     }
+
+    [[nodiscard]] std::map<std::string, std::string> take_used() { return std::move(used_); }
 
   private:
     void scalar(Node& node, const std::string& path) {
@@ -86,6 +89,9 @@ class Substitution {
             return;
         }
         const auto found = variables_.find(name);
+        if (found != variables_.end()) {
+            used_.insert(*found);
+        }
         const bool has_default = dash != std::string_view::npos;
         if (has_default && (found == variables_.end() || found->second.empty())) {
             append(inner.substr(dash + 2), mark, path, result);
@@ -102,15 +108,19 @@ class Substitution {
 
     const std::map<std::string, std::string>& variables_;
     std::vector<YamlProblem>& problems_;
+    std::map<std::string, std::string> used_;
     std::size_t added_ = 0;
     bool full_ = false;
 };
 
 }  // namespace
 
-void substitute(Node& root, const std::map<std::string, std::string>& variables,
-                std::vector<YamlProblem>& problems) {
-    Substitution(variables, problems).visit(root, "");
+std::map<std::string, std::string> substitute(Node& root,
+                                              const std::map<std::string, std::string>& variables,
+                                              std::vector<YamlProblem>& problems) {
+    Substitution substitution(variables, problems);
+    substitution.visit(root, "");
+    return substitution.take_used();
 }
 
 }  // namespace topsman::config

@@ -14,7 +14,9 @@ namespace topsman::config {
 /// `${LISTENER_FD:name}` stays as it is: the launcher alone knows that number.
 inline constexpr const char* kListenerFd = "${LISTENER_FD:";
 
-void substitute(Node& root, const std::map<std::string, std::string>& variables,
-                std::vector<YamlProblem>& problems);
+/// Returns the variables that are named and set.
+std::map<std::string, std::string> substitute(Node& root,
+                                              const std::map<std::string, std::string>& variables,
+                                              std::vector<YamlProblem>& problems);
 
 }  // namespace topsman::config

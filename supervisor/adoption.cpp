@@ -76,7 +76,7 @@ void read_board(const shm::Segment& segment, const Specs& specs, Adoption& adopt
 /// Its record as its master wrote it before it was there; none: it is somebody else's, or no
 /// record.
 std::optional<Adoptee> read_worker(const shm::Segment& segment, const Specs& specs,
-                                   const shm::LivingWorker& lane) {
+                                   const KeptGenerations* kept, const shm::LivingWorker& lane) {
     Adoptee adoptee;
     adoptee.lane = lane;
     shm::WorkerRecord& record = adoptee.record;
@@ -93,7 +93,8 @@ std::optional<Adoptee> read_worker(const shm::Segment& segment, const Specs& spe
     left.pool = pool;
     left.slot = record.slot;
     left.generation = core::Generation{record.generation};
-    left.outdated = is_outdated(specs, pool, record.fingerprint);
+    left.outdated = kept != nullptr ? kept->find(left.generation, pool) == nullptr
+                                    : is_outdated(specs, pool, record.fingerprint);
     left.role = from_board(record.role);
     left.state = *state;
     left.said_ready = (segment.lanes()[lane.lane].flags.load() & shm::kLaneReady) != 0;
@@ -242,8 +243,11 @@ bool has_moved(const config::Pool& pool, const posix::KeptSockets& sockets) {
 
 Result<Adoption> adopt(const shm::Segment& segment, const std::vector<shm::LivingWorker>& started,
                        const std::vector<shm::LivingWorker>& living, const config::Config& config,
-                       const Specs& specs) {
+                       const Specs& specs, const KeptGenerations* kept) {
     Adoption adoption;
+    if (kept != nullptr) {
+        adoption.left.legacy = kept->legacy;
+    }
     read_board(segment, specs, adoption);
     for (const shm::Lane& lane : segment.lanes()) {
         const core::WorkerId granted{lane.worker.load()};
@@ -258,7 +262,7 @@ Result<Adoption> adopt(const shm::Segment& segment, const std::vector<shm::Livin
     };
     std::set<core::WorkerId> ids;
     for (const shm::LivingWorker& lane : started) {
-        auto worker = read_worker(segment, specs, lane);
+        auto worker = read_worker(segment, specs, kept, lane);
         const bool is_known = worker && ids.insert(worker->left.worker).second;
         if (!is_known && is_living(lane)) {
             return not_adoptable("pid " + std::to_string(lane.pid),

@@ -8,6 +8,7 @@
 #include "shm/segment.hpp"
 #include "shm/sweep.hpp"
 #include "supervisor/core/inheritance.hpp"
+#include "supervisor/kept_generations.hpp"
 #include "supervisor/posix/child.hpp"
 #include "supervisor/posix/listener.hpp"
 #include "supervisor/posix/process_info.hpp"
@@ -45,10 +46,12 @@ struct Adoption {
 };
 
 /// `started`: all whom earlier masters had started (shm::find_started, before the sweep); `living`:
-/// those of them who live. The error names each that cannot be adopted, and why.
+/// those of them who live; `kept`: what a dead master had started them from, null: it is not known.
+/// The error names each that cannot be adopted, and why.
 [[nodiscard]] Result<Adoption> adopt(const shm::Segment& segment,
                                      const std::vector<shm::LivingWorker>& started,
                                      const std::vector<shm::LivingWorker>& living,
-                                     const config::Config& config, const Specs& specs);
+                                     const config::Config& config, const Specs& specs,
+                                     const KeptGenerations* kept);
 
 }  // namespace topsman::supervisor

@@ -20,7 +20,7 @@ Candidate load_candidate(const std::string& file) {
     Candidate candidate;
     candidate.loaded = config::load_file(file, config::Environment::of_this_process());
     if (candidate.loaded.config) {
-        Result<Specs> specs = prepare_specs(candidate.loaded.config->pools);
+        Result<Specs> specs = prepare_specs(*candidate.loaded.config);
         if (specs) {
             candidate.specs = std::move(*specs);
         } else {
@@ -32,17 +32,15 @@ Candidate load_candidate(const std::string& file) {
 
 Candidate prepare_again(const std::map<core::Generation, Specs>& generations) {
     Candidate candidate;
-    for (const auto& [generation, before] : generations) {
-        std::vector<config::Pool> pools;
-        for (const auto& [name, spec] : before) {
-            pools.push_back(spec->pool);
+    for (const auto& [generation, specs] : generations) {
+        for (const auto& [name, before] : specs) {
+            Result<SpecPtr> spec = prepare_spec(before->pool, before->origin);
+            if (!spec) {
+                candidate.trouble = spec.error().message;
+                return candidate;
+            }
+            candidate.renewed[generation][name] = std::move(*spec);
         }
-        Result<Specs> specs = prepare_specs(pools);
-        if (!specs) {
-            candidate.trouble = specs.error().message;
-            break;
-        }
-        candidate.renewed[generation] = std::move(*specs);
     }
     return candidate;
 }

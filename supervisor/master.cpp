@@ -112,14 +112,19 @@ Result<void> Master::open() {
 int Master::run() {
     publisher_.publish_listeners(base_.listeners);
     chronicle_.master_started(static_cast<std::uint32_t>(::getpid()));
-    file_config_ = base_.config;
+    file_config_ = base_.file;
     watch_config(base_.config.watch);
     wait_for_signals();
     snapshot_ = core_.snapshot();
-    specs_.install(base_.specs, snapshot_.pools, core_.config());
     tell_manager();
     if (auto adoption = std::exchange(base_.adoption, std::nullopt)) {
         adopt(std::move(*adoption));
+    } else {
+        specs_.install(base_.specs, snapshot_.pools, core_.config());
+        keep_generations();
+    }
+    if (auto news = std::exchange(base_.news, std::nullopt)) {
+        on_candidate(std::move(*news), {}, kAtStart);
     }
     enqueue(core::Tick{});
     turn();
@@ -139,14 +144,22 @@ int Master::run() {
 // Those who died while there was no master are adopted too: their slots deal with their deaths.
 void Master::adopt(Adoption adoption) {
     std::size_t living = 0;
+    const std::optional<KeptGenerations> kept = std::exchange(base_.kept, std::nullopt);
     for (Adoptee& worker : adoption.workers) {
         const auto spec = base_.specs.find(worker.left.pool);
+        const SpecPtr known = kept ? kept->find(worker.left.generation, worker.left.pool) : nullptr;
         living += worker.child ? 1U : 0U;
-        workers_.adopt(std::move(worker), spec == base_.specs.end() ? nullptr : spec->second);
+        workers_.adopt(std::move(worker), known != nullptr            ? known
+                                          : spec == base_.specs.end() ? nullptr
+                                                                      : spec->second);
     }
     journal_.info("adopting " + std::to_string(living) + " workers of a dead master");
     Candidate candidate;
-    candidate.specs = base_.specs;
+    if (kept) {
+        specs_.restore(kept->specs);
+    } else {
+        candidate.specs = base_.specs;
+    }
     incoming_.push_back(std::move(candidate));
     step(core::Adopt{std::move(adoption.left)}, core::Clock::now());
     publisher_.resume_exits(adoption.exits, snapshot_);
@@ -227,6 +240,10 @@ void Master::step(const core::Event& event, core::TimePoint now) {
         specs_.install(incoming_.front().specs, snapshot_.pools, core_.config());
         specs_.renew(incoming_.front().renewed);
         incoming_.pop_front();
+    }
+    // Before anybody is started: no worker is of a generation that the next master does not know.
+    if (brings_specs || core_.revision() != revision) {
+        keep_generations();
     }
     // Spawns first: a replacement does not wait for what is said and written about the dead one.
     std::stable_partition(actions.begin(), actions.end(), [](const core::Action& action) {
@@ -445,7 +462,22 @@ void Master::forget_old_specs() {
     for (const core::PoolView& pool : snapshot_.pools) {
         used.insert(pool.generation);
     }
-    specs_.keep_only(used);
+    if (specs_.keep_only(used)) {
+        keep_generations();
+    }
+}
+
+void Master::keep_generations() {
+    if (core_.snapshot().phase != core::Phase::Running) {
+        return;  // what is put aside for the end is not what was decided
+    }
+    const Result<void> kept =
+        write_generations(base_.generations_path, core_.legacy(), specs_.all(), file_config_);
+    const std::string trouble = kept ? "" : kept.error().message;
+    if (!kept && trouble != keeping_failed_) {
+        journal_.warning(trouble + ": should the master die, the next one knows only the file");
+    }
+    keeping_failed_ = trouble;
 }
 
 const config::Pool& Master::policy_of(core::SlotId slot) const {

@@ -14,6 +14,7 @@
 #include "supervisor/core/supervisor_core.hpp"
 #include "supervisor/fd_watch.hpp"
 #include "supervisor/journal.hpp"
+#include "supervisor/kept_generations.hpp"
 #include "supervisor/nudger.hpp"
 #include "supervisor/posix/listener.hpp"
 #include "supervisor/posix/notify_socket.hpp"
@@ -37,6 +38,10 @@ namespace topsman::supervisor {
 struct Foundation {
     config::Config config;
     Specs specs;
+    config::Config file;                  ///< what the file said when it was read last
+    std::optional<Candidate> news;        ///< what it says now, to be rolled out
+    std::optional<KeptGenerations> kept;  ///< a dead master's
+    std::string generations_path;
     std::string config_file;  ///< as given: it is read again on reload
     shm::Segment segment;
     std::vector<posix::BoundListener> listeners;
@@ -47,6 +52,9 @@ struct Foundation {
     int lock_fd = -1;
     std::optional<Adoption> adoption;  ///< living workers of a dead master
 };
+
+/// Why a file is loaded that has changed while there was no master.
+inline constexpr const char* kAtStart = "at the start";
 
 class Master {
   public:
@@ -84,6 +92,7 @@ class Master {
     void wait_for_signals();
     void tell_manager();
     void forget_old_specs();
+    void keep_generations();
     void follow_config();
     [[nodiscard]] bool differs_from_file() const;
     void tell_note();
@@ -131,6 +140,7 @@ class Master {
     config::Config file_config_;  ///< what the file said when it was last read
     std::unique_ptr<control::ControlServer> control_;
     SpecBook specs_;
+    std::string keeping_failed_;  ///< why the generations could not be kept, as it was said
     std::map<core::Ticket, std::vector<control::Responder>> tickets_;
     std::vector<core::Ticket> reloads_waiting_;
     bool reading_ = false;                   ///< the file, for a reload

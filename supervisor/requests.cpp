@@ -165,6 +165,12 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
         return;
     }
     config::Config config = std::move(*candidate.loaded.config);
+    if (why == kAtStart && config == file_config_) {
+        if (differs_from_file()) {
+            journal_.info("the file says what was rolled back; `topsman reload` tries it again");
+        }
+        return;
+    }
     if (why == kSaved && tickets.empty() && config == file_config_ && differs_from_file()) {
         journal_.info("saved: it says what was rolled back; `topsman reload` tries it again");
         tell_manager_reloading(false);

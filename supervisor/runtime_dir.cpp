@@ -170,18 +170,12 @@ std::vector<std::string> searched_runtime_dirs() {
     return {kSystemDir, user_dir()};
 }
 
-Result<void> write_record(const std::string& dir, const ClusterRecord& record) {
-    const std::string path = record_path(dir, record.cluster);
+Result<void> replace_file(const std::string& path, std::string_view text, std::uint32_t mode) {
     const std::string unfinished = path + ".new";
-    const boost::json::object object{
-        {"cluster", record.cluster}, {"pid", record.pid},       {"start_ticks", record.start_ticks},
-        {"file", record.file},       {"socket", record.socket}, {"segment", record.segment},
-    };
-    const std::string text = boost::json::serialize(object) + "\n";
     // Only the holder of the cluster's lock writes here, so what is there was left by a dead one.
     (void)::unlink(unfinished.c_str());
     const UniqueFd fd(
-        ::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+        ::open(unfinished.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
     if (!fd) {
         return system_error("write " + unfinished);
     }
@@ -193,6 +187,15 @@ Result<void> write_record(const std::string& dir, const ClusterRecord& record) {
         return system_error("rename " + unfinished);
     }
     return {};
+}
+
+Result<void> write_record(const std::string& dir, const ClusterRecord& record) {
+    const boost::json::object object{
+        {"cluster", record.cluster}, {"pid", record.pid},       {"start_ticks", record.start_ticks},
+        {"file", record.file},       {"socket", record.socket}, {"segment", record.segment},
+    };
+    return replace_file(record_path(dir, record.cluster), boost::json::serialize(object) + "\n",
+                        0644);
 }
 
 void remove_record(const std::string& dir, const std::string& cluster) {

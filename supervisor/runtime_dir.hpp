@@ -5,13 +5,14 @@
 // The master's RUNTIME is $RUNTIME_DIRECTORY, else /run/topsman for root, else
 // $XDG_RUNTIME_DIR/topsman, else /tmp/topsman-UID (0700, ownership checked). Commands look in
 // /run/topsman and in their own user's, or, where $RUNTIME_DIRECTORY is set, there alone. A running
-// master keeps CLUSTER.lock, CLUSTER.sock and CLUSTER.json there.
+// master keeps CLUSTER.lock, CLUSTER.sock, CLUSTER.json and CLUSTER.generations there.
 
 #include "shm/base/result.hpp"
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace topsman {
@@ -32,7 +33,12 @@ struct ClusterRecord {
 /// Where commands look, in order.
 [[nodiscard]] std::vector<std::string> searched_runtime_dirs();
 
-/// Written whole or not at all (rename).
+/// Written whole or not at all (rename), by the holder of the cluster's lock. Asks for no flush: it
+/// is for who comes after this process, not after this boot.
+[[nodiscard]] Result<void> replace_file(const std::string& path, std::string_view text,
+                                        std::uint32_t mode);
+
+/// Written whole or not at all.
 [[nodiscard]] Result<void> write_record(const std::string& dir, const ClusterRecord& record);
 void remove_record(const std::string& dir, const std::string& cluster);
 [[nodiscard]] Result<ClusterRecord> read_record(const std::string& path);

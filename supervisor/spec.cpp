@@ -78,17 +78,39 @@ std::uint64_t fingerprint_of(const Spec& spec) {
     return print.value();
 }
 
-Result<SpecPtr> prepare(const config::Pool& pool) {
-    auto spec = std::make_shared<Spec>();
-    spec->pool = pool;
-    const std::string where = "pools." + pool.name + ".";
+}  // namespace
+
+SpecPtr with_policies(const SpecPtr& spec, const config::Pool& policies) {
+    config::Pool pool = policies;
+    pool.exec = spec->pool.exec;
+    if (pool == spec->pool) {
+        return spec;
+    }
+    auto fitted = std::make_shared<Spec>(*spec);
+    fitted->pool = std::move(pool);
+    return fitted;
+}
+
+Result<SpecPtr> prepare_spec(const config::Pool& pool, const config::Origin& origin) {
+    std::map<std::string, std::string> variables;
     if (!pool.exec.env_file.empty()) {
         auto values = config::read_env_file(pool.exec.env_file);
         if (!values) {
-            return Error{values.error().code, where + "env_file: " + values.error().message};
+            return Error{values.error().code,
+                         "pools." + pool.name + ".env_file: " + values.error().message};
         }
-        spec->env_file = std::move(*values);
+        variables = std::move(*values);
     }
+    return restore_spec(pool, origin, std::move(variables));
+}
+
+Result<SpecPtr> restore_spec(const config::Pool& pool, const config::Origin& origin,
+                             std::map<std::string, std::string> env_file) {
+    auto spec = std::make_shared<Spec>();
+    spec->pool = pool;
+    spec->origin = origin;
+    spec->env_file = std::move(env_file);
+    const std::string where = "pools." + pool.name + ".";
     if (!pool.exec.user.empty() || !pool.exec.group.empty()) {
         auto identity = posix::resolve_user(pool.exec.user, pool.exec.group);
         if (!identity) {
@@ -107,23 +129,10 @@ Result<SpecPtr> prepare(const config::Pool& pool) {
     return SpecPtr(std::move(spec));
 }
 
-}  // namespace
-
-SpecPtr with_policies(const SpecPtr& spec, const config::Pool& policies) {
-    config::Pool pool = policies;
-    pool.exec = spec->pool.exec;
-    if (pool == spec->pool) {
-        return spec;
-    }
-    auto fitted = std::make_shared<Spec>(*spec);
-    fitted->pool = std::move(pool);
-    return fitted;
-}
-
-Result<Specs> prepare_specs(const std::vector<config::Pool>& pools) {
+Result<Specs> prepare_specs(const config::Config& config) {
     Specs specs;
-    for (const config::Pool& pool : pools) {
-        Result<SpecPtr> spec = prepare(pool);
+    for (const config::Pool& pool : config.pools) {
+        Result<SpecPtr> spec = prepare_spec(pool, config.origin);
         if (!spec) {
             return spec.error();
         }

@@ -18,6 +18,7 @@ namespace topsman::supervisor {
 
 struct Spec {
     config::Pool pool;
+    config::Origin origin;                        ///< of the configuration that it is a pool of
     std::map<std::string, std::string> env_file;  ///< what the file held
     std::optional<posix::Identity> identity;      ///< none: the master's own
     std::vector<std::pair<int, std::int64_t>> limits;
@@ -36,6 +37,11 @@ using Specs = std::map<std::string, SpecPtr>;
 [[nodiscard]] SpecPtr with_policies(const SpecPtr& spec, const config::Pool& policies);
 
 /// Blocks on the disk and on the user database. The error names the pool and its key.
-[[nodiscard]] Result<Specs> prepare_specs(const std::vector<config::Pool>& pools);
+[[nodiscard]] Result<Specs> prepare_specs(const config::Config& config);
+[[nodiscard]] Result<SpecPtr> prepare_spec(const config::Pool& pool, const config::Origin& origin);
+
+/// The same without a look at the file of variables: as they were.
+[[nodiscard]] Result<SpecPtr> restore_spec(const config::Pool& pool, const config::Origin& origin,
+                                           std::map<std::string, std::string> env_file);
 
 }  // namespace topsman::supervisor

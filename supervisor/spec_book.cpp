@@ -42,9 +42,9 @@ void SpecBook::renew(const std::map<core::Generation, Specs>& renewed) {
     }
 }
 
-void SpecBook::keep_only(const std::set<core::Generation>& generations) {
-    std::erase_if(generations_,
-                  [&](const auto& entry) { return !generations.contains(entry.first); });
+bool SpecBook::keep_only(const std::set<core::Generation>& generations) {
+    return std::erase_if(generations_,
+                         [&](const auto& entry) { return !generations.contains(entry.first); }) > 0;
 }
 
 }  // namespace topsman::supervisor

@@ -32,8 +32,13 @@ class SpecBook {
     /// meanwhile stays: what is read for a restart is older than it.
     void renew(const std::map<core::Generation, Specs>& renewed);
 
-    /// Forgets all others.
-    void keep_only(const std::set<core::Generation>& generations);
+    /// Those of a dead master.
+    void restore(std::map<core::Generation, Specs> generations) {
+        generations_ = std::move(generations);
+    }
+
+    /// Forgets all others. True: there were some.
+    bool keep_only(const std::set<core::Generation>& generations);
 
     [[nodiscard]] const std::map<core::Generation, Specs>& all() const { return generations_; }
 

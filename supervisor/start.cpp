@@ -2,7 +2,7 @@
 
 #include "config/limits.hpp"
 #include "supervisor/cluster_segment.hpp"
-#include "supervisor/config_loader.hpp"
+#include "supervisor/footing.hpp"
 #include "supervisor/master.hpp"
 #include "supervisor/posix/lock_file.hpp"
 #include "supervisor/posix/process_info.hpp"
@@ -26,15 +26,53 @@ int complain(int code, const std::string& sentence) {
     return code;
 }
 
+int complain_about(const Candidate& file) {
+    for (const config::Problem& problem : file.loaded.errors) {
+        std::fprintf(stderr, "%s\n", problem.text().c_str());
+    }
+    return file.loaded.config ? complain(kConfiguration, file.trouble) : kConfiguration;
+}
+
+/// What a start has before there is a segment.
+struct Beginning {
+    Candidate file;
+    std::optional<KeptGenerations> kept;  ///< by a dead master
+    std::string forgotten;                ///< why it is not known, if it should be
+    std::string directory;
+    UniqueFd signals;
+    int lock_fd = -1;
+};
+
+/// A file that says nothing does not say whose it is either. The record of a dead master does.
+std::optional<std::string> cluster_of_dead_master(const std::string& file) {
+    const Result<ClusterRecord> record = find_cluster(std::nullopt, file);
+    const bool is_dead = record && !posix::is_same_process_alive(record->pid, record->start_ticks);
+    return is_dead ? std::optional(record->cluster) : std::nullopt;
+}
+
+void recall(Beginning& beginning, const std::string& cluster) {
+    Result<KeptGenerations> kept = read_generations(generations_path(beginning.directory, cluster));
+    if (!kept) {
+        const bool is_none = kept.error().code == std::errc::no_such_file_or_directory;
+        beginning.forgotten = is_none ? "" : kept.error().message;
+        return;
+    }
+    if (is_good(beginning.file)) {
+        kept->move_to(beginning.file.loaded.config->file);
+    }
+    beginning.kept = std::move(*kept);
+}
+
 /// Goes on with the living workers; those of whom it cannot be sure stay untouched, and that is the
 /// answer, but where nobody is there to read it.
-Result<std::optional<Adoption>> adopt_or_end(ClusterSegment& ground, const config::Config& config,
-                                             const Specs& specs, const RunOptions& options,
-                                             Journal& journal) {
+Result<std::optional<Adoption>> adopt_or_end(ClusterSegment& ground, const Footing& footing,
+                                             const RunOptions& options, Journal& journal) {
     if (ground.living.empty()) {
         return std::optional<Adoption>();
     }
-    Result<Adoption> adoption = adopt(ground.segment, ground.started, ground.living, config, specs);
+    const config::Config& config = footing.config;
+    Result<Adoption> adoption = adopt(ground.segment, ground.started, ground.living, config,
+                                      footing.specs, footing.kept ? &*footing.kept : nullptr);
     if (adoption) {
         return std::optional(std::move(*adoption));
     }
@@ -93,28 +131,37 @@ bool segment_exists(const config::Config& config) {
     return ::access(path.c_str(), F_OK) == 0;
 }
 
-Result<Foundation> lay(Candidate candidate, const RunOptions& options, const std::string& directory,
-                       Journal& journal, UniqueFd signals, int lock_fd) {
-    config::Config& config = *candidate.loaded.config;
-    const std::string base = directory + "/" + config.cluster;
-    const std::string longest = base + ".notify." + std::to_string(config.segment.lanes);
+Result<void> check_length(const std::string& directory, const std::string& longest) {
     if (longest.size() > config::kMaxUnixPath) {
         return plain_error("runtime directory " + directory + ": " + longest + " is longer than " +
                            std::to_string(config::kMaxUnixPath) +
                            " characters, which is all that unix(7) allows");
     }
-    Result<ClusterSegment> ground = make_segment(config, options, journal);
+    return {};
+}
+
+Result<Foundation> lay(Beginning beginning, const RunOptions& options, Journal& journal) {
+    const config::Config& wanted = ground_config(beginning.file, beginning.kept);
+    const std::string base = beginning.directory + "/" + wanted.cluster;
+    const std::string longest = base + ".notify." + std::to_string(wanted.segment.lanes);
+    if (auto fits = check_length(beginning.directory, longest); !fits) {
+        return fits.error();
+    }
+    Result<ClusterSegment> ground = make_segment(wanted, options, journal);
     if (!ground) {
         return ground.error();
     }
     shm::Segment& segment = ground->segment;
+    Footing footing = choose_footing(std::move(beginning.file), std::move(beginning.kept),
+                                     !ground->living.empty());
+    const config::Config& config = footing.config;
     if (Result<void> declared = declare_shared(segment, config.shared); !declared) {
         return declared.error();
     }
     if (Result<void> shared = share_with_group(segment, config.control.group); !shared) {
         return shared.error();
     }
-    auto adoption = adopt_or_end(*ground, config, candidate.specs, options, journal);
+    auto adoption = adopt_or_end(*ground, footing, options, journal);
     if (!adoption) {
         return adoption.error();
     }
@@ -130,30 +177,37 @@ Result<Foundation> lay(Candidate candidate, const RunOptions& options, const std
     }
     return Foundation{
         .config = config,
-        .specs = std::move(candidate.specs),
+        .specs = std::move(footing.specs),
+        .file = std::move(footing.file),
+        .news = std::move(footing.news),
+        .kept = std::move(footing.kept),
+        .generations_path = generations_path(beginning.directory, config.cluster),
         .config_file = options.file,
         .segment = std::move(segment),
         .listeners = std::move(*listeners),
         .manager = posix::ServiceManager::from_environment(),
-        .signals = std::move(signals),
+        .signals = std::move(beginning.signals),
         .notify_prefix = base + ".notify",
         .control_path = config.control.socket.empty() ? base + ".sock" : config.control.socket,
-        .lock_fd = lock_fd,
+        .lock_fd = beginning.lock_fd,
         .adoption = std::move(*adoption),
     };
 }
 
-int run_with_lock(Candidate candidate, const RunOptions& options, const std::string& directory,
-                  UniqueFd signals, int lock_fd) {
-    const config::Config config = *candidate.loaded.config;
+int run_with_lock(Beginning beginning, const RunOptions& options) {
+    const std::string directory = beginning.directory;
+    const config::Config config = ground_config(beginning.file, beginning.kept);
     Journal journal(config.log);
-    for (const config::Problem& warning : candidate.loaded.warnings) {
+    for (const config::Problem& warning : beginning.file.loaded.warnings) {
         journal.warning(warning.text());
+    }
+    if (!beginning.forgotten.empty()) {
+        journal.warning(beginning.forgotten +
+                        ": only the file is known of a dead master's workers");
     }
     NewSegment new_segment(segment_exists(config) ? ""
                                                   : shm::segment_name(config.cluster, ::geteuid()));
-    Result<Foundation> foundation =
-        lay(std::move(candidate), options, directory, journal, std::move(signals), lock_fd);
+    Result<Foundation> foundation = lay(std::move(beginning), options, journal);
     if (!foundation) {
         journal.error(foundation.error().message);
         return kSystem;
@@ -186,6 +240,7 @@ int run_with_lock(Candidate candidate, const RunOptions& options, const std::str
     const int code = master.run();
     posix::remove_socket_files(master.listeners());
     remove_record(directory, config.cluster);
+    (void)::unlink(generations_path(directory, config.cluster).c_str());
     (void)shm::Segment::remove(record.segment);
     journal.info("cluster " + config.cluster + ": stopped");
     if (!journal.flush(1'000)) {
@@ -203,27 +258,32 @@ int run_master(const RunOptions& options) {
     }
     // Orphans of workers come to us instead of to init, and are reaped and counted.
     (void)::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-    Candidate candidate = load_candidate(options.file);
-    if (!candidate.loaded.config) {
-        for (const config::Problem& problem : candidate.loaded.errors) {
-            std::fprintf(stderr, "%s\n", problem.text().c_str());
-        }
-        return kConfiguration;
-    }
-    if (!candidate.trouble.empty()) {
-        return complain(kConfiguration, candidate.trouble);
+    Beginning beginning;
+    beginning.signals = std::move(*signals);
+    beginning.file = load_candidate(options.file);
+    const bool file_is_good = is_good(beginning.file);
+    const auto cluster = file_is_good ? std::optional(beginning.file.loaded.config->cluster)
+                                      : cluster_of_dead_master(options.file);
+    if (!cluster || (!file_is_good && options.take_over)) {
+        return complain_about(beginning.file);
     }
     Result<std::string> directory = own_runtime_dir();
     if (!directory) {
         return complain(kSystem, directory.error().message);
     }
-    const std::string cluster = candidate.loaded.config->cluster;
-    Result<posix::LockFile> lock = posix::LockFile::acquire(*directory + "/" + cluster + ".lock");
+    beginning.directory = *directory;
+    Result<posix::LockFile> lock = posix::LockFile::acquire(*directory + "/" + *cluster + ".lock");
     if (!lock) {
-        return complain(kSystem, "cluster " + cluster + ": " + lock.error().message);
+        return complain(kSystem, "cluster " + *cluster + ": " + lock.error().message);
     }
-    return run_with_lock(std::move(candidate), options, *directory, std::move(*signals),
-                         lock->fd());
+    beginning.lock_fd = lock->fd();
+    if (!options.take_over) {
+        recall(beginning, *cluster);
+    }
+    if (!file_is_good && !beginning.kept) {
+        return complain_about(beginning.file);
+    }
+    return run_with_lock(std::move(beginning), options);
 }
 
 }  // namespace topsman::supervisor

@@ -30,6 +30,11 @@ bool is_outdated(const std::string& name, const Inheritance& left) {
            });
 }
 
+// A reload of which not all is done, and not undone either.
+bool is_under_way(const Inheritance& left) {
+    return left.legacy && left.legacy->base && !left.legacy->goes_back;
+}
+
 // Who has a seat comes first, then the older one: its successor sits down beside it.
 std::vector<LeftWorker> by_seniority(std::vector<LeftWorker> workers) {
     const auto rank = [](const LeftWorker& worker) {
@@ -49,6 +54,35 @@ void SupervisorCore::State::on(const Adopt& event) {
     }
     const Inheritance& left = event.left;
     last_worker = left.last_worker.value;
+    if (left.legacy) {
+        resume_versions(left);
+    } else {
+        number_anew(left);
+    }
+    const std::vector<LeftWorker> ordered = by_seniority(left.workers);
+    for (const LeftWorker& worker : ordered) {
+        take_in(worker, left.legacy.has_value());
+    }
+    // On its way from one generation to another a seat may be of either; else of the pool's.
+    if (is_under_way(left)) {
+        for (const LeftWorker& worker : ordered) {
+            prove_seat(workers.at(worker.worker));
+        }
+    }
+    for (const LeftWorker& worker : ordered) {
+        settle_in(worker.worker, worker.said_ready);
+    }
+    if (left.legacy) {
+        go_on(*left.legacy);
+    }
+    for (Pool& pool : pools) {
+        renew_outdated(pool);
+    }
+}
+
+// All that is known is the configuration in force: what was executed from something else is of a
+// generation that nobody can start any more.
+void SupervisorCore::State::number_anew(const Inheritance& left) {
     generation = std::max(generation, left.generation);
     if (std::any_of(pools.begin(), pools.end(),
                     [&left](const Pool& pool) { return is_outdated(pool.spec.name, left); })) {
@@ -57,29 +91,80 @@ void SupervisorCore::State::on(const Adopt& event) {
     last_generation = std::max(last_generation, generation);
     announce_config();
     for (Pool& pool : pools) {
+        const LeftPool* before = find_pool_of(left, pool.spec.name);
+        const bool known = before != nullptr && !is_outdated(pool.spec.name, left) &&
+                           before->generation.value > 0 && before->generation <= generation;
+        pool.generation = known ? before->generation : generation;
+        pool.stable = pool.generation;
         resume(pool, left);
     }
-    const std::vector<LeftWorker> ordered = by_seniority(left.workers);
-    for (const LeftWorker& worker : ordered) {
-        take_in(worker);
-    }
-    for (const LeftWorker& worker : ordered) {
-        settle_in(worker.worker, worker.said_ready);
+}
+
+// Each generation is what it was. First comes what has proven itself: see go_on().
+void SupervisorCore::State::resume_versions(const Inheritance& left) {
+    const Legacy& legacy = *left.legacy;
+    const Version& footing = legacy.footing();
+    generation = footing.generation;
+    last_generation = std::max(last_generation, left.generation);
+    previous = legacy.previous;
+    const auto outnumber = [this](const std::optional<Version>& version) {
+        for (const auto& [name, runs] : version ? version->pools : decltype(version->pools){}) {
+            last_generation = std::max(last_generation, runs);
+        }
+    };
+    outnumber(legacy.current);
+    outnumber(legacy.base);
+    outnumber(legacy.previous);
+    // What the reload under way has added serves already, and stays.
+    for (const config::Pool& spec : legacy.current.config.pools) {
+        if (find_pool(spec.name) == nullptr) {
+            pools.push_back(make_pool(spec, legacy.current.pools.at(spec.name)));
+        }
     }
     for (Pool& pool : pools) {
-        renew_outdated(pool);
+        if (const auto runs = footing.pools.find(pool.spec.name); runs != footing.pools.end()) {
+            pool.generation = runs->second;
+            pool.stable = runs->second;
+        }
+        resume(pool, left);
+    }
+}
+
+// The reload that was under way is begun again, for those whom it had not reached; what was being
+// undone is; and what was paused is paused.
+void SupervisorCore::State::go_on(const Legacy& legacy) {
+    if (legacy.base) {
+        change = Change{++last_change, *legacy.base, legacy.failure, legacy.goes_back, {}, {}};
+    }
+    if (legacy.base && !legacy.goes_back) {
+        go_to(legacy.current, Ticket{});
+    } else {
+        announce_config();
+    }
+    for (Pool& pool : pools) {
+        if (legacy.goes_back && !pool.removed) {
+            begin_target(pool, pool.generation);
+        }
+        const auto end = legacy.ends.find(pool.spec.name);
+        const std::string& words = end == legacy.ends.end() ? pool.rollout_end : end->second;
+        if (pool.rollout && legacy.paused.contains(pool.spec.name)) {
+            std::set<WorkerId> leaving;
+            withdraw_rollout(pool, leaving);
+            announce(Notice::RolloutPaused, pool, words);
+        }
+        if (!pool.rollout && !pool.removed) {
+            pool.rollout_end = words;
+        }
     }
 }
 
 void SupervisorCore::State::resume(Pool& pool, const Inheritance& left) {
     const LeftPool* before = find_pool_of(left, pool.spec.name);
-    const bool outdated = is_outdated(pool.spec.name, left);
-    const bool known = before != nullptr && !outdated && before->generation.value > 0 &&
-                       before->generation <= generation;
-    pool.generation = known ? before->generation : generation;
-    pool.stable = pool.generation;
-    // What was scaled stays so for as long as the file does.
-    const bool was_scaled = before != nullptr && before->configured == pool.spec.workers &&
+    const bool outdated = !left.legacy && is_outdated(pool.spec.name, left);
+    // What was scaled stays so for as long as the file does. A reload under way has its own number
+    // already, and takes away at its end.
+    const bool was_scaled = before != nullptr &&
+                            (is_under_way(left) || before->configured == pool.spec.workers) &&
                             before->wanted >= 1 && before->wanted <= config.segment.lanes / 2;
     const std::uint32_t size = was_scaled ? before->wanted : pool.spec.workers;
     pool.slots.clear();
@@ -134,13 +219,14 @@ Pool& SupervisorCore::State::pool_named(const std::string& name) {
     return pool;
 }
 
-void SupervisorCore::State::take_in(const LeftWorker& left) {
+void SupervisorCore::State::take_in(const LeftWorker& left, bool is_known) {
     Pool& pool = pool_named(left.pool);
     Worker worker;
     worker.id = left.worker;
     worker.slot = SlotId{pool.id, left.slot};
-    // What it runs is what the pool's generation is started from, whatever that was called.
-    worker.generation = left.outdated ? left.generation : pool.generation;
+    // Where generations are not known, what it runs is what the pool's is started from, whatever
+    // that was called.
+    worker.generation = is_known || left.outdated ? left.generation : pool.generation;
     worker.recycle_jitter = jitter.next();
     worker.state = left.state;
     worker.spawned_at = std::min(left.spawned_at, now);
@@ -180,6 +266,13 @@ void SupervisorCore::State::take_in(const LeftWorker& left) {
     }
 }
 
+void SupervisorCore::State::prove_seat(const Worker& worker) {
+    Pool& pool = pool_of(worker);
+    if (pool.role_of(worker) == Role::Current && worker.ready_at && !worker.outdated) {
+        pool.find_slot(worker.slot)->proven(worker.generation);
+    }
+}
+
 // Each has its seat, or none. Who has none was to leave, and so does a second successor.
 void SupervisorCore::State::settle_in(WorkerId id, bool said_ready) {
     Worker& worker = workers.at(id);
@@ -195,20 +288,50 @@ void SupervisorCore::State::settle_in(WorkerId id, bool said_ready) {
         return;
     }
     worker.said_stopping = worker.state == WorkerState::Draining;
-    if (role == Role::Successor && worker.state == WorkerState::Serving) {
-        send_away(workers.at(pool.find_slot(worker.slot)->promote()));
+    if (role == Role::Successor) {
+        settle_successor(pool, worker);
+    }
+    if (pool.role_of(worker) == Role::Leaving) {
+        return;
     }
     if (said_ready && pool.spec.ready.by == config::ReadyBy::Notify) {
         become_ready(worker);
     }
 }
 
-// A rollout that was under way is begun again, for those whom it had not reached.
+// Of the generation of its seat: it takes the seat, or will. Else it was sent ahead by a rollout,
+// and another one will be; but a seat whose worker does not serve has nobody else.
+void SupervisorCore::State::settle_successor(Pool& pool, Worker& worker) {
+    Slot& slot = *pool.find_slot(worker.slot);
+    const bool serves = worker.state == WorkerState::Serving;
+    const bool stays = !worker.outdated && worker.generation == slot.generation();
+    if (serves && (stays || !is_serving(*slot.current(), workers))) {
+        send_away(workers.at(slot.promote()));
+    } else if (!stays) {
+        slot.drop_successor();
+        send_away(worker);
+    }
+}
+
+// One whose specification is not known, or who has listeners that are no more; also one whose end
+// as the last of its generation was decided, but not yet written down.
 void SupervisorCore::State::renew_outdated(Pool& pool) {
-    const auto is_old = [this](const Slot& slot) {
-        return slot.current() && workers.at(*slot.current()).outdated;
+    const auto is_old = [this, &pool](const Slot& slot) {
+        if (slot.renewal != Renewal::None || !slot.current()) {
+            return false;
+        }
+        const Worker& worker = workers.at(*slot.current());
+        return worker.outdated || (!change && worker.generation != pool.generation);
     };
     if (pool.removed || std::none_of(pool.slots.begin(), pool.slots.end(), is_old)) {
+        return;
+    }
+    if (pool.rollout) {
+        for (Slot& slot : pool.slots) {
+            if (is_old(slot)) {
+                want_renewal(pool, slot);
+            }
+        }
         return;
     }
     // Ahead of the others goes one: what the file says now has not proven itself.

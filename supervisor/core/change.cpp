@@ -142,6 +142,7 @@ void SupervisorCore::State::outlast_change(Pool& pool, bool stays_after_all) {
             before.workers = static_cast<std::uint32_t>(pool.slots.size());
         }
     }
+    ++revision;
     if (stays_after_all && (pool.rollout || !pool.is_half())) {
         begin_target(pool, pool.generation);
     }
@@ -216,6 +217,7 @@ void SupervisorCore::State::settle_change() {
     std::erase_if(change->leaving, [this](WorkerId id) { return !workers.contains(id); });
     tickets.change_done(change->id, change->leaving);
     change.reset();
+    ++revision;
 }
 
 void SupervisorCore::State::take_away() {

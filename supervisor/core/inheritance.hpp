@@ -1,17 +1,41 @@
 #pragma once
 
 // What a master that has died leaves to the next one, in the words of the core: its living workers
-// and what it had decided about slots and pools. It was read from memory that workers may write to,
-// so nothing in it is believed further than it makes sense.
+// and what it had decided about slots, pools and configurations. All but the last was read from
+// memory that workers may write to, so nothing in it is believed further than it makes sense.
 
 #include "supervisor/core/types.hpp"
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace topsman::core {
+
+/// A configuration, and what each of its pools runs in it.
+struct Version {
+    config::Config config;
+    Generation generation;
+    std::map<std::string, Generation> pools;
+};
+
+/// What is in force, what a reload or its rollback is on the way from, and what `rollback` goes to:
+/// the next master goes on where this one dies.
+struct Legacy {
+    Version current;
+    std::optional<Version> base;  ///< a reload is under way, paused or being undone
+    bool goes_back = false;       ///< it is being undone: `base` is current again
+    std::string failure;          ///< why
+    std::optional<Version> previous;
+    std::set<std::string> paused;             ///< pools whose rollout waits for the operator
+    std::map<std::string, std::string> ends;  ///< by pool: how its last rollout ended, if not well
+
+    /// What has proven itself, and what is gone back to.
+    [[nodiscard]] const Version& footing() const { return base && !goes_back ? *base : current; }
+};
 
 /// A process that lives, or one whose Exited follows: then its slot deals with its death as always.
 struct LeftWorker {
@@ -19,7 +43,7 @@ struct LeftWorker {
     std::string pool;
     std::uint32_t slot = 0;
     Generation generation;
-    bool outdated = false;     ///< it was executed from something else than the file says now
+    bool outdated = false;     ///< what it was executed from is neither known nor what is wanted
     std::optional<Role> role;  ///< none: its master died while it was being started
     WorkerState state = WorkerState::Starting;
     bool said_ready = false;  ///< in its lane, which no master's death can lose
@@ -51,6 +75,9 @@ struct LeftPool {
 struct Inheritance {
     Generation generation;
     WorkerId last_worker;  ///< no id up to here is used again
+    /// Kept where no worker can write. Without: the generations of then are not known any more, and
+    /// what was executed from something else than the configuration in force is renewed.
+    std::optional<Legacy> legacy;
     std::vector<LeftPool> pools;
     std::vector<LeftSlot> slots;
     std::vector<LeftWorker> workers;

@@ -116,6 +116,7 @@ void SupervisorCore::State::start_rollout(Pool& pool, std::optional<Generation> 
     rollout.stage = stage;
     pool.rollout = rollout;
     pool.rollout_end.clear();
+    ++revision;
     pool.start_limit.clear();
     pool.breaker_open = false;
 }
@@ -162,6 +163,7 @@ void SupervisorCore::State::fail_rollout(Pool& pool, const std::string& why) {
         return;
     }
     pool.rollout_end = (pool.rollout->target ? "paused: " : "failed: ") + why;
+    ++revision;
     std::set<WorkerId> leaving;
     withdraw_rollout(pool, leaving);
     if (is_reload) {
@@ -265,6 +267,7 @@ bool SupervisorCore::State::replace(Pool& pool, const Replacement& replacement) 
 void SupervisorCore::State::end_rollout(Pool& pool) {
     const Rollout ended = *pool.rollout;
     pool.rollout.reset();
+    ++revision;
     std::string line = pool.spec.name + ": ";
     if (ended.target) {
         pool.stable = *ended.target;
@@ -290,6 +293,7 @@ void SupervisorCore::State::end_rollout(Pool& pool) {
 void SupervisorCore::State::say_rolled_back(Pool& pool) {
     const std::string why = change ? change->failure : "";
     pool.rollout_end = "rolled back" + (why.empty() ? "" : ": " + why);
+    ++revision;
     announce(Notice::RolloutRolledBack, pool, "back to " + in_words(pool.stable));
 }
 

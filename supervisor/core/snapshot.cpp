@@ -140,6 +140,36 @@ std::vector<MeasureWish> SupervisorCore::due_for_measuring(TimePoint now) const 
     return wishes;
 }
 
+Legacy SupervisorCore::legacy() const {
+    Legacy legacy;
+    legacy.current = Version{state_->config, state_->generation, {}};
+    for (const Pool& pool : state_->pools) {
+        if (!pool.removed && state_->config.find_pool(pool.spec.name) != nullptr) {
+            legacy.current.pools[pool.spec.name] = pool.generation;
+        }
+        if (pool.rollout_stage() == RolloutStage::Paused) {
+            legacy.paused.insert(pool.spec.name);
+        }
+        if (!pool.removed && !pool.rollout && !pool.rollout_end.empty()) {
+            legacy.ends[pool.spec.name] = pool.rollout_end;
+        }
+    }
+    if (const auto& change = state_->change) {
+        legacy.base = change->base;
+        legacy.goes_back = change->goes_back;
+        legacy.failure = change->failure;
+        // A scaling meanwhile holds, whoever ends the reload.
+        for (config::Pool& spec : legacy.current.config.pools) {
+            if (const Pool* pool = state_->find_pool(spec.name);
+                pool != nullptr && !change->goes_back) {
+                spec.workers = static_cast<std::uint32_t>(state_->lasting_size(*pool));
+            }
+        }
+    }
+    legacy.previous = state_->previous;
+    return legacy;
+}
+
 std::set<Generation> SupervisorCore::generations_in_use() const {
     std::set<Generation> used{state_->generation};
     for (const auto& [id, worker] : state_->workers) {

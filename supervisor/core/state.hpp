@@ -18,13 +18,6 @@
 
 namespace topsman::core {
 
-/// A configuration, and what each of its pools runs in it.
-struct Version {
-    config::Config config;
-    Generation generation;
-    std::map<std::string, Generation> pools;
-};
-
 /// A reload whose rollouts are under way, or paused. It takes effect as a whole or not at all: what
 /// it takes away (workers, pools) is taken away when they are done.
 struct Change {
@@ -47,7 +40,7 @@ struct SupervisorCore::State {
     bool up = false;  ///< ServiceUp was said
     Generation generation{1};
     Generation last_generation{1};
-    std::uint64_t revision = 1;  ///< counts what was in force
+    std::uint64_t revision = 1;  ///< counts what was in force, and how far it was
     std::optional<Change> change;
     std::optional<Version> previous;  ///< in force before the last reload
     std::vector<Pool> pools;
@@ -105,11 +98,16 @@ struct SupervisorCore::State {
 
     // adoption.cpp
     void on(const Adopt& event);
+    void number_anew(const Inheritance& left);
+    void resume_versions(const Inheritance& left);
+    void go_on(const Legacy& legacy);
     void resume(Pool& pool, const Inheritance& left);
     void resume_slots(Pool& pool, const Inheritance& left, bool outdated);
-    void take_in(const LeftWorker& left);
+    void take_in(const LeftWorker& left, bool is_known);
     Pool& pool_named(const std::string& name);
+    void prove_seat(const Worker& worker);
     void settle_in(WorkerId id, bool said_ready);
+    void settle_successor(Pool& pool, Worker& worker);
     void renew_outdated(Pool& pool);
     bool replace_silent(Worker& worker);
 

@@ -9,6 +9,7 @@
 
 #include "supervisor/core/action.hpp"
 #include "supervisor/core/event.hpp"
+#include "supervisor/core/inheritance.hpp"
 #include "supervisor/core/types.hpp"
 
 #include <cstdint>
@@ -103,8 +104,11 @@ class SupervisorCore {
     /// was rolled back.
     [[nodiscard]] const config::Config& config() const;
 
-    /// Counts what was in force: another number, another configuration.
+    /// Counts what was in force, and how far it was: the same number, the same legacy().
     [[nodiscard]] std::uint64_t revision() const;
+
+    /// What the next master has to know, should this one die now.
+    [[nodiscard]] Legacy legacy() const;
 
     /// What a pool's workers are judged by; none: there is no such pool. A pool that a reload takes
     /// away keeps its own until it is gone.

@@ -59,6 +59,10 @@ def command(words, more="", workers=1):
     return f"pools:\n  web:\n    command: {words}\n    workers: {workers}\n{more}"
 
 
+def environ_of(pid):
+    return pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+
+
 def kernel_tells_exits():
     """Linux 6.15, once the process is reaped: here by us, where pid 1 may take its time."""
     return tuple(int(n) for n in platform.release().split("-")[0].split(".")[:2]) >= (6, 15)
@@ -276,7 +280,7 @@ class Bad(Adopting):
         self.assertEqual(set(c.pids()) & old, set())
         self.assertGreater(c.slot(0)["generation"], generation)
         for pid in c.pids():
-            self.assertIn(b"CHANGED=yes", pathlib.Path(f"/proc/{pid}/environ").read_bytes())
+            self.assertIn(b"CHANGED=yes", environ_of(pid))
 
     def test_a_bad_file_does_not_take_down_what_was_adopted(self):
         c = self.cluster(http(2)).start()
@@ -356,6 +360,172 @@ class Bad(Adopting):
             f.write(number(0, 8))  # the pidfd's inode
 
 
+class Kept(Adopting):
+    """What the generations of the living are is known, whatever the file says by now."""
+
+    CRASHES = "[sh, -c, 'echo no database >&2; exit 3']"
+    GOOD = "    environment: { RELEASE: good }\n"
+
+    def good(self, more=""):
+        return http(2, self.GOOD + more)
+
+    def crashing(self, more=""):
+        return self.good(more).replace("[topsman-http]", self.CRASHES)
+
+    def check_repaired_with_the_good(self, c):
+        """An old worker dies: its replacement is what it was."""
+        seq = c.last_seq()
+        generation = c.slot(1)["generation"]
+        os.kill(c.slot(1)["pid"], signal.SIGKILL)
+        born = c.wait_event("worker.ready", since=seq, slot=1)
+        self.assertIn(b"RELEASE=good", environ_of(born["pid"]))
+        self.assertEqual(c.slot(1)["generation"], generation)
+        self.assertEqual(get(port_of(c))[0], 200)
+
+    def roll_back(self, c):
+        c.write_yaml(self.crashing("    output: { to: prefix }\n"))
+        c.cli("reload", expect=4)
+
+    def test_a_file_that_cannot_be_read_is_refused_and_the_old_goes_on(self):
+        c = self.cluster(self.good()).start()
+        pids = c.pids()
+        c.kill_master()
+        c.write_yaml("pools: [\n")
+        seq = c.last_seq()
+        c.start(wait_ready=None)
+        refused = c.wait_event("config.refused", since=seq)
+        self.assertIn(str(c.file), refused["reason"])
+        self.assertEqual(c.pids(), pids)
+        self.check_repaired_with_the_good(c)
+        c.write_yaml(http(3, self.GOOD))
+        c.cli("reload")
+        self.assertEqual(len(c.pids()), 3)
+
+    def test_a_file_whose_workers_crash_is_rolled_back_and_the_old_goes_on(self):
+        c = self.cluster(self.good()).start()
+        pids = c.pids()
+        c.kill_master()
+        c.write_yaml(self.crashing())
+        seq = c.last_seq()
+        c.start(wait_ready=None)
+        c.wait_event("rollout.rolled_back", since=seq)
+        self.assertEqual(c.pids(), pids)
+        self.check_repaired_with_the_good(c)
+
+    def test_what_was_rolled_back_stays_so_and_says_so(self):
+        c = self.cluster(self.good()).start()
+        self.roll_back(c)
+        before = c.status()
+        seq, log = self.again(c)
+        after = c.status()
+        self.assertIn("the file differs from what runs", after["master"]["note"])
+        self.assertEqual(after["master"]["note"], before["master"]["note"])
+        self.assertIn("rolled back: web/0: new worker exited with code 3", c.cli("status").stdout)
+        self.assertIn("the file says what was rolled back", log)
+        self.check_repaired_with_the_good(c)
+        events = [e["event"] for e in c.events(seq)]
+        self.assertNotIn("rollout.started", events)
+        self.assertEqual(events.count("worker.spawned"), 1)
+        c.cli("reload", expect=4)
+        c.write_yaml(self.good())
+        c.cli("reload")
+        self.assertEqual(c.status()["master"]["note"], "")
+
+    def test_what_was_rolled_back_stays_so_when_everybody_is_killed(self):
+        c = self.cluster(self.good()).start()
+        self.roll_back(c)
+        self.kill_all(c)
+        c.start()
+        self.assertIn("the file differs from what runs", c.status()["master"]["note"])
+        self.check_repaired_with_the_good(c)
+        self.kill_all(c)
+        c.write_yaml("pools: [\n")
+        c.start()
+        self.check_repaired_with_the_good(c)
+        # What was not rolled back is simply started, though it will not run.
+        self.kill_all(c)
+        c.write_yaml(self.crashing("    nice: 1\n"))
+        seq = c.last_seq()
+        c.start(wait_ready=None)
+        self.assertIn("code 3", c.wait_event("worker.exited", since=seq)["reason"])
+
+    def kill_all(self, c):
+        pids = c.pids()
+        c.kill_master()
+        for pid in pids:
+            self.end(pid, signal.SIGKILL)
+
+    def test_a_stop_forgets(self):
+        c = self.cluster(self.good()).start()
+        self.assertEqual(c.stop(), 0)
+        c.write_yaml("pools: [\n")
+        c.start(expect=78)
+
+    def test_a_reload_that_its_master_did_not_survive_can_still_be_taken_back(self):
+        c = self.cluster(self.good()).start()
+        old = c.pids()
+        c.write_yaml(http(4, "    environment: { RELEASE: new }\n    rollout: { observe: 1h }\n"))
+        seq = c.last_seq()
+        c.cli("reload", "--no-wait")
+        canary = c.wait_event("worker.ready", since=seq)
+        seq, _ = self.again(c, wait_ready=None)
+        again = c.wait_event("worker.ready", since=seq)
+        self.assertNotEqual(again["pid"], canary["pid"])
+        self.assertIn(b"RELEASE=new", environ_of(again["pid"]))
+        self.assertIn("canary", c.pool()["rollout"])
+        c.cli("rollback")
+        self.assertEqual(c.pids(), old)
+        self.check_repaired_with_the_good(c)
+
+    def test_what_was_paused_stays_paused_and_each_dies_into_its_own_generation(self):
+        c = self.cluster(http(3, self.GOOD)).start()
+        # The third new worker fails; the first two are what the file says.
+        c.write_yaml(http(3, self.GOOD + "    rollout: { on_failure: pause, observe: 10ms }\n").replace(
+            "[topsman-http]", "[sh, -c, 'test $TOPSMAN_SLOT -lt 2 && exec topsman-http']"))
+        c.cli("reload", expect=1)
+        before = c.status()["pools"][0]
+        self.assertEqual([s["generation"] for s in before["slots"]], [2, 2, 1])
+        seq, _ = self.again(c)
+        after = c.status()["pools"][0]
+        self.assertEqual([s["pid"] for s in after["slots"]], [s["pid"] for s in before["slots"]])
+        self.assertEqual(after["rollout"], "paused")
+        for slot, generation in ((0, 2), (2, 1)):
+            seq = c.last_seq()
+            os.kill(c.slot(slot)["pid"], signal.SIGKILL)
+            c.wait_event("worker.ready", since=seq, slot=slot)
+            self.assertEqual(c.slot(slot)["generation"], generation)
+        c.cli("rollback")
+        self.assertEqual({s["generation"] for s in c.pool()["slots"]}, {1})
+
+    def test_what_is_kept_is_the_master_s_own_and_forgotten_with_its_generation(self):
+        c = self.cluster(self.good("    env_file: extra.env\n"), files={"extra.env": "TOKEN=secret\n"})
+        c.start()
+        path = c.runtime / f"{c.name}.generations"
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)
+        # What a generation was is known though its file of variables is gone.
+        os.unlink(c.dir / "extra.env")
+        self.again(c)
+        self.check_repaired_with_the_good(c)
+        self.assertIn(b"TOKEN=secret", environ_of(c.slot(1)["pid"]))
+        for word in ("second", "third"):
+            self.assertIn("RELEASE: good", path.read_text())
+            c.write_yaml(http(2, f"    environment: {{ RELEASE: {word} }}\n"))
+            c.cli("reload")
+        self.assertNotIn("RELEASE: good", path.read_text())
+        self.assertNotIn("secret", path.read_text())
+
+    def test_what_others_may_write_is_not_believed(self):
+        c = self.cluster(self.good()).start()
+        self.roll_back(c)
+        pids = c.pids()
+        path = c.runtime / f"{c.name}.generations"
+        c.kill_master()
+        os.chmod(path, 0o666)
+        c.start(wait_ready=None)
+        c.wait_log("is not a file that only its owner")
+        self.assertEqual(c.pids(), pids)
+
+
 class AtAnyTime(Adopting):
     def test_killed_while_it_starts_workers(self):
         c = self.cluster(http(8))
@@ -387,7 +557,7 @@ class AtAnyTime(Adopting):
                 c.wait_status(lambda s: all(
                     p["ready"] == p["wanted"] and p["rollout"] == "" and len(p["slots"]) == 4 for p in s["pools"]))
                 for pid in c.pids():
-                    self.assertIn(f"ROUND={i}".encode(), pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+                    self.assertIn(f"ROUND={i}".encode(), environ_of(pid).split(b"\0"), c.log())
         self.assertEqual(load.failures, [])
         self.assertEqual(self.living(c), sorted(c.pids()))
 
