@@ -183,7 +183,9 @@ void SupervisorCore::State::go_back(const std::string& why) {
     ++revision;
     put_in_force(change->base, back);
     for (Pool& pool : pools) {
-        if (!pool.rollout && std::count(undone.begin(), undone.end(), pool.id) > 0) {
+        // A rollout back says so at its end; a restart under way is none.
+        const bool rolls_back = pool.rollout && pool.rollout->target;
+        if (!rolls_back && std::count(undone.begin(), undone.end(), pool.id) > 0) {
             say_rolled_back(pool);
         }
     }

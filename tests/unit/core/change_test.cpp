@@ -343,6 +343,25 @@ TEST(Rollback, EndsAPausedReload) {
     EXPECT_THAT(stage.generations(), ElementsAre(1, 1));
 }
 
+TEST(Rollback, SaysSoOfAPausedPoolWhoseRestartHasEmptiedIt) {
+    config::Pool paused = safe_pool("web", 2, "other");
+    paused.rollout.on_failure = config::OnFailure::Pause;
+    paused.rollout.max_surge = 0;
+    paused.rollout.max_unavailable = 2;
+    Serving stage(cluster_of({safe_pool("web", 2)}));
+    stage.step(Reload{Ticket{1}, cluster_of({paused})});
+    stage.let_leave();
+    stage.exit(stage.holder(0), exited(3));
+    ASSERT_EQ(stage.pool().stage, RolloutStage::Paused);
+    stage.make_ready();
+    stage.step(Restart{Ticket{2}, "web", std::nullopt});
+    ASSERT_EQ(stage.slot(0).phase, SlotPhase::Vacant);
+    ASSERT_EQ(stage.slot(1).phase, SlotPhase::Vacant);
+    stage.step(Rollback{Ticket{3}});
+    EXPECT_TRUE(stage.announced(Notice::RolloutRolledBack));
+    EXPECT_EQ(stage.pool().stage, RolloutStage::Rolling) << "the restart goes on";
+}
+
 TEST(Rollback, EndsAReloadUnderWayWhoseCallerIsTold) {
     Serving stage(cluster_of({safe_pool("web", 1)}));
     stage.step(Reload{Ticket{1}, cluster_of({safe_pool("web", 1, "other")})});
