@@ -146,9 +146,12 @@ std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers
     if (!pool.rollout || !may_add_leaver(pool, census) || canary_is_out(pool)) {
         return std::nullopt;
     }
-    // An empty slot that a reload takes away at its end is not missed.
+    // An empty slot that a reload takes away at its end is not missed, unless it was emptied for
+    // another worker: that one is to come.
     const auto missed = [lasting](const Slot& slot) {
-        return slot.id().index < lasting || slot.current();
+        const auto* vacant = std::get_if<Vacant>(&slot.seat());
+        const bool is_emptied = vacant != nullptr && vacant->after;
+        return slot.id().index < lasting || slot.current() || is_emptied;
     };
     const auto expected =
         static_cast<std::size_t>(std::count_if(pool.slots.begin(), pool.slots.end(), missed));

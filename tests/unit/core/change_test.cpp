@@ -249,6 +249,17 @@ TEST(Change, AnEmptySlotThatItTakesAwayHoldsUpNothing) {
     EXPECT_EQ(stage.pool().ready, 1U);
 }
 
+TEST(Change, WhatItTakesAwayIsRestartedOneByOneUntilThen) {
+    config::Pool gone = safe_pool("gone", 3);
+    gone.rollout.max_surge = 0;
+    gone.rollout.max_unavailable = 1;
+    Serving stage(cluster_of({safe_pool("web", 2), gone}));
+    stage.step(Reload{Ticket{1}, cluster_of({safe_pool("web", 2, "other")})});
+    stage.step(Restart{Ticket{2}, "gone", std::nullopt});
+    EXPECT_EQ(stage.all<Signal>().size(), 1U);
+    EXPECT_EQ(stage.pool(1).ready, 2U);
+}
+
 TEST(Change, WhatItAddedIsTakenAwayAgain) {
     Serving stage(cluster_of({safe_pool("web", 1)}));
     stage.step(Reload{Ticket{1}, cluster_of({safe_pool("web", 1, "other"), safe_pool("new", 1)})});
