@@ -454,6 +454,9 @@ void Master::tell_note() {
                 std::string("the file differs from what runs, which is ") + "generation " +
                 std::to_string(core_.snapshot().generation.value);
     }
+    if (!refused_.empty()) {
+        note += (note.empty() ? "" : "; ") + ("the file was refused: " + refused_);
+    }
     publisher_.set_note(note);
 }
 

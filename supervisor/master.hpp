@@ -107,6 +107,8 @@ class Master {
     void request_reload(core::Ticket ticket, const std::string& why);
     void on_candidate(Candidate candidate, std::vector<core::Ticket> tickets,
                       const std::string& why);
+    void refuse_file(const std::vector<std::string>& reasons,
+                     const std::vector<core::Ticket>& tickets);
     void refuse(const std::vector<std::string>& reasons, const std::vector<core::Ticket>& tickets);
     void request_restart(core::Ticket ticket, const control::Request& request);
     void scale_first_pool(int difference);
@@ -138,6 +140,7 @@ class Master {
     std::optional<FdWatch> config_fd_watch_;
     std::uint64_t watches_ = 0;
     config::Config file_config_;  ///< what the file said when it was last read
+    std::string refused_;         ///< why it was refused since; empty: it was not
     std::unique_ptr<control::ControlServer> control_;
     SpecBook specs_;
     std::string keeping_failed_;  ///< why the generations could not be kept, as it was said

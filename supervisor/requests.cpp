@@ -17,6 +17,8 @@ constexpr auto kSettle = std::chrono::milliseconds(20);
 
 constexpr const char* kSaved = "saved";
 
+constexpr const char* kStillReading = "the configuration is still being read: is its disk hanging?";
+
 std::vector<std::string> sentences(const std::vector<config::Problem>& problems) {
     std::vector<std::string> lines;
     lines.reserve(problems.size());
@@ -147,7 +149,7 @@ void Master::request_reload(core::Ticket ticket, const std::string& why) {
                               });
     const std::vector<core::Ticket> tickets = std::exchange(reloads_waiting_, {});
     if (!reading_) {
-        refuse({"reload: the configuration is still being read: is its disk hanging?"}, tickets);
+        refuse({std::string("reload: ") + kStillReading}, tickets);
     }
 }
 
@@ -157,14 +159,21 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
         journal_.warning(warning);
     }
     if (!candidate.trouble.empty()) {
-        refuse({candidate.trouble}, tickets);
+        refuse_file({candidate.trouble}, tickets);
         return;
     }
     if (!candidate.loaded.config) {
-        refuse(sentences(candidate.loaded.errors), tickets);
+        refuse_file(sentences(candidate.loaded.errors), tickets);
         return;
     }
     config::Config config = std::move(*candidate.loaded.config);
+    const config::Diff diff = config::diff(core_.config(), config);
+    if (!diff.refused.empty()) {
+        refuse_file(diff.refused, tickets);
+        return;
+    }
+    refused_.clear();
+    tell_note();
     if (why == kAtStart && config == file_config_) {
         if (differs_from_file()) {
             journal_.info("the file says what was rolled back; `topsman reload` tries it again");
@@ -174,11 +183,6 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
     if (why == kSaved && tickets.empty() && config == file_config_ && differs_from_file()) {
         journal_.info("saved: it says what was rolled back; `topsman reload` tries it again");
         tell_manager_reloading(false);
-        return;
-    }
-    const config::Diff diff = config::diff(core_.config(), config);
-    if (!diff.refused.empty()) {
-        refuse(diff.refused, tickets);
         return;
     }
     journal_.info(why + ": " +
@@ -201,6 +205,20 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
     file_config_ = config;
     enqueue(core::Reload{ticket, std::move(config)});
     tell_manager_reloading(false);
+}
+
+/// Who looks later sees that the file is not what runs, and why.
+void Master::refuse_file(const std::vector<std::string>& reasons,
+                         const std::vector<core::Ticket>& tickets) {
+    const std::string& file = base_.config.file;
+    refused_ = reasons.empty() ? "" : reasons.front();
+    if (refused_.starts_with(file)) {
+        refused_.erase(0, file.rfind('/') + 1);
+    }
+    tell_note();
+    // Who is told so may look at once.
+    publisher_.publish(snapshot_, core_.config(), workers_);
+    refuse(reasons, tickets);
 }
 
 void Master::refuse(const std::vector<std::string>& reasons,
@@ -240,8 +258,7 @@ void Master::request_restart(core::Ticket ticket, const control::Request& reques
             enqueue(core::Restart{ticket, pool, slot});
         });
     if (!taken) {
-        answer(ticket,
-               {"failed", "the configuration is still being read: is its disk hanging?", {}});
+        answer(ticket, {"failed", kStillReading, {}});
     }
 }
 

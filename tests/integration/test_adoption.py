@@ -395,10 +395,12 @@ class Kept(Adopting):
         c.start(wait_ready=None)
         refused = c.wait_event("config.refused", since=seq)
         self.assertIn(str(c.file), refused["reason"])
+        self.assertIn("the file was refused: cluster.yaml:", c.status()["master"]["note"])
         self.assertEqual(c.pids(), pids)
         self.check_repaired_with_the_good(c)
         c.write_yaml(http(3, self.GOOD))
         c.cli("reload")
+        self.assertEqual(c.status()["master"]["note"], "")
         self.assertEqual(len(c.pids()), 3)
 
     def test_a_file_whose_workers_crash_is_rolled_back_and_the_old_goes_on(self):
@@ -554,7 +556,7 @@ class AtAnyTime(Adopting):
                 for _ in range(i):
                     seq = c.wait_event("worker.ready", since=seq)["seq"]
                 self.again(c, wait_ready=None)
-                c.wait_status(lambda s: all(
+                c.wait_status(lambda s: s["master"]["state"] == "running" and all(
                     p["ready"] == p["wanted"] and p["rollout"] == "" and len(p["slots"]) == 4 for p in s["pools"]))
                 for pid in c.pids():
                     self.assertIn(f"ROUND={i}".encode(), environ_of(pid).split(b"\0"), c.log())

@@ -59,6 +59,7 @@ class Reload(TestCase):
         self.assertIn(str(c.file), said)
         c.wait_event("config.refused", since=seq)
         self.assertEqual(self.workers(c), before)
+        self.assertIn("the file was refused: cluster.yaml:", c.status()["master"]["note"])
         c.status()  # also with a broken file, by -n; and by -c
         import subprocess
         from harness import TOPSMAN
