@@ -110,6 +110,7 @@ class Master {
     void refuse_file(const std::vector<std::string>& reasons,
                      const std::vector<core::Ticket>& tickets);
     void refuse(const std::vector<std::string>& reasons, const std::vector<core::Ticket>& tickets);
+    void request_plan(core::Ticket ticket);
     void request_restart(core::Ticket ticket, const control::Request& request);
     void scale_first_pool(int difference);
     void answer(core::Ticket ticket, const control::Response& response);

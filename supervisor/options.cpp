@@ -36,6 +36,7 @@ Look (asks nothing of the master: works beside a hung or a dead one)
   events                 what happened, one JSON object a line; --follow, --until EVENT
 
 Change
+  plan                   what `reload` would do to which workers; does nothing
   reload                 make the running cluster what the file says now
   rollback               go back to the configuration before the last reload
   scale POOL=N           more or fewer workers, until the next reload
@@ -48,7 +49,7 @@ With several clusters on the machine say which one: -c FILE or -n CLUSTER.
 Every command has --help with an example, and --json.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 rolled back, 5 timed out,
-78 configuration.
+6 would change (plan), 78 configuration.
 )";
 
 /// A command's help: what it does, how it is called, the options, an example.
@@ -231,6 +232,8 @@ CLI::App* CommandLine::add_change(const std::string& name, const std::string& de
                                   const std::string& example, std::function<int()> action) {
     CLI::App* command = add_for_cluster(name, description, example, std::move(action));
     command->add_flag("--no-wait", change_.no_wait, "Do not wait for the result");
+    command->add_flag("-v,--verbose", change_.verbose,
+                      "Tell how far it is, as a terminal is told: events, on stderr");
     add_duration(command, "--timeout", change_.timeout, "Wait so long at most (5m)");
     return command;
 }
@@ -312,6 +315,14 @@ void CommandLine::add_looks() {
 void CommandLine::add_changes() {
     add_change("reload", "Make the running cluster what its file says now.", "  topsman reload",
                [this] { return control::reload(target(), output(), change_); });
+
+    CLI::App* plan = add_for_cluster(
+        "plan",
+        "Say what `topsman reload` would do to which workers, and do nothing. Ends with 0 if "
+        "nothing "
+        "would change, 6 if something would, 1 if the file would be refused.",
+        "  topsman plan", [this] { return control::plan(target(), output(), change_); });
+    add_duration(plan, "--timeout", change_.timeout, "Wait so long at most (5m)");
 
     add_change("rollback", "Go back to the configuration before the last reload; its file stays.",
                "  topsman rollback",

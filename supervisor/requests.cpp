@@ -1,5 +1,6 @@
 #include "supervisor/dead_letters.hpp"
 #include "supervisor/master.hpp"
+#include "supervisor/plan.hpp"
 #include "supervisor/posix/clock.hpp"
 #include "supervisor/posix/orphans.hpp"
 
@@ -81,6 +82,9 @@ void Master::on_request(const control::Request& request, const control::Responde
     switch (request.verb) {
         case control::Request::Verb::Reload:
             request_reload(ticket, "reload");
+            break;
+        case control::Request::Verb::Plan:
+            request_plan(ticket);
             break;
         case control::Request::Verb::Rollback:
             enqueue(core::Rollback{ticket});
@@ -227,6 +231,19 @@ void Master::refuse(const std::vector<std::string>& reasons,
     tell_manager_reloading(false);
     for (const core::Ticket ticket : tickets) {
         answer(ticket, {"failed", "the configuration was refused, nothing has changed", reasons});
+    }
+}
+
+void Master::request_plan(core::Ticket ticket) {
+    const bool taken = loader_.submit(
+        [file = base_.config_file] { return load_candidate(file); },
+        [this, ticket](const Candidate& candidate) {
+            const bool is_stopping = snapshot_.phase != core::Phase::Running;
+            answer(ticket, is_stopping ? control::Response{"failed", "the master is stopping", {}}
+                                       : plan_reload(core_, candidate));
+        });
+    if (!taken) {
+        answer(ticket, {"failed", kStillReading, {}});
     }
 }
 

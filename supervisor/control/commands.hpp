@@ -2,7 +2,8 @@
 
 // The commands that look at a running cluster or change it: everything but run and check. Each is
 // one function: options in, exit code out; it prints to the given streams. Exit codes: 0 done,
-// 1 failed, 2 usage, 3 not running, 4 rolled back, 5 timed out, 78 configuration.
+// 1 failed, 2 usage, 3 not running, 4 rolled back, 5 timed out, 6 would change (plan), 78
+// configuration.
 
 #include <chrono>
 #include <cstdint>
@@ -49,10 +50,13 @@ int events(const Target& target, const Output& output, const EventsOptions& opti
 
 struct ChangeOptions {
     bool no_wait = false;
+    bool verbose = false;  ///< tell how far it is, as to a terminal
     std::chrono::milliseconds timeout{300'000};
 };
 
 int reload(const Target& target, const Output& output, const ChangeOptions& options);
+/// What reload would do: 0 nothing, 6 something, 1 it would be refused.
+int plan(const Target& target, const Output& output, const ChangeOptions& options);
 int rollback(const Target& target, const Output& output, const ChangeOptions& options);
 int restart(const Target& target, const Output& output, const ChangeOptions& options,
             const std::optional<std::string>& what);  ///< POOL or POOL/SLOT

@@ -3,6 +3,7 @@
 #include "supervisor/control/control_client.hpp"
 #include "supervisor/control/json_writer.hpp"
 #include "supervisor/control/locate.hpp"
+#include "supervisor/control/progress.hpp"
 #include "supervisor/control/request.hpp"
 #include "supervisor/control/text.hpp"
 #include "supervisor/posix/process_info.hpp"
@@ -13,11 +14,15 @@
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
 
 namespace topsman::control {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// Who waits longer is told how to stop waiting.
+constexpr std::chrono::milliseconds kPatience{1'000};
 
 int exit_code(const std::string& result) {
     if (result == "done") {
@@ -25,6 +30,9 @@ int exit_code(const std::string& result) {
     }
     if (result == "rolled_back") {
         return kExitRolledBack;
+    }
+    if (result == "changes") {
+        return kExitChanges;
     }
     return result == "timed_out" ? kExitTimedOut : kExitFailed;
 }
@@ -99,7 +107,7 @@ void print_response(const Output& output, const ClusterRecord& record, const Cha
         output.out << printable(line) << '\n';
     }
     const std::string reason = printable(response.reason);
-    if (response.result != "done") {
+    if (response.result != "done" && response.result != "changes") {
         output.err << "topsman: cluster " << record.cluster << ": "
                    << outcome(change, response.result) << (reason.empty() ? "" : ": ") << reason
                    << '\n';
@@ -112,13 +120,24 @@ void print_response(const Output& output, const ClusterRecord& record, const Cha
 
 int perform(const ClusterRecord& record, const Output& output, const ChangeOptions& options,
             const Change& change) {
-    const auto on_wait = [&] {
-        if (output.show_waiting && !output.json) {
+    const bool tells = (output.show_waiting || options.verbose) && !output.json && !options.no_wait;
+    std::optional<Progress> progress;
+    if (tells) {
+        progress.emplace(record.segment, output.err);
+    }
+    bool told = false;
+    const auto on_wait = [&](std::chrono::milliseconds waited) {
+        progress->tell();
+        if (waited >= kPatience && !std::exchange(told, true)) {
             output.err << "waiting for " << record.cluster << ": " << change.verb
                        << " is under way (Ctrl-C stops the waiting, not the change)" << std::endl;
         }
     };
-    const auto response = post(record.socket, change.path, change.body, options.timeout, on_wait);
+    const auto response = post(record.socket, change.path, change.body, options.timeout,
+                               tells ? Waiting(on_wait) : Waiting());
+    if (progress) {
+        progress->tell();
+    }
     if (!response) {
         return explain(output, record, change, response.error());
     }
@@ -171,6 +190,10 @@ bool wait_for_end(const UniqueFd& pidfd, Clock::time_point deadline) {
 int reload(const Target& target, const Output& output, const ChangeOptions& options) {
     return change(target, output, options,
                   {"/v1/reload", begin_body(options).end_object().take(), "reload"});
+}
+
+int plan(const Target& target, const Output& output, const ChangeOptions& options) {
+    return change(target, output, options, {"/v1/plan", "{}", "plan"});
 }
 
 int rollback(const Target& target, const Output& output, const ChangeOptions& options) {

@@ -22,7 +22,7 @@ namespace http = boost::beast::http;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxAnswer = 1'048'576;
-constexpr std::chrono::milliseconds kPatience{1'000};
+constexpr std::chrono::milliseconds kLookAround{100};
 
 Error timed_out() {
     return plain_error("no answer from the master in time", std::errc::timed_out);
@@ -89,11 +89,11 @@ Result<void> send_all(int fd, std::string_view text) {
     return {};
 }
 
-/// Waits until there is something to read; calls `on_wait` once when that takes a while.
+/// Waits until there is something to read; calls `on_wait` in between.
 class Reader {
   public:
-    Reader(int fd, Clock::time_point deadline, const std::function<void()>& on_wait)
-        : fd_(fd), deadline_(deadline), patience_(Clock::now() + kPatience), on_wait_(on_wait) {}
+    Reader(int fd, Clock::time_point deadline, const Waiting& on_wait)
+        : fd_(fd), deadline_(deadline), began_(Clock::now()), on_wait_(on_wait) {}
 
     /// Bytes read; 0 at the end of the stream.
     Result<std::size_t> read(char* to, std::size_t size) {
@@ -102,16 +102,17 @@ class Reader {
             if (now >= deadline_) {
                 return timed_out();
             }
-            if (on_wait_ && now >= patience_) {
-                std::exchange(on_wait_, nullptr)();
-            }
-            const auto until = on_wait_ ? std::min(patience_, deadline_) : deadline_;
+            const auto until = on_wait_ ? std::min(now + kLookAround, deadline_) : deadline_;
             const auto ms = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
             pollfd poll{.fd = fd_, .events = POLLIN, .revents = 0};
             const int rc =
                 ::poll(&poll, 1, static_cast<int>(std::min<std::int64_t>(ms, 3'600'000)));
             if (rc < 0 && errno != EINTR) {
                 return system_error("control socket");
+            }
+            if (rc == 0 && on_wait_) {
+                on_wait_(
+                    std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_));
             }
             if (rc <= 0) {
                 continue;
@@ -129,8 +130,8 @@ class Reader {
   private:
     int fd_;
     Clock::time_point deadline_;
-    Clock::time_point patience_;
-    std::function<void()> on_wait_;
+    Clock::time_point began_;
+    const Waiting& on_wait_;
 };
 
 Error cut_off() {
@@ -171,7 +172,7 @@ Result<std::string> read_body(Reader& reader) {
 
 Result<Response> post(const std::string& socket_path, const std::string& target,
                       const std::string& body, std::chrono::milliseconds timeout,
-                      const std::function<void()>& on_wait) {
+                      const Waiting& on_wait) {
     const auto deadline = Clock::now() + timeout;
     const auto fd = connect_to(socket_path, std::max(timeout, std::chrono::milliseconds(1)));
     if (!fd) {

@@ -22,7 +22,16 @@ namespace topsman::control {
 
 /// A request that changes something, parsed and checked for form.
 struct Request {
-    enum class Verb : std::uint8_t { Reload, Rollback, Restart, Scale, Stop, ResetFailed, Queue };
+    enum class Verb : std::uint8_t {
+        Reload,
+        Rollback,
+        Restart,
+        Scale,
+        Stop,
+        ResetFailed,
+        Queue,
+        Plan
+    };
     Verb verb;
     std::optional<std::string> pool;
     std::optional<std::uint32_t> slot;
@@ -36,9 +45,10 @@ struct Request {
 };
 
 struct Response {
-    std::string result;  ///< done | failed | rolled_back | timed_out
+    std::string result;  ///< done | failed | rolled_back | timed_out; of a plan also: changes
     std::string reason;
     std::vector<std::string> lines;
+    std::string details{};  ///< of a plan: a JSON object, its member `plan`; else empty
 };
 
 /// Answers a request, at once or later, exactly once; harmless when the client has gone. When the

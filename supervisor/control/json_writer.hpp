@@ -43,6 +43,9 @@ class JsonWriter {
     JsonWriter& value(bool yes);
     JsonWriter& seconds(double s);  ///< three decimals
 
+    /// What is JSON already.
+    JsonWriter& json(std::string_view text) { return raw(text); }
+
     template <class T>
     JsonWriter& member(std::string_view name, const T& v) {
         return key(name).value(v);

@@ -16,6 +16,7 @@ inline constexpr int kExitUsage = 2;
 inline constexpr int kExitNotRunning = 3;
 inline constexpr int kExitRolledBack = 4;
 inline constexpr int kExitTimedOut = 5;
+inline constexpr int kExitChanges = 6;
 
 /// What a looker needs: a mapping, and which file it is of, to see when another takes its name.
 struct Located {

@@ -6,6 +6,7 @@
 
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
 #include <array>
@@ -22,13 +23,14 @@ struct Path {
     Request::Verb verb;
 };
 
-constexpr std::array<Path, 7> kPaths{{{"/v1/reload", Request::Verb::Reload},
+constexpr std::array<Path, 8> kPaths{{{"/v1/reload", Request::Verb::Reload},
                                       {"/v1/rollback", Request::Verb::Rollback},
                                       {"/v1/restart", Request::Verb::Restart},
                                       {"/v1/scale", Request::Verb::Scale},
                                       {"/v1/stop", Request::Verb::Stop},
                                       {"/v1/reset-failed", Request::Verb::ResetFailed},
-                                      {"/v1/queue", Request::Verb::Queue}}};
+                                      {"/v1/queue", Request::Verb::Queue},
+                                      {"/v1/plan", Request::Verb::Plan}}};
 
 std::optional<std::uint32_t> to_count(const json::value& value) {
     std::uint64_t number = 0;
@@ -188,7 +190,11 @@ std::string to_json(const Response& response) {
     for (const std::string& line : response.lines) {
         w.value(line);
     }
-    return w.end_array().end_object().take();
+    w.end_array();
+    if (!response.details.empty()) {
+        w.key("plan").json(response.details);
+    }
+    return w.end_object().take();
 }
 
 Result<Response> parse_response(std::string_view body) {
@@ -210,6 +216,9 @@ Result<Response> parse_response(std::string_view body) {
         for (const json::value& line : lines->get_array()) {
             response.lines.push_back(text(line));
         }
+    }
+    if (const auto* plan = object->if_contains("plan"); plan != nullptr && plan->is_object()) {
+        response.details = json::serialize(*plan);
     }
     return response;
 }

@@ -70,6 +70,17 @@ struct MeasureWish {
     bool memory = false;
 };
 
+/// What a reload would do to one pool.
+struct PoolPlan {
+    std::string pool;
+    bool is_new = false;
+    bool is_removed = false;
+    std::uint32_t started = 0;   ///< more workers than there are
+    std::uint32_t ended = 0;     ///< fewer
+    std::uint32_t replaced = 0;  ///< by new ones
+    bool sends_canary = false;   ///< one of these first
+};
+
 class SupervisorCore {
   public:
     /// Nothing is started before the first step(). `jitter_seed` makes the same run the same.
@@ -116,6 +127,9 @@ class SupervisorCore {
 
     /// The same with as many workers as there are now, after `scale`.
     [[nodiscard]] config::Config config_as_scaled() const;
+
+    /// What Reload would do now, one for each pool of before or after. Nothing is changed.
+    [[nodiscard]] std::vector<PoolPlan> plan(const config::Config& wanted) const;
 
     [[nodiscard]] std::uint64_t ignored_events() const;
 

@@ -79,6 +79,21 @@ TEST_F(CommandsChangeTest, LinesAreShownAndTheReasonOfAFailureIsAnError) {
               "topsman: cluster " + cluster_.name() + ": reload failed: web/0: exit code 1 [2J\n");
 }
 
+TEST_F(CommandsChangeTest, APlanThatWouldChangeSomethingHasACodeOfItsOwn) {
+    answer_ = {.result = "changes", .reason = {}, .lines = {"web: workers 4 -> 8"}};
+    answer_.details = R"({"pools":[{"started":4}]})";
+    EXPECT_EQ(run([&](const auto& o) { return plan(target_, o, options_); }), 6);
+    EXPECT_EQ(requests_.back().verb, Request::Verb::Plan);
+    EXPECT_EQ(printed_->out.str(), "web: workers 4 -> 8\n");
+    EXPECT_EQ(printed_->err.str(), "");
+    Printed printed;
+    run_beside(io_, [&] { EXPECT_EQ(plan(target_, printed.json(), options_), 6); });
+    EXPECT_EQ(printed.out.str(),
+              R"({"result":"changes","reason":"","lines":["web: workers 4 -> 8"],)"
+              R"("plan":{"pools":[{"started":4}]}})"
+              "\n");
+}
+
 TEST_F(CommandsChangeTest, JsonIsTheAnswerItself) {
     answer_ = {.result = "done", .reason = {}, .lines = {"web: 4 -> 8"}};
     Printed printed;

@@ -93,13 +93,15 @@ TEST(ControlClientTest, AHungMasterWithAFullQueueIsATimeOutToo) {
     EXPECT_EQ(post(path, "/v1/reload", "", 20ms).error().code, std::errc::timed_out);
 }
 
-TEST(ControlClientTest, SaysOnceThatItWaits) {
+TEST(ControlClientTest, SaysForHowLongItWaits) {
     const TempDir dir;
     const std::string path = dir.path() + "/s";
     const auto listener = listen_unix(path, 0600, "");
-    int said = 0;
-    EXPECT_FALSE(post(path, "/v1/reload", "", 1'050ms, [&] { ++said; }));
-    EXPECT_EQ(said, 1);
+    std::vector<std::chrono::milliseconds> waited;
+    EXPECT_FALSE(
+        post(path, "/v1/reload", "", 350ms, [&](auto so_long) { waited.push_back(so_long); }));
+    EXPECT_GE(waited.size(), 2U);
+    EXPECT_TRUE(std::is_sorted(waited.begin(), waited.end()));
 }
 
 TEST(ControlClientTest, AMasterThatDiesBeforeItAnswersIsSaid) {
