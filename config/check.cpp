@@ -79,6 +79,7 @@ std::string summary(const Config& config) {
     add(config.listeners.size(), "listener", "listeners");
     add(config.shared.counters.size(), "counter", "counters");
     add(config.shared.mutexes.size(), "mutex", "mutexes");
+    add(config.shared.histograms.size(), "histogram", "histograms");
     add(config.shared.semaphores.size(), "semaphore", "semaphores");
     add(config.shared.rate_limits.size(), "rate limit", "rate limits");
     add(config.shared.queues.size(), "queue", "queues");

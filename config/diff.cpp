@@ -123,6 +123,9 @@ std::vector<std::string> refused_changes(const Config& before, const Config& aft
     if (before.shared.mutexes != after.shared.mutexes) {
         refuse(refused, "shared.mutexes");
     }
+    if (before.shared.histograms != after.shared.histograms) {
+        refuse(refused, "shared.histograms");
+    }
     if (before.shared.semaphores != after.shared.semaphores) {
         refuse(refused, "shared.semaphores");
     }

@@ -21,6 +21,7 @@ inline constexpr std::size_t kMaxListeners = 64;
 inline constexpr std::size_t kMaxCounters = 256;
 inline constexpr std::size_t kMaxMutexes = 64;
 inline constexpr std::uint32_t kMaxCpu = 8'191;  // the largest machine that Linux is built for
+inline constexpr std::size_t kMaxHistograms = 32;
 inline constexpr std::size_t kMaxSemaphores = 16;
 inline constexpr std::uint32_t kMaxPermits = 1'023;
 inline constexpr std::size_t kMaxRateLimits = 128;

@@ -166,6 +166,7 @@ struct Blocks {
 struct Shared {
     std::vector<std::string> counters;
     std::vector<std::string> mutexes;
+    std::vector<std::string> histograms;
     std::vector<Semaphore> semaphores;   ///< in the file's order
     std::vector<RateLimit> rate_limits;  ///< in the file's order
     std::vector<Queue> queues;           ///< in the file's order

@@ -180,6 +180,7 @@ void read_blocks(Reader& reader, const At& at, Shared& shared) {
 constexpr Field<Shared> kShared[] = {
     {"counters", "[]", names_into<&Shared::counters, kMaxCounters>},
     {"mutexes", "[]", names_into<&Shared::mutexes, kMaxMutexes>},
+    {"histograms", "[]", names_into<&Shared::histograms, kMaxHistograms>},
     {"semaphores", "{}", read_semaphores},
     {"rate_limits", "{}", read_rate_limits},
     {"queues", nullptr, read_queues},

@@ -3,6 +3,7 @@
 #include "shm/base/unique_fd.hpp"
 #include "shm/block_pool.hpp"
 #include "shm/event_ring.hpp"
+#include "shm/histogram.hpp"
 #include "shm/job_queue.hpp"
 #include "shm/lane.hpp"
 #include "shm/lane_set.hpp"
@@ -41,7 +42,7 @@ constexpr std::uint64_t kAbiHash =
     hash_types<Header, DirectoryEntry, Lane, Scoreboard, MasterRecord, PoolRecord, SlotRecord,
                WorkerRecord, ListenerRecord, EventRing, NameTable, NameRow, LaneCells, RobustMutex,
                pthread_mutex_t, TxCellStorage, LastWords, LaneSet, QueueEntry, QueueControl,
-               JobRecord, SharedObject, SharedArrayStorage, BlockClass, BlockRow>();
+               JobRecord, SharedObject, SharedArrayStorage, BlockClass, BlockRow, HistogramCells>();
 
 std::string grouped(std::uint64_t number) {
     std::string digits = std::to_string(number);
@@ -91,6 +92,17 @@ std::optional<std::vector<NamedQueue>> read_queues(const Header& header) {
     return queues;
 }
 
+std::vector<std::string> read_histograms(const Header& header) {
+    std::vector<std::string> names;
+    for (const auto& name : header.histograms) {
+        if (name[0] == '\0') {
+            break;
+        }
+        names.emplace_back(name, ::strnlen(name, kNameBytes));
+    }
+    return names;
+}
+
 }  // namespace
 
 std::uint64_t abi_hash() noexcept {
@@ -137,6 +149,8 @@ std::size_t part_size(Part part, const Layout& layout) noexcept {
             return sizeof(LaneSet) * block_count(layout.blocks);
         case Part::BlockMemory:
             return block_bytes(layout.blocks);
+        case Part::Histograms:
+            return histogram_bytes(layout.histograms.size(), layout.lanes);
     }
     return 0;
 }
@@ -207,6 +221,7 @@ Result<Layout> check_header(const std::string& name, std::span<const std::byte> 
         layout.queues = std::move(*queues);
     }
     std::copy_n(header.blocks, kMaxBlockClasses, layout.blocks.begin());
+    layout.histograms = read_histograms(header);
     if (!queues || !is_sound(layout.blocks) || layout.lanes == 0 || layout.lanes > kMaxLanes ||
         !is_sound(layout)) {
         return misfit(name, "its directory is corrupt");

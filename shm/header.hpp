@@ -41,8 +41,9 @@ enum class Part : std::uint32_t {
     BlockRows,
     BlockReaders,
     BlockMemory,
+    Histograms,
 };
-inline constexpr std::size_t kParts = 19;
+inline constexpr std::size_t kParts = 20;
 inline constexpr std::size_t kHeaderBytes = 4'096;
 inline constexpr std::uint64_t kMagic = 0x6e61'6d73'706f'7401;  // "\1topsman" in memory
 inline constexpr std::size_t kBootIdBytes = 40;
@@ -76,6 +77,7 @@ struct Header {
     DirectoryEntry directory[kParts];
     QueueEntry queues[kMaxQueues];
     BlockClass blocks[kMaxBlockClasses];
+    char histograms[kMaxHistograms][kNameBytes];  ///< names; an empty one ends them
 };
 
 static_assert(sizeof(Header) <= kHeaderBytes);
@@ -98,6 +100,7 @@ struct Layout {
     std::array<DirectoryEntry, kParts> directory{};
     BlockClasses blocks{};
     std::vector<NamedQueue> queues;
+    std::vector<std::string> histograms;
 };
 
 /// Bytes of a part: what its type, the number of lanes and the shapes of queues and blocks say.

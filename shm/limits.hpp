@@ -8,7 +8,7 @@
 
 namespace topsman::shm {
 
-inline constexpr std::uint32_t kLayoutVersion = 5;
+inline constexpr std::uint32_t kLayoutVersion = 6;
 inline constexpr std::uint32_t kMaxLanes = 1'023;  // lane 0 is the master's
 inline constexpr std::uint32_t kDefaultLanes = 256;
 inline constexpr std::uint32_t kMaxMetrics = 256;  // counters and gauges together
@@ -21,6 +21,7 @@ inline constexpr std::size_t kMaxArrayBytes = 8'192;  // of one of them
 inline constexpr std::size_t kMaxBlockClasses = 8;
 inline constexpr std::uint64_t kMaxBlocks = std::uint64_t{1} << 16U;      // of all classes together
 inline constexpr std::uint64_t kMaxBlockBytes = std::uint64_t{1} << 30U;  // one block
+inline constexpr std::size_t kMaxHistograms = 32;
 inline constexpr std::uint32_t kMaxPools = 64;
 inline constexpr std::uint32_t kMaxListeners = 64;
 inline constexpr std::uint32_t kMaxSlots = 512;  // half of the lanes, rounded up

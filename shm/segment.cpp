@@ -174,6 +174,7 @@ void Segment::Impl::construct_all() {
     construct<BlockRow>(buffer, Part::BlockRows);
     construct<LaneSet>(buffer, Part::BlockReaders);
     construct<std::byte>(buffer, Part::BlockMemory);
+    construct<HistogramCells>(buffer, Part::Histograms);
 
     one<EventRing>(Part::Events).init();
     one<NameTable>(Part::MetricNames).init(kMaxMetrics);
@@ -194,6 +195,9 @@ void Segment::Impl::write_header(const Place& place) {
     header.epoch.store(1, std::memory_order_relaxed);
     std::copy(layout.directory.begin(), layout.directory.end(), header.directory);
     std::copy(layout.blocks.begin(), layout.blocks.end(), header.blocks);
+    for (std::size_t i = 0; i < layout.histograms.size(); ++i) {
+        layout.histograms[i].copy(header.histograms[i], kNameBytes - 1);
+    }
     for (std::size_t i = 0; i < layout.queues.size(); ++i) {
         const auto& [name, shape] = layout.queues[i];
         name.copy(header.queues[i].name, kNameBytes - 1);
@@ -240,11 +244,12 @@ std::string segment_name(const std::string& cluster, std::uint32_t uid) {
 }
 
 std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues,
-                          const BlockClasses& blocks) {
+                          const BlockClasses& blocks, const std::vector<std::string>& histograms) {
     Layout layout;
     layout.lanes = lanes;
     layout.queues = queues;
     layout.blocks = blocks;
+    layout.histograms = histograms;
     return total_size(layout);
 }
 
@@ -252,6 +257,7 @@ Result<Segment> Segment::create(const Options& options) {
     CHECK(options.lanes >= 1 && options.lanes <= kMaxLanes);
     CHECK(options.queues.size() <= kMaxQueues);
     CHECK(is_sound(options.blocks));
+    CHECK(options.histograms.size() <= kMaxHistograms);
     const Result<Place> place = Place::here();
     if (!place) {
         return place.error();
@@ -266,6 +272,7 @@ Result<Segment> Segment::create(const Options& options) {
     impl->layout.lanes = options.lanes;
     impl->layout.queues = options.queues;
     impl->layout.blocks = options.blocks;
+    impl->layout.histograms = options.histograms;
     impl->layout.total_size = total_size(impl->layout);
     if (const auto reserved = reserve(options.name, impl->fd.get(), impl->layout.total_size);
         !reserved) {
@@ -311,6 +318,11 @@ Result<Segment> Segment::adopt(const Options& options) {
     if ((*impl)->layout.blocks != options.blocks) {
         return plain_error("segment " + options.name +
                            ": its blocks are not those of the configuration (shared.blocks)");
+    }
+    if ((*impl)->layout.histograms != options.histograms) {
+        return plain_error("segment " + options.name +
+                           ": its histograms are not those of the configuration "
+                           "(shared.histograms)");
     }
     (*impl)->is_masters = true;
     (*impl)->header().epoch.fetch_add(1);
@@ -483,6 +495,15 @@ BlockPool Segment::blocks() const noexcept {
     return {impl_->layout.blocks, impl_->layout.lanes, impl_->all<BlockRow>(Part::BlockRows),
             impl_->all<LaneSet>(Part::BlockReaders),
             impl_->all<std::byte>(Part::BlockMemory).data()};
+}
+
+std::span<const std::string> Segment::histograms() const noexcept {
+    return impl_->layout.histograms;
+}
+
+HistogramView Segment::histogram(std::size_t index) const noexcept {
+    const std::size_t all = std::size_t{impl_->layout.lanes} + 1;
+    return HistogramView(impl_->all<HistogramCells>(Part::Histograms).subspan(index * all, all));
 }
 
 }  // namespace topsman::shm

@@ -13,6 +13,7 @@
 #include "shm/base/unique_fd.hpp"
 #include "shm/block_pool.hpp"
 #include "shm/event_ring.hpp"
+#include "shm/histogram.hpp"
 #include "shm/job_queue.hpp"
 #include "shm/lane.hpp"
 #include "shm/lane_set.hpp"
@@ -42,8 +43,9 @@ class Segment {
         std::string name;  ///< as from segment_name()
         std::uint32_t lanes = kDefaultLanes;
         std::uint32_t mode = 0600;
-        std::vector<NamedQueue> queues = {};  ///< at most kMaxQueues, each sound
-        BlockClasses blocks = {};             ///< sound
+        std::vector<NamedQueue> queues = {};       ///< at most kMaxQueues, each sound
+        BlockClasses blocks = {};                  ///< sound
+        std::vector<std::string> histograms = {};  ///< at most kMaxHistograms names
     };
 
     /// Creates a new one (O_EXCL). Errors: it exists already (errc::file_exists), /dev/shm is full
@@ -104,6 +106,8 @@ class Segment {
     [[nodiscard]] std::span<SharedArrayStorage> arrays() const noexcept;
     [[nodiscard]] const BlockClasses& block_classes() const noexcept;
     [[nodiscard]] BlockPool blocks() const noexcept;
+    [[nodiscard]] std::span<const std::string> histograms() const noexcept;
+    [[nodiscard]] HistogramView histogram(std::size_t index) const noexcept;  ///< of histograms()
 
   private:
     struct Impl;

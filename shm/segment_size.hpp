@@ -9,8 +9,10 @@
 
 namespace topsman::shm {
 
-/// Bytes of a segment with so many lanes, these queues and blocks: what Segment::create reserves.
+/// Bytes of a segment with so many lanes and what the configuration adds: what Segment::create
+/// reserves.
 [[nodiscard]] std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues,
-                                        const BlockClasses& blocks = {});
+                                        const BlockClasses& blocks = {},
+                                        const std::vector<std::string>& histograms = {});
 
 }  // namespace topsman::shm

@@ -68,6 +68,7 @@ Result<ClusterSegment> make_segment(const config::Config& config, const RunOptio
     options.mode = config.control.group.empty() ? 0600 : 0640;
     options.queues = queues_of(config);
     options.blocks = blocks_of(config);
+    options.histograms = config.shared.histograms;
     Result<shm::Segment> adopted = shm::Segment::adopt(options);
     if (!adopted) {
         const std::error_code why = adopted.error().code;

@@ -1,6 +1,7 @@
 #include "supervisor/segment_plan.hpp"
 
 #include "shm/base/check.hpp"
+#include "shm/histogram.hpp"
 #include "shm/segment_size.hpp"
 #include "supervisor/control/text.hpp"
 
@@ -28,11 +29,17 @@ shm::BlockClasses blocks_of(const config::Config& config) {
 config::SegmentSize segment_size(const config::Config& config, std::uint64_t room) {
     const std::vector<shm::NamedQueue> queues = queues_of(config);
     config::SegmentSize size;
-    size.bytes = shm::segment_bytes(config.segment.lanes, queues, blocks_of(config));
+    size.bytes = shm::segment_bytes(config.segment.lanes, queues, blocks_of(config),
+                                    config.shared.histograms);
     size.made_of.emplace_back("lanes and fixed tables",
                               shm::segment_bytes(config.segment.lanes, {}));
     for (const shm::NamedQueue& queue : queues) {
         size.made_of.emplace_back("queue " + queue.name, shm::queue_bytes(queue.shape));
+    }
+    if (!config.shared.histograms.empty()) {
+        size.made_of.emplace_back(
+            "histograms",
+            shm::histogram_bytes(config.shared.histograms.size(), config.segment.lanes));
     }
     if (!config.shared.blocks.empty()) {
         size.made_of.emplace_back("blocks", shm::blocks_bytes(blocks_of(config)));

@@ -6,6 +6,7 @@
 
 #include "shm/base/unique_fd.hpp"
 #include "shm/block_pool.hpp"
+#include "shm/histogram.hpp"
 #include "shm/lane.hpp"
 #include "shm/last_words.hpp"
 #include "shm/metrics.hpp"
@@ -40,6 +41,8 @@ struct OwnParts {
     shm::NameTable object_names;
     shm::NameTable array_names;
     OwnBlocks blocks;
+    std::mutex histograms_lock;
+    std::map<std::string, shm::HistogramCells> histograms;  ///< by name; one lane
     shm::LaneCells cells;
     shm::RobustMutex mutexes[shm::kMaxMutexes];
     shm::TxCellStorage tx_cells[shm::kMaxCells];

@@ -135,6 +135,22 @@ void read_arrays(const shm::Segment& segment, std::vector<SharedLine>& lines) {
     }
 }
 
+void read_histograms(const shm::Segment& segment, std::vector<SharedLine>& lines) {
+    for (std::size_t i = 0; i < segment.histograms().size(); ++i) {
+        const LogLinearCounts counts = segment.histogram(i).merged();
+        SharedLine line{
+            .kind = "histogram", .name = printable(segment.histograms()[i]), .state = {}};
+        line.state = "p50 " + std::to_string(counts.percentile(50)) + ", p99 " +
+                     std::to_string(counts.percentile(99)) + ", max " +
+                     std::to_string(counts.max()) + " of " + std::to_string(counts.count());
+        line.numbers = {
+            {"count", shown(counts.count())},         {"p50", shown(counts.percentile(50))},
+            {"p90", shown(counts.percentile(90))},    {"p99", shown(counts.percentile(99))},
+            {"p999", shown(counts.percentile(99.9))}, {"max", shown(counts.max())}};
+        lines.push_back(std::move(line));
+    }
+}
+
 void read_blocks(const shm::Segment& segment, std::vector<SharedLine>& lines) {
     const shm::BlockPool pool = segment.blocks();
     for (std::size_t i = 0; i < segment.block_classes().size(); ++i) {
@@ -161,6 +177,7 @@ void read_blocks(const shm::Segment& segment, std::vector<SharedLine>& lines) {
 std::vector<SharedLine> read_shared(const shm::Segment& segment) {
     std::vector<SharedLine> lines = read_objects(segment);
     read_arrays(segment, lines);
+    read_histograms(segment, lines);
     read_blocks(segment, lines);
     return lines;
 }

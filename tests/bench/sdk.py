@@ -33,6 +33,12 @@ def sdk(lab):
     own, plain = time_of(times, "MutexLockUnlock"), time_of(times, "PlainMutexLockUnlock")
     yield Row("a mutex's lock and unlock", ns(own), f"{ns(plain)} plain process-shared pthread mutex",
               own / plain, "<=", 3)
+    over, copy = time_of(times, "BlockHandOver"), time_of(times, "CopyOfOneMiB")
+    yield Row("a block of 1 MiB passed and taken", ns(over), f"{ns(copy)} memcpy of 1 MiB",
+              copy / over, ">=", 100)
+    record, alone = time_of(times, "HistogramRecord"), time_of(times, "NumbersAlone")
+    yield Row("a histogram's record, over the empty loop", ns(record - alone),
+              f"{ns(alone)} the same loop without it", record - alone, "<=", 1, limit="1 ns")
 
 
 def queue(lab):

@@ -7,10 +7,13 @@
 
 #include <benchmark/benchmark.h>
 
+#include <array>
 #include <atomic>
 #include <csignal>
+#include <cstring>
 #include <mutex>
 #include <pthread.h>
+#include <random>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -151,6 +154,75 @@ void TxCellUpdate(benchmark::State& state) {
 
 BENCHMARK(TxCellUpdate);
 
+constexpr std::size_t kMiB = 1'048'576;
+
+void BlockHandOver(benchmark::State& state) {
+    BlockPool blocks = worker().blocks().value();
+    Block block = blocks.allocate(kMiB).value();
+    for (auto _ : state) {
+        block = blocks.take(std::move(block).pass()).value();
+    }
+    CHECK(block.data().size() == kMiB);
+}
+
+BENCHMARK(BlockHandOver);
+
+void BlockAllocateRelease(benchmark::State& state) {
+    BlockPool blocks = worker().blocks().value();
+    for (auto _ : state) {
+        const Block block = blocks.allocate(kMiB).value();
+        benchmark::DoNotOptimize(block.data().data());
+    }
+}
+
+BENCHMARK(BlockAllocateRelease);
+
+void CopyOfOneMiB(benchmark::State& state) {
+    const std::vector<std::byte> from(kMiB, std::byte{1});
+    std::vector<std::byte> to(kMiB);
+    for (auto _ : state) {
+        std::memcpy(to.data(), from.data(), kMiB);
+        benchmark::ClobberMemory();
+    }
+}
+
+BENCHMARK(CopyOfOneMiB);
+
+/// Calls `use` with one number after another, of very different sizes, as times are.
+template <class Use>
+void for_numbers(benchmark::State& state, Use&& use) {
+    std::array<std::uint64_t, 1'024> numbers{};
+    std::mt19937_64 random(7);
+    for (std::uint64_t& number : numbers) {
+        number = (std::uint64_t{1} << (10 + random() % 12)) + random() % 1'024;
+    }
+    std::size_t next = 0;
+    for (auto _ : state) {
+        use(numbers[next++ % numbers.size()]);
+        benchmark::ClobberMemory();
+    }
+}
+
+void NumbersAlone(benchmark::State& state) {
+    for_numbers(state, [](std::uint64_t number) { benchmark::DoNotOptimize(number); });
+}
+
+BENCHMARK(NumbersAlone);
+
+void HistogramRecord(benchmark::State& state) {
+    Histogram time = worker().histogram("time").value();
+    for_numbers(state, [&](std::uint64_t number) { time.record(number); });
+}
+
+BENCHMARK(HistogramRecord);
+
+void HistogramRecordFromThreads(benchmark::State& state) {
+    Histogram time = worker().histogram("time").value();
+    for_numbers(state, [&](std::uint64_t number) { time.record_from_threads(number); });
+}
+
+BENCHMARK(HistogramRecordFromThreads);
+
 void InFlightBeginEnd(benchmark::State& state) {
     Worker self = worker();
     for (auto _ : state) {
@@ -192,7 +264,7 @@ int main(int argc, char** argv) {
         return 2;
     }
     board = make_board();
-    test::Herd herd;
+    test::Herd herd({}, {{{kMiB, 4}}});
     const Rival counting;
     const Rival hot;
     counting_rival = &counting;

@@ -63,6 +63,34 @@ class Line(TestCase):
             "api": ("rate limit", "200 of 200 left, one every 12s"),
             "db": ("semaphore", "0 of 30 taken")})
 
+    def test_times_are_spread_as_they_were_and_those_of_a_killed_worker_stay(self):
+        c = self.cluster(YAML + "  histograms: [http_request_us]\n").start()
+        port = port_of(c)
+        for _ in range(20):
+            get(port)
+        for _ in range(3):
+            get(port, "/sleep?ms=50")
+
+        def times():
+            return next(line for line in c.status()["shared"] if line["kind"] == "histogram")
+
+        before = times()
+        self.assertEqual((before["name"], before["count"]), ("http_request_us", 23))
+        self.assertGreaterEqual(before["max"], 50_000)
+        self.assertGreaterEqual(before["p99"], 50_000)
+        self.assertLessEqual(before["p50"], before["p90"])
+        seq = c.last_seq()
+        for pid in c.pids():
+            with Pidfd(pid) as process:
+                process.send(signal.SIGKILL)
+                self.assertTrue(process.wait())
+        for slot in range(4):
+            c.wait_event("worker.ready", since=seq, slot=slot)
+        self.assertEqual(times(), before)
+        get(port)
+        self.assertEqual(times()["count"], 24)
+        self.assertRegex(c.cli("status").stdout, r"http_request_us +histogram +p50 [0-9]+, p99 [0-9]+, max [0-9]+ of 24")
+
     def test_blocks_are_as_the_file_says(self):
         c = self.cluster(YAML + "  blocks: { 1MiB: 2, 16KiB: 64 }\n").start()
         self.assertEqual([(line["kind"], line["name"], line["state"]) for line in c.status()["shared"]],

@@ -1,6 +1,7 @@
-// Counters and gauges: one store to a cell of one's own.
+// Counters, gauges and histograms: one store to a cell of one's own.
 
 #include "expect.hpp"
+#include "shm/histogram.hpp"
 #include "shm/metrics.hpp"
 
 namespace topsman::torture {
@@ -73,6 +74,49 @@ class GaugeChange : public Operation {
     bool is_set_;
     std::uint32_t row_ = 0;
 };
+
+/// The victim and its peers record the same number, which each has recorded before.
+class HistogramRecord : public Operation {
+  public:
+    [[nodiscard]] std::string name() const override { return "histogram record"; }
+
+    void setup(const Arena& arena) override {
+        const shm::HistogramView view = arena.segment.histogram(0);
+        for (auto* lane : {&view.lanes()[kVictim.lane], &view.lanes()[kPeer.lane]}) {
+            lane->cell[LogLinear::bucket_of(kTime)].store(41);
+        }
+    }
+
+    void run(const Arena& arena) override {
+        arena.segment.histogram(0).record(kVictim.lane, kTime);
+    }
+
+    void peers(const Arena& arena) override {
+        arena.segment.histogram(0).record(kPeer.lane, kTime);
+    }
+
+    std::string verify(Arena& arena, Fate fate) override {
+        const LogLinearCounts counts = arena.segment.histogram(0).merged();
+        const std::uint64_t own = counts.count() - 41 - (fate.peers_ran ? 1 : 0);
+        const std::uint64_t median = counts.percentile(50);
+        if (median != LogLinear::highest_of(LogLinear::bucket_of(kTime)) ||
+            counts.max() != median) {
+            return "the median is " + std::to_string(median);
+        }
+        return own == 42 || (own == 41 && !fate.is_done)
+                   ? ""
+                   : std::to_string(counts.count()) + " are counted";
+    }
+
+  private:
+    static constexpr std::uint64_t kTime = 1'000'000;
+};
+
+TEST(TortureTest, HistogramRecord) {
+    SKIP_WITHOUT_PTRACE();
+    HistogramRecord operation;
+    expect_survives(operation);
+}
 
 TEST(TortureTest, CounterAdd) {
     SKIP_WITHOUT_PTRACE();

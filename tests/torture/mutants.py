@@ -2,7 +2,8 @@
 """Proves that the torture discriminates: takes away commit points and repair steps one by one,
 and expects the tests to notice. Needs a tree that is built: tests/torture/mutants.py build/dev [PART OF A NAME]
 
-A mutant is a file, what is replaced in it by what, and the tests that must kill it.
+A mutant is a file, what is replaced in it by what, and the tests that must kill it. Of a header it
+says too which source includes it: that one is compiled against the mutant.
 """
 
 import json
@@ -151,6 +152,17 @@ MUTANTS = [
       ("    std::uint64_t illegal = 0;\n",
        "    control_->users.erase(dead.lane);\n    std::uint64_t illegal = 0;\n")],
      "*JobQueueSweep:*JobTake"),
+    ("histograms: a cell is emptied before it is counted up", ("shm/metrics.hpp",
+                                                               "tests/torture/counters_test.cpp"),
+     [("    cell.store(cell.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);",
+       "    const auto before = cell.exchange(0); cell.store(before + amount);")],
+     "*HistogramRecord"),
+    ("histograms: all lanes count in one cell", ("shm/histogram.hpp",
+                                                 "tests/torture/counters_test.cpp"),
+     [("lanes_[lane].cell[", "lanes_[lane * 0].cell[")], "*HistogramRecord"),
+    ("histograms: the dead are not added up", "shm/histogram.cpp",
+     [("    for (const HistogramCells& lane : lanes_) {",
+       "    for (const HistogramCells& lane : lanes_.subspan(2)) {")], "*HistogramRecord"),
     ("lane: claimed without a look at whose it is", "shm/sweep.cpp",
      [("    return lane.word.compare_exchange_strong(word, started.pack(), "
        "std::memory_order_acq_rel);\n",
@@ -210,20 +222,26 @@ def link_command(build):
 
 
 def compile_mutant(build, source, edits, directory):
-    text = (ROOT / source).read_text()
+    mutant, source = source if isinstance(source, tuple) else (source, source)
+    text = (ROOT / mutant).read_text()
     for old, new in edits:
         if text.count(old) < 1:
-            sys.exit(f"{source} has changed: the mutant's text is not there:\n{old}")
+            sys.exit(f"{mutant} has changed: the mutant's text is not there:\n{old}")
         text = text.replace(old, new, 1)
-    mutated = pathlib.Path(directory) / pathlib.Path(source).name
+    # A header lies where an include of it finds it before its original.
+    mutated = pathlib.Path(directory) / (mutant if mutant != source else pathlib.Path(source).name)
+    mutated.parent.mkdir(exist_ok=True)
     mutated.write_text(text)
+    made = pathlib.Path(directory) / "mutant.o"
     command, where = command_of(build, ROOT / source)
-    command[command.index("-c") + 1] = str(mutated)
-    command[command.index("-o") + 1] = str(mutated.with_suffix(".o"))
+    if mutant == source:
+        command[command.index("-c") + 1] = str(mutated)
+    original = command[command.index("-o") + 1]
+    command[command.index("-o") + 1] = str(made)
     command = [word for word in command if not word.startswith("-M") and not word.endswith(".d")
-               and not word.endswith(".o") or word == str(mutated.with_suffix(".o"))]
-    subprocess.run(command + ["-w"], cwd=where, check=True)
-    return mutated.with_suffix(".o")
+               and not word.endswith(".o") or word == str(made)]
+    subprocess.run([command[0], f"-I{directory}", *command[1:], "-w"], cwd=where, check=True)
+    return made, original
 
 
 def is_killed(program, tests):
@@ -244,10 +262,11 @@ def main():
     chosen = [mutant for mutant in MUTANTS if wanted in mutant[0]]
     for name, source, edits, tests in chosen:
         with tempfile.TemporaryDirectory() as directory:
-            mutant = compile_mutant(build, source, edits, directory)
+            mutant, original = compile_mutant(build, source, edits, directory)
             program = os.path.join(directory, PROGRAM)
             # Before the library: what the mutant defines is not looked up there any more.
-            link = link_command(build).replace(f"-o bin/{PROGRAM}", f"-o {program} {mutant}")
+            link = link_command(build).replace(f" {original} ", " ")
+            link = link.replace(f"-o bin/{PROGRAM}", f"-o {program} {mutant}")
             subprocess.run(link, shell=True, cwd=build, check=True)
             killed = is_killed(program, tests)
             survivors += not killed

@@ -27,7 +27,8 @@ Arena Arena::make() {
     Segment segment = Segment::create({.name = name,
                                        .lanes = kLanes,
                                        .queues = {{"jobs", kQueue}},
-                                       .blocks = {{{64, 4}, {200, 1}}}})
+                                       .blocks = {{{64, 4}, {200, 1}}},
+                                       .histograms = {"time"}})
                           .value();
     (void)Segment::remove(name);
     start(segment, kVictim, kVictimPid);

@@ -17,8 +17,8 @@ namespace topsman::torture {
 using shm::Owner;
 using shm::Segment;
 
-/// A segment with four lanes, a job queue and five blocks, and a piece of shared memory beside it:
-/// for what the operation returned, and for the negative controls.
+/// A segment with four lanes, a job queue, five blocks and a histogram, and a piece of shared
+/// memory beside it: for what the operation returned, and for the negative controls.
 ///
 /// Lane 1 is the victim's and lane 2 its peers', both STARTED; 3 and 4 are free.
 struct Arena {

@@ -61,6 +61,7 @@ Server::Server(Worker worker, const Options& options, Routes routes, Metrics met
       errors_(metrics.errors),
       bytes_(metrics.bytes),
       connections_(metrics.connections),
+      times_(metrics.times),
       greeting_(whole({200, routes_.greeting()}, true)),
       last_greeting_(whole({200, routes_.greeting()}, false)),
       drain_signal_(loop_),
@@ -81,7 +82,13 @@ Result<Server::Metrics> Server::register_metrics(Worker worker) {
     if (!connections) {
         return connections.error();
     }
-    return Metrics{*requests, *errors, *bytes, *connections};
+    std::optional<Histogram> times;
+    if (worker.has_segment()) {
+        if (const auto declared = worker.histogram("http_request_us")) {
+            times = *declared;
+        }
+    }
+    return Metrics{*requests, *errors, *bytes, *connections, times};
 }
 
 Result<void> Server::open_acceptors() {

@@ -16,6 +16,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,13 @@ class Server {
 
     void count_bytes(std::size_t bytes) noexcept { bytes_.add(bytes); }
 
+    /// Does anybody want to know how long requests take?
+    [[nodiscard]] bool is_timed() const noexcept { return times_.has_value(); }
+
+    void count_time(std::chrono::microseconds time) noexcept {
+        times_->record(static_cast<std::uint64_t>(time.count()));
+    }
+
     void session_ended();
 
   private:
@@ -59,6 +67,7 @@ class Server {
         Counter errors;
         Counter bytes;
         Gauge connections;
+        std::optional<Histogram> times;
     };
 
     Server(Worker worker, const Options& options, Routes routes, Metrics metrics);
@@ -82,6 +91,7 @@ class Server {
     Counter errors_;
     Counter bytes_;
     Gauge connections_;
+    std::optional<Histogram> times_;  ///< if the cluster has it
     std::string greeting_;
     std::string last_greeting_;
     std::vector<Acceptor> acceptors_;

@@ -145,15 +145,30 @@ void Session::continue_if_expected() {
                  MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+void Session::begin_request() {
+    in_flight_.emplace(server_.worker().in_flight());
+    if (server_.is_timed()) {
+        began_ = std::chrono::steady_clock::now();
+    }
+}
+
+void Session::count_answer(unsigned status) {
+    server_.count_answer(status);
+    if (server_.is_timed()) {
+        server_.count_time(std::chrono::duration_cast<std::chrono::microseconds>(
+            std::chrono::steady_clock::now() - began_));
+    }
+}
+
 bool Session::answer_request() {
     const auto& request = parser_->get();
-    in_flight_.emplace(server_.worker().in_flight());
+    begin_request();
     peer_said_close_ = !request.keep_alive();
     closes_after_answer_ = peer_said_close_ || server_.is_draining();
     set_state(State::Answering);
     const std::string_view target(request.target().data(), request.target().size());
     if (request.method() == beast::http::verb::get && target == "/" && request.version() == 11) {
-        server_.count_answer(200);
+        count_answer(200);
         return send(server_.greeting(!closes_after_answer_)) && answered();
     }
     auto answer = server_.routes().answer(method_of(request.method()), target);
@@ -173,12 +188,12 @@ bool Session::answer_now(const Answer& answer) {
     const bool is_head =
         parser_->is_header_done() && parser_->get().method() == beast::http::verb::head;
     write_answer(out_, answer, {!closes_after_answer_, is_head});
-    server_.count_answer(answer.status);
+    count_answer(answer.status);
     return send(out_) && answered();
 }
 
 bool Session::refuse(unsigned status) {
-    in_flight_.emplace(server_.worker().in_flight());
+    begin_request();
     closes_after_answer_ = true;
     peer_said_close_ = false;
     set_state(State::Answering);

@@ -66,6 +66,9 @@ class Session : public std::enable_shared_from_this<Session>, public ListHook {
     void on_read(std::size_t bytes);
     /// Works on what has been read. False: the rest will be called back.
     [[nodiscard]] bool parse();
+    void begin_request();
+    /// Before it is sent: who has it finds it counted.
+    void count_answer(unsigned status);
     [[nodiscard]] bool answer_request();
     [[nodiscard]] bool answer_now(const Answer& answer);
     [[nodiscard]] bool refuse(unsigned status);
@@ -83,6 +86,7 @@ class Session : public std::enable_shared_from_this<Session>, public ListHook {
     Socket socket_;
     State state_ = State::Idle;
     Time deadline_;
+    std::chrono::steady_clock::time_point began_;  ///< the request
     bool closes_after_answer_ = false;
     bool peer_said_close_ = false;
     bool told_to_continue_ = false;

@@ -153,6 +153,8 @@ TEST(Diff, RefusesWhatIsMadeOnce) {
                 ElementsAre(StartsWith("shared.counters: ")));
     EXPECT_THAT(refused("shared: { mutexes: [a] }", ""),
                 ElementsAre(StartsWith("shared.mutexes: ")));
+    EXPECT_THAT(refused("shared: { histograms: [a] }", "shared: { histograms: [b] }"),
+                ElementsAre(StartsWith("shared.histograms: ")));
     EXPECT_THAT(refused("shared: { semaphores: { a: 1 } }", "shared: { semaphores: { a: 2 } }"),
                 ElementsAre(StartsWith("shared.semaphores: ")));
     EXPECT_THAT(refused("shared: { rate_limits: { a: { rate: 1/s } } }",

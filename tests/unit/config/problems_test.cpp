@@ -198,6 +198,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "1 } }",
                 "1:19: shared.blocks: at most 8 sizes, not 9"},
         Mistake{"shared: { counters: [a, b, a] }", "1:28: shared.counters[2]: a is here twice"},
+        Mistake{"shared: { histograms: [a, b, a] }", "1:30: shared.histograms[2]: a is here twice"},
         Mistake{"shared: { mutexes: [a b] }", "1:21: shared.mutexes[0]: \"a b\" is no name"},
         Mistake{"control: { mode: 600 }", "1:18: control.mode: \"600\" is no file mode"},
         Mistake{"control: { group: nosuchgroup }", "1:19: control.group: there is no group"},

@@ -54,7 +54,8 @@ HandMadeCluster::HandMadeCluster(std::uint32_t lanes)
     auto made = shm::Segment::create({.name = shm::segment_name(name_, ::geteuid()),
                                       .lanes = lanes,
                                       .mode = 0600,
-                                      .blocks = {{{4'096, 3}}}});
+                                      .blocks = {{{4'096, 3}}},
+                                      .histograms = {"time"}});
     EXPECT_TRUE(made) << made.error().message;
     segment_ = std::move(*made);
     (void)::mkdir((dir_.path() + "/topsman").c_str(), 0700);

@@ -34,6 +34,9 @@ void add_all(shm::Segment& segment) {
     shm::Semaphore db(segment.arrays()[add(rows, "db", NameKind::Semaphore)]);
     db.init(20);
     (void)db.try_acquire({.lane = 2, .generation = 1});
+    for (std::uint64_t value = 1; value <= 30; ++value) {
+        segment.histogram(0).record(static_cast<std::uint32_t>(1 + value % 3), value);
+    }
     (void)segment.blocks().allocate(1, {.lane = 2, .generation = 1});
 }
 
@@ -50,6 +53,7 @@ TEST(SharedViewTest, EachKindSaysItsState) {
               (std::vector<std::string>{"atomic phase: -1", "bounded counter sold: 7 of 100",
                                         "rate limit api: 150 of 200 left, one every 3600s",
                                         "array bins: 8 of 8 bytes", "semaphore db: 1 of 20 taken",
+                                        "histogram time: p50 15, p99 30, max 30 of 30",
                                         "blocks 4KiB: 1 of 3 in use"}));
 }
 
@@ -71,7 +75,7 @@ TEST(SharedViewTest, WhoWaitsIsCounted) {
     waiting.insert(3);
     waiting.insert(5);
     const auto lines = read_shared(cluster.segment());
-    ASSERT_EQ(lines.size(), 6U);
+    ASSERT_EQ(lines.size(), 7U);
     EXPECT_EQ(lines[4].name, "db");
     EXPECT_EQ(lines[4].waiting, 2U);
 }
@@ -94,7 +98,10 @@ TEST(SharedViewTest, WhateverTheWordsAreTheyAreShown) {
                 word.store(is_ones ? UINT64_MAX : random());
             }
         }
-        EXPECT_LE(read_shared(segment).size(), 6U);
+        for (auto& cell : segment.histogram(0).lanes()[2].cell) {
+            cell.store(is_ones ? UINT64_MAX : random());
+        }
+        EXPECT_LE(read_shared(segment).size(), 7U);
     }
 }
 

@@ -27,6 +27,9 @@ class HeaderTest : public testing::Test {
         header_.queues[0] = {"thumbnails", 100, 60, 3, 0};
         shape.blocks = {{{1'000, 3}, {4'096, 2}}};
         std::copy(shape.blocks.begin(), shape.blocks.end(), header_.blocks);
+        shape.histograms = {"time", "size"};
+        std::strcpy(header_.histograms[0], "time");
+        std::strcpy(header_.histograms[1], "size");
         std::uint64_t offset = kHeaderBytes;
         for (std::size_t i = 0; i < kParts; ++i) {
             const std::size_t size = part_size(static_cast<Part>(i), shape);
@@ -79,6 +82,14 @@ TEST_F(HeaderTest, BlocksThatCannotBeAreRefused) {
         std::copy(classes.begin(), classes.end(), header_.blocks);
         EXPECT_TRUE(is_refused_as_corrupt());
     }
+}
+
+TEST_F(HeaderTest, HistogramsAreThoseThatTheHeaderNames) {
+    EXPECT_EQ(check()->histograms, (std::vector<std::string>{"time", "size"}));
+    header_.histograms[1][0] = '\0';  // one, and memory for two
+    EXPECT_TRUE(is_refused_as_corrupt());
+    std::memset(header_.histograms, 'x', sizeof(header_.histograms));  // all, and no end anywhere
+    EXPECT_TRUE(is_refused_as_corrupt());
 }
 
 TEST_F(HeaderTest, EveryPartMustLieInside) {

@@ -48,6 +48,9 @@ void look_at_everything(const Segment& segment) {
         const BlockUsage usage = blocks.usage(i);
         ASSERT_EQ(usage.used + usage.free + usage.illegal, segment.block_classes()[i].count);
     }
+    for (std::size_t i = 0; i < segment.histograms().size(); ++i) {
+        (void)segment.histogram(i).merged().percentile(99);
+    }
     std::array<char, kMaxCellBytes> value{};
     for (const TxCellStorage& cell : segment.cells()) {
         (void)cell.read(&value, sizeof(value));
@@ -112,6 +115,7 @@ TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
     auto options = name.options();
     options.queues = {{"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3}}};
     options.blocks = {{{1'000, 20}, {4'096, 10}}};
+    options.histograms = {"time"};
     auto segment = Segment::create(options).value();
     auto* bytes = static_cast<unsigned char*>(const_cast<void*>(segment.address()));
     const std::size_t begin = 4'096;

@@ -24,9 +24,13 @@ namespace {
 
 constexpr int kSafe = 200;  // above every number that a child's descriptors are given
 
-shm::Segment make_segment(const std::string& name, std::vector<shm::NamedQueue> queues) {
-    auto made = shm::Segment::create(
-        {.name = name, .lanes = 16, .queues = std::move(queues), .blocks = {{{4'096, 8}}}});
+shm::Segment make_segment(const std::string& name, std::vector<shm::NamedQueue> queues,
+                          const shm::BlockClasses& blocks) {
+    auto made = shm::Segment::create({.name = name,
+                                      .lanes = 16,
+                                      .queues = std::move(queues),
+                                      .blocks = blocks,
+                                      .histograms = {"time", "size"}});
     CHECK(made.has_value());
     return std::move(*made);
 }
@@ -43,9 +47,9 @@ void put(const char* name, const std::string& value) {
 
 }  // namespace
 
-Herd::Herd(std::vector<shm::NamedQueue> queues)
+Herd::Herd(std::vector<shm::NamedQueue> queues, const shm::BlockClasses& blocks)
     : name_("topsman.test." + std::to_string(::getpid())),
-      segment_(make_segment(name_, std::move(queues))) {
+      segment_(make_segment(name_, std::move(queues), blocks)) {
     std::string pattern = (std::filesystem::temp_directory_path() / "topsman-XXXXXX").string();
     CHECK(::mkdtemp(pattern.data()) != nullptr);
     folder_ = pattern;

@@ -39,8 +39,9 @@ struct MemberSetup {
 
 class Herd {
   public:
-    explicit Herd(std::vector<shm::NamedQueue> queues = {
-                      {"jobs", {.capacity = 8, .item_size = 32, .max_attempts = 2}}});
+    explicit Herd(std::vector<shm::NamedQueue> queues =
+                      {{"jobs", {.capacity = 8, .item_size = 32, .max_attempts = 2}}},
+                  const shm::BlockClasses& blocks = {{{4'096, 8}}});
     Herd(const Herd&) = delete;
     Herd& operator=(const Herd&) = delete;
     ~Herd();

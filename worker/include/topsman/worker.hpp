@@ -9,6 +9,7 @@
 #include "topsman/bounded_counter.hpp"
 #include "topsman/counter.hpp"
 #include "topsman/gauge.hpp"
+#include "topsman/histogram.hpp"
 #include "topsman/job_queue.hpp"
 #include "topsman/mutex.hpp"
 #include "topsman/rate_limiter.hpp"
@@ -229,6 +230,9 @@ class Worker {
     /// Of `shared.queues`. `alone` counts only without a supervisor. Error: there is none of that
     /// name.
     [[nodiscard]] Result<JobQueue> queue(std::string_view name, const QueueSize& alone = {});
+
+    /// Of `shared.histograms`; without a supervisor any name. Error: there is none of that name.
+    [[nodiscard]] Result<Histogram> histogram(std::string_view name);
 
     /// The cluster's blocks, or this process's own without a segment. Error: the configuration has
     /// no `shared.blocks`.
