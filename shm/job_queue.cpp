@@ -19,6 +19,7 @@ constexpr std::size_t taken_words(std::uint32_t capacity) noexcept {
 
 /// Where the parts of a queue lie, from its beginning.
 struct Offsets {
+    std::size_t later;
     std::size_t ring;
     std::size_t records;
     std::size_t stride;
@@ -29,7 +30,9 @@ constexpr std::size_t kTaken = sizeof(QueueControl);
 
 constexpr Offsets offsets_of(const QueueShape& shape) noexcept {
     Offsets at{};
-    at.ring = kTaken + rounded_up(taken_words(shape.capacity) * 8, kCacheLine);
+    const std::size_t set = rounded_up(taken_words(shape.capacity) * 8, kCacheLine);
+    at.later = kTaken + set;
+    at.ring = at.later + set;
     at.records = at.ring + rounded_up(JobRing::slots_for(shape.capacity) * 8, kCacheLine);
     // The word and a short item in one pair of lines: they move between processors together.
     at.stride = rounded_up(sizeof(JobRecord) + shape.item_size, 64);
@@ -52,6 +55,8 @@ JobQueue::JobQueue(std::byte* memory, const QueueShape& shape, std::span<Lane> l
     : shape_(shape),
       control_(at<QueueControl>(memory, 0)),
       taken_(at<std::atomic<std::uint64_t>>(memory, kTaken)),
+      later_(control_->due, at<std::atomic<std::uint64_t>>(memory, offsets_of(shape).later),
+             shape.capacity),
       ring_(control_->ends, at<std::atomic<std::uint64_t>>(memory, offsets_of(shape).ring),
             JobRing::slots_for(shape.capacity)),
       records_(memory + offsets_of(shape).records),
@@ -64,6 +69,7 @@ JobQueue::JobQueue(const JobQueue& other) noexcept
     : shape_(other.shape_),
       control_(other.control_),
       taken_(other.taken_),
+      later_(other.later_),
       ring_(other.ring_),
       records_(other.records_),
       stride_(other.stride_),
@@ -165,7 +171,10 @@ void JobQueue::wake_one(Parking& parking) const noexcept {
 
 // -- take -------------------------------------------------------------------------------------
 
-std::optional<TakenJob> JobQueue::take(Owner me) noexcept {
+std::optional<TakenJob> JobQueue::take(Owner me, Clock clock) noexcept {
+    if (later_.first_due_ns() != 0) {
+        look_for_due(clock());
+    }
     JobRing::Entry entry{};
     std::uint64_t place = ring_.head();
     const std::uint64_t begin = place;
@@ -248,11 +257,14 @@ void JobQueue::set_free(std::uint32_t number) noexcept {
     wake_one(control_->submitters);
 }
 
-NackResult JobQueue::nack(const TakenJob& job_taken) noexcept {
+NackResult JobQueue::nack(const TakenJob& job_taken, std::uint64_t not_before_ns) noexcept {
     JobRecord& record = job(job_taken.number);
     std::uint64_t packed = job_taken.word;
     const JobWord running = JobWord::unpack(packed);
     const bool is_over = running.attempts >= shape_.max_attempts;
+    if (!is_over && not_before_ns != 0) {
+        return put_off(job_taken, not_before_ns);
+    }
     const JobWord next{is_over ? JobState::Dead : JobState::Ready, 0, 0, running.attempts,
                        running.version};
     if (!record.word.compare_exchange_strong(packed, next.pack(), std::memory_order_acq_rel)) {
@@ -264,6 +276,57 @@ NackResult JobQueue::nack(const TakenJob& job_taken) noexcept {
     ring(job_taken.number);
     return NackResult::Again;
 }
+
+// -- again, but later ---------------------------------------------------------------------------
+
+NackResult JobQueue::put_off(const TakenJob& job_taken, std::uint64_t not_before_ns) noexcept {
+    JobRecord& record = job(job_taken.number);
+    std::uint64_t packed = job_taken.word;
+    if (record.word.load(std::memory_order_acquire) != packed) {
+        return NackResult::NotYours;  // nor is what lies beside the word
+    }
+    record.not_before_ns.store(not_before_ns, std::memory_order_relaxed);
+    later_.mark(job_taken.number);
+    const JobWord running = JobWord::unpack(packed);
+    const JobWord later{JobState::Later, 0, 0, running.attempts, running.version};
+    // The commit point: from here on it is nobody's, and made ready by whoever looks in time.
+    if (!record.word.compare_exchange_strong(packed, later.pack(), std::memory_order_seq_cst)) {
+        return NackResult::NotYours;
+    }
+    if (later_.bring_forward(not_before_ns)) {
+        (void)control_->takers.wake_all(lanes_);  // each sleeps until the first is due, not longer
+    }
+    return NackResult::Later;
+}
+
+void JobQueue::look_for_due(std::uint64_t now_ns) noexcept {
+    later_.look(now_ns, [this, now_ns](std::uint32_t number) { return due_time(number, now_ns); });
+}
+
+/// LATER -> READY when its time has come. Else when that is; 0: it runs; nothing: it is neither.
+std::optional<std::uint64_t> JobQueue::due_time(std::uint32_t number,
+                                                std::uint64_t now_ns) noexcept {
+    JobRecord& record = job(number);
+    std::uint64_t packed = record.word.load(std::memory_order_seq_cst);
+    const JobWord later = JobWord::unpack(packed);
+    if (later.state == JobState::Running) {
+        return 0;
+    }
+    if (later.state != JobState::Later) {
+        return std::nullopt;
+    }
+    const std::uint64_t not_before = record.not_before_ns.load(std::memory_order_relaxed);
+    if (now_ns < not_before) {
+        return not_before;
+    }
+    const JobWord ready{JobState::Ready, 0, 0, later.attempts, later.version};
+    if (record.word.compare_exchange_strong(packed, ready.pack(), std::memory_order_seq_cst)) {
+        ring(number);
+    }
+    return std::nullopt;
+}
+
+// -- dead letters -------------------------------------------------------------------------------
 
 bool JobQueue::leave_dead_letters(JobId id, JobState next) noexcept {
     const auto number = static_cast<std::uint32_t>(id);

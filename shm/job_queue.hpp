@@ -4,14 +4,16 @@
 // instruction: what was submitted is executed at least once or becomes a dead letter.
 //
 //   FREE --claim--> WRITING --submit--> READY --take--> RUNNING --ack--> FREE
-//                                         ^                |  nack, or the taker's death
-//                                         +----------------+----> DEAD  after max_attempts
+//                                       ^   ^              |  nack, or the taker's death
+//                                       |   +--------------+----> DEAD  after max_attempts
+//                                       +--due-- LATER <---+  nack with a delay
 //
 // Each arrow is one exchange (or store, by the owner) of the job's own word, its commit point:
 // before it nothing has happened, after it everything has. WRITING and RUNNING name the lane that
 // owns the job; only that lane's holder, or the sweep after its death, changes them. The rest is
 // hints, which peers help forward and the sweep repairs: the ring of READY jobs, the set of taken
-// ones. A job is claimed before it is taken out of the ring, so it is never in neither.
+// ones, that of LATER ones and when to look there: takers do, and sleep no longer than until then.
+// A job is claimed before it is taken out of the ring, so it is never in neither.
 //
 // A view like std::span: it is made from a shape that was checked and copied, and trusts no word in
 // the segment; every number is checked before it is an index.
@@ -20,6 +22,7 @@
 #include "shm/job_word.hpp"
 #include "shm/lane.hpp"
 #include "shm/lane_set.hpp"
+#include "shm/later_jobs.hpp"
 #include "shm/limits.hpp"
 #include "shm/parking.hpp"
 #include "shm/queue_shape.hpp"
@@ -39,6 +42,7 @@ struct alignas(kCacheLine) QueueControl {
     alignas(
         kCacheLine) std::atomic<std::uint32_t> unringed;  ///< a READY job may not be in the ring
     std::atomic<std::uint64_t> illegal;  ///< words that the last sweep found impossible
+    std::atomic<std::uint64_t> due;      ///< when a LATER job may be due: see LaterJobs
     LaneSet users;                       ///< lanes that may own jobs: the others need no sweep
     Parking takers;                      ///< wait for a READY job
     Parking submitters;                  ///< wait for a FREE one
@@ -46,9 +50,10 @@ struct alignas(kCacheLine) QueueControl {
 
 /// As it lies in the segment, followed by the item.
 struct JobRecord {
-    std::atomic<std::uint64_t> word;      ///< JobWord: the truth
-    std::atomic<std::uint64_t> place;     ///< where in the ring its last entry was put, a hint
-    std::atomic<std::uint64_t> since_ns;  ///< CLOCK_MONOTONIC of its submit; 0: unknown
+    std::atomic<std::uint64_t> word;           ///< JobWord: the truth
+    std::atomic<std::uint64_t> place;          ///< where in the ring its last entry was put, a hint
+    std::atomic<std::uint64_t> since_ns;       ///< CLOCK_MONOTONIC of its submit; 0: unknown
+    std::atomic<std::uint64_t> not_before_ns;  ///< of a LATER job
     std::atomic<std::uint32_t> length;
     std::atomic<std::uint32_t> reserved;
 };
@@ -67,7 +72,7 @@ using JobId = std::uint64_t;
     return (word >> 32U << 32U) | number;
 }
 
-enum class NackResult : std::uint8_t { Again, DeadLetter, NotYours };
+enum class NackResult : std::uint8_t { Again, Later, DeadLetter, NotYours };
 
 /// What a sweep of one lane found.
 struct QueueSweep {
@@ -95,8 +100,11 @@ class JobQueue {
     [[nodiscard]] std::optional<JobId> submit(Owner me, std::span<const std::byte> item,
                                               std::uint64_t now_ns = 0) noexcept;
 
+    /// CLOCK_MONOTONIC. Asked only when there is a job for which it matters.
+    using Clock = std::uint64_t (*)() noexcept;
+
     /// The job that was ready first. Nothing when none is ready.
-    [[nodiscard]] std::optional<TakenJob> take(Owner me) noexcept;
+    [[nodiscard]] std::optional<TakenJob> take(Owner me, Clock clock = &monotonic_ns) noexcept;
 
     // -- the same, waiting: in job_queue_wait.cpp ----------------------------------------------
     // Until it can be done, the deadline has passed or `is_over()` (which may be asked at any time,
@@ -110,13 +118,16 @@ class JobQueue {
     [[nodiscard]] std::optional<TakenJob> take_until(Owner me, Deadline deadline,
                                                      IsOver is_over) noexcept;
 
+    [[nodiscard]] static std::uint64_t monotonic_ns() noexcept;
+
     // -- the end of a job ----------------------------------------------------------------------
 
     /// It is done. False: the job is not the caller's any more (it acked or nacked it before).
     [[nodiscard]] bool ack(const TakenJob& job) noexcept;
 
-    /// It is not done: again, behind those that are ready by now, or a dead letter.
-    [[nodiscard]] NackResult nack(const TakenJob& job) noexcept;
+    /// It is not done: again, behind those that are ready by now, or a dead letter. Not again
+    /// before `not_before_ns` (CLOCK_MONOTONIC), if it is not 0.
+    [[nodiscard]] NackResult nack(const TakenJob& job, std::uint64_t not_before_ns = 0) noexcept;
 
     /// Gives back what the dead holder of a lane held, and repairs the hints that it may have left
     /// wrong. By the master alone; concurrent with living users; may be done again and again.
@@ -154,6 +165,11 @@ class JobQueue {
     [[nodiscard]] bool claim_one(Owner me, std::uint32_t number) noexcept;
     [[nodiscard]] std::optional<TakenJob> take_this(Owner me, std::uint32_t number) noexcept;
     [[nodiscard]] std::optional<TakenJob> take_unringed(Owner me) noexcept;
+    [[nodiscard]] NackResult put_off(const TakenJob& job_taken,
+                                     std::uint64_t not_before_ns) noexcept;
+    void look_for_due(std::uint64_t now_ns) noexcept;
+    [[nodiscard]] std::optional<std::uint64_t> due_time(std::uint32_t number,
+                                                        std::uint64_t now_ns) noexcept;
     void ring(std::uint32_t number) noexcept;
     void ring_if_there_is_room(std::uint32_t number) noexcept;
     void wake_one(Parking& parking) const noexcept;
@@ -165,6 +181,7 @@ class JobQueue {
     QueueShape shape_;
     QueueControl* control_;
     std::atomic<std::uint64_t>* taken_;  ///< a bit per job: set while it is not free, a hint
+    LaterJobs later_;
     JobRing ring_;
     std::byte* records_;
     std::size_t stride_;

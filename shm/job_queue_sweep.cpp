@@ -15,7 +15,7 @@ QueueSweep JobQueue::sweep(Owner dead) noexcept {
     std::uint64_t illegal = 0;
     for (std::uint32_t number = 0; number < shape_.capacity; ++number) {
         const JobWord word = JobWord::unpack(job(number).word.load(std::memory_order_acquire));
-        if (word.state > JobState::Dead || (word.state == JobState::Dead && word.lane != 0)) {
+        if (word.state > JobState::Later || (word.state >= JobState::Dead && word.lane != 0)) {
             ++illegal;  // nobody of ours wrote this: it is left alone, and shown
             continue;
         }
@@ -67,6 +67,12 @@ void JobQueue::repair_hints(std::uint32_t number) noexcept {
     } else if (word.state == JobState::Ready &&
                !ring_.holds(record.place.load(std::memory_order_seq_cst), number)) {
         ring_if_there_is_room(number);
+    } else if (word.state == JobState::Later) {
+        later_.mark(number);
+        (void)later_.bring_forward(record.not_before_ns.load(std::memory_order_relaxed));
+    } else if (word.state == JobState::Running) {
+        // Its owner may be about to put it off, and the dead have taken its mark away.
+        later_.mark(number);
     }
 }
 

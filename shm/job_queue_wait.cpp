@@ -2,13 +2,16 @@
 
 #include "shm/job_queue.hpp"
 
+#include <algorithm>
+#include <chrono>
+
 namespace topsman::shm {
 namespace {
 
 /// Does `attempt` until it comes to something, asleep in the lane's own word between the attempts.
-template <class Attempt>
+template <class IsOver, class Attempt>
 auto until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane, Deadline deadline,
-                JobQueue::IsOver is_over, Attempt&& attempt) noexcept {
+                IsOver&& is_over, Attempt&& attempt) noexcept {
     auto done = attempt();
     if (!done && !is_over()) {
         (void)parking.park(lanes, lane, deadline, [&] {
@@ -19,7 +22,17 @@ auto until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane, Dea
     return done;
 }
 
+/// Of CLOCK_MONOTONIC, as steady_clock is.
+Deadline point_of(std::uint64_t ns) noexcept {
+    return ns == 0 ? kNoDeadline : Deadline(std::chrono::nanoseconds(ns));
+}
+
 }  // namespace
+
+std::uint64_t JobQueue::monotonic_ns() noexcept {
+    return static_cast<std::uint64_t>(
+        std::chrono::nanoseconds(Deadline::clock::now().time_since_epoch()).count());
+}
 
 std::optional<JobId> JobQueue::submit_until(Owner me, std::span<const std::byte> item,
                                             std::uint64_t now_ns, Deadline deadline,
@@ -29,8 +42,17 @@ std::optional<JobId> JobQueue::submit_until(Owner me, std::span<const std::byte>
 }
 
 std::optional<TakenJob> JobQueue::take_until(Owner me, Deadline deadline, IsOver is_over) noexcept {
-    return until_done(control_->takers, lanes_, me.lane, deadline, is_over,
-                      [&] { return take(me); });
+    std::optional<TakenJob> taken;
+    do {
+        // Nobody is told when a LATER job is due: whoever waits wakes up by itself then.
+        const Deadline due = point_of(later_.first_due_ns());
+        const auto is_over_or_sooner = [&] {
+            return is_over() || point_of(later_.first_due_ns()) < due;
+        };
+        taken = until_done(control_->takers, lanes_, me.lane, std::min(deadline, due),
+                           is_over_or_sooner, [&] { return take(me); });
+    } while (!taken && !is_over() && Deadline::clock::now() < deadline);
+    return taken;
 }
 
 }  // namespace topsman::shm

@@ -10,6 +10,7 @@ enum class JobState : std::uint8_t {
     Ready = 2,    ///< submitted: will be executed, or become a dead letter
     Running = 3,  ///< names its owner
     Dead = 4,     ///< a dead letter: tried often enough
+    Later = 5,    ///< as Ready, but not before its time
 };
 
 /// The one word that is the truth about a job, in one atomic:

@@ -220,13 +220,15 @@ Result<void> Job::ack() {
     return {};
 }
 
-Result<void> Job::nack() {
+Result<void> Job::nack(std::chrono::nanoseconds delay) {
     if (detail::is_detached()) {
         return detail::detached_error();
     }
+    const auto wait = static_cast<std::uint64_t>(std::max<std::int64_t>(delay.count(), 0));
+    const std::uint64_t not_before = wait == 0 ? 0 : shm::JobQueue::monotonic_ns() + wait;
     QueueState* state = std::exchange(state_, nullptr);
     if (state == nullptr ||
-        state->queue.nack({number_, word_, item_}) == shm::NackResult::NotYours) {
+        state->queue.nack({number_, word_, item_}, not_before) == shm::NackResult::NotYours) {
         return plain_error("this job has ended already", std::errc::operation_not_permitted);
     }
     return {};

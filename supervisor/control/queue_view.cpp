@@ -19,6 +19,20 @@ double age(const JobRecord& record, std::int64_t now_ns) {
     return since == 0 || since > now ? 0 : static_cast<double>(now - since) / 1e9;
 }
 
+/// Where those that wait for their end or run are counted.
+std::uint32_t* place_of(QueueLine& line, JobState state) {
+    switch (state) {
+        case JobState::Ready:
+            return &line.ready;
+        case JobState::Later:
+            return &line.later;
+        case JobState::Running:
+            return &line.running;
+        default:
+            return nullptr;
+    }
+}
+
 QueueLine read_queue(const shm::NamedQueue& named, const shm::JobQueue& queue,
                      std::int64_t now_ns) {
     QueueLine line;
@@ -32,12 +46,11 @@ QueueLine read_queue(const shm::NamedQueue& named, const shm::JobQueue& queue,
         const JobWord word = JobWord::unpack(record.word.load(std::memory_order_acquire));
         if (word.state == JobState::Dead) {
             ++line.dead;
-        } else if (word.state == JobState::Ready || word.state == JobState::Running) {
-            const bool is_ready = word.state == JobState::Ready;
-            ++(is_ready ? line.ready : line.running);
-            line.again += word.attempts > (is_ready ? 0U : 1U) ? 1 : 0;
+        } else if (std::uint32_t* jobs = place_of(line, word.state)) {
+            ++*jobs;
+            line.again += word.attempts > (word.state == JobState::Running ? 1U : 0U) ? 1 : 0;
             line.most_attempts = std::max(line.most_attempts, word.attempts);
-            if (is_ready) {
+            if (word.state == JobState::Ready) {
                 line.oldest_s = std::max(line.oldest_s, age(record, now_ns));
             }
         }

@@ -306,6 +306,7 @@ std::string queues_text(const std::vector<QueueLine>& queues, std::size_t column
     }
     Table table({{"QUEUE", false, 100},
                  {"READY", true, 99},
+                 {"LATER", true, 85},
                  {"RUNNING", true, 90},
                  {"DEAD", true, 95},
                  {"CAPACITY", true, 70},
@@ -314,11 +315,13 @@ std::string queues_text(const std::vector<QueueLine>& queues, std::size_t column
                  {"ATTEMPTS", true, 40},
                  {"REMARK", false, 60, true}});
     for (const QueueLine& queue : queues) {
-        const bool is_full = queue.ready + queue.running + queue.dead >= queue.capacity;
+        const bool is_full =
+            queue.ready + queue.later + queue.running + queue.dead >= queue.capacity;
         const std::string damage =
             queue.illegal == 0 ? "" : plural(queue.illegal, "job") + " overwritten";
         table.add({{queue.name, Tint::Plain},
                    {std::to_string(queue.ready), Tint::Plain},
+                   {queue.later == 0 ? "" : std::to_string(queue.later), Tint::Plain},
                    {std::to_string(queue.running), Tint::Plain},
                    {std::to_string(queue.dead), queue.dead == 0 ? Tint::Plain : Tint::Warn},
                    {std::to_string(queue.capacity), Tint::Plain},

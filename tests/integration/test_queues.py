@@ -49,6 +49,12 @@ class Queues(TestCase):
         self.assertEqual(c.counter("done"), 250)
         self.assertIn("jobs", c.cli("status").stdout)
 
+    def test_jobs_that_are_put_off_are_done_by_workers_that_slept_meanwhile(self):
+        c = self.cluster(yaml("later", 30))
+        c.start()
+        self.wait_queue(c, ready=0, later=0, running=0, dead=0)
+        self.assertEqual(c.counter("done"), 30)
+
     def test_a_job_that_kills_its_workers_becomes_a_dead_letter(self):
         c = self.cluster(yaml("kill", 1))
         c.start(wait_ready=False)

@@ -1,10 +1,11 @@
 // A producer or a consumer of the queue "jobs", for tests of whole clusters:
 //   job_worker submit TEXT COUNT    submits, then waits to be stopped
 //   job_worker work                 takes jobs: "kill" kills it, "fail" is nacked, "hold" is kept
-//                                   until it is stopped, else it is done
+//                                   until it is stopped, "later" is put off once, else it is done
 
 #include "topsman/worker.hpp"
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -43,6 +44,10 @@ int work(Worker& worker) {
         }
         if (job->text() == "fail") {
             (void)job->nack().value();
+            continue;
+        }
+        if (job->text() == "later" && job->attempt() == 1) {
+            (void)job->nack(std::chrono::milliseconds(20)).value();
             continue;
         }
         if (job->text() == "hold") {

@@ -64,6 +64,19 @@ TEST_F(QueueViewTest, SaysHowManyHowOldHowOften) {
     EXPECT_EQ(read_queues(segment_, kNow).at(1).capacity, 5U);
 }
 
+TEST_F(QueueViewTest, SaysHowManyWaitForTheirTime) {
+    (void)submit("a", kNow);
+    (void)submit("b", kNow);
+    EXPECT_EQ(queue_.nack(queue_.take(kMe).value(), ~std::uint64_t{0}), shm::NackResult::Later);
+    const QueueLine jobs = line();
+    EXPECT_EQ(jobs.ready, 1U);
+    EXPECT_EQ(jobs.later, 1U);
+    EXPECT_EQ(jobs.again, 1U);
+    EXPECT_EQ(jobs.most_attempts, 1U);
+    EXPECT_THAT(queues_text({jobs}, 0, false), HasSubstr("LATER"));
+    EXPECT_EQ(boost::json::parse(queues_json({jobs})).at("jobs").at("later"), 1);
+}
+
 TEST_F(QueueViewTest, ListsDeadLettersAsTheyBegin) {
     const auto id = submit(std::string("cat\x1b[2J.jpg"), kNow - 5'000'000'000);
     take_and_nack();
@@ -102,7 +115,7 @@ TEST_F(QueueViewTest, HostileBytesAreNoDanger) {
             bytes[i] = static_cast<unsigned char>(random());
         }
         const QueueLine jobs = line();
-        EXPECT_LE(jobs.ready + jobs.running + jobs.dead, 8U);
+        EXPECT_LE(jobs.ready + jobs.later + jobs.running + jobs.dead, 8U);
         const auto letters = read_dead_letters(segment_, "jobs", kNow, 10).value();
         for (const DeadLetterLine& letter : letters) {
             EXPECT_LE(letter.size, 100U);

@@ -62,12 +62,12 @@ void use_queues(Segment& segment) {
     JobQueue queue = segment.queue(0);
     queue.join({1, 1});
     const std::array<std::byte, 16> item{};
-    for (int i = 0; i < 40; ++i) {
+    for (std::uint64_t i = 0; i < 40; ++i) {
         (void)queue.submit({1, 1}, item);
         if (const auto job = queue.take({1, 1})) {
             ASSERT_LE(job->item.size(), queue.shape().item_size);
             ASSERT_LT(job->number, queue.shape().capacity);
-            (void)(i % 2 == 0 ? queue.ack(*job) : queue.nack(*job) == NackResult::Again);
+            (void)(i % 2 == 0 ? queue.ack(*job) : queue.nack(*job, i % 3) == NackResult::Again);
         }
     }
     for (const JobId id : {JobId{0}, JobId{19}, JobId{20}, ~JobId{0}}) {

@@ -119,6 +119,74 @@ TEST_F(JobQueueTest, WhatIsNackedComesAgainAndThenIsADeadLetter) {
     expect_whole();
 }
 
+TEST_F(JobQueueTest, WhatIsPutOffComesWhenItIsDueAndNotBefore) {
+    static std::uint64_t now = 0;
+    const auto take = [this] { return queue_.take(kMe, []() noexcept { return now; }); };
+    now = 1'000'000'000;
+    ASSERT_TRUE(submit(1));
+    ASSERT_TRUE(submit(2));
+    ASSERT_TRUE(submit(3));
+    EXPECT_EQ(queue_.nack(*take(), now + 200'000'000), NackResult::Later);  // 1
+    EXPECT_EQ(queue_.nack(*take(), now + 100'000'000), NackResult::Later);  // 2
+    EXPECT_EQ(value_of(*take()), 3U);
+    EXPECT_FALSE(take());
+    now += 99'000'000;
+    EXPECT_FALSE(take());
+    now += 1'000'000;
+    const auto second = take();
+    ASSERT_TRUE(second);
+    EXPECT_EQ(value_of(*second), 2U);
+    EXPECT_EQ(JobWord::unpack(second->word).attempts, 2U) << "it counts as an attempt";
+    EXPECT_FALSE(take());
+    now += 100'000'000;
+    const auto first = take();
+    ASSERT_TRUE(first);
+    EXPECT_EQ(value_of(*first), 1U);
+    // Put off once more, when nothing was due any more; and a late word changes nothing.
+    EXPECT_EQ(queue_.nack(*first, now + 1), NackResult::Later);
+    EXPECT_EQ(queue_.nack(*first, now + 500'000'000), NackResult::NotYours);
+    EXPECT_FALSE(queue_.ack(*first));
+    now += 1'000'000;
+    const auto last = take();
+    ASSERT_TRUE(last);
+    EXPECT_EQ(queue_.nack(*last, now + 1), NackResult::DeadLetter) << "after max_attempts";
+    now += 1'000'000;
+    EXPECT_FALSE(take());
+}
+
+TEST_F(JobQueueTest, WhoSleepsWakesUpForAJobThatWasPutOff) {
+    ASSERT_TRUE(submit(1));
+    const auto job = queue_.take(kOther);
+    std::optional<TakenJob> taken;
+    {
+        const auto in_time = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+        std::jthread sleeper(
+            [&] { taken = queue_.take_until(kMe, in_time, []() noexcept { return false; }); });
+        while (!queue_.control().takers.has(kMe.lane)) {
+            std::this_thread::yield();
+        }
+        EXPECT_EQ(queue_.nack(*job, JobQueue::monotonic_ns() + 5'000'000), NackResult::Later);
+    }
+    ASSERT_TRUE(taken);
+    EXPECT_EQ(value_of(*taken), 1U);
+    EXPECT_FALSE(queue_.take_until(kMe, {}, []() noexcept { return false; }))
+        << "a time-out is one";
+}
+
+TEST_F(JobQueueTest, TheSweepRepairsWhatOneLeftWhoDiedWhenPuttingOff) {
+    ASSERT_TRUE(submit(1));
+    const auto job = queue_.take(kMe);
+    EXPECT_EQ(queue_.nack(*job, 1), NackResult::Later);
+    // As if the hints had not been written any more.
+    const_cast<QueueControl&>(queue_.control()).due.store(0);
+    reinterpret_cast<std::atomic<std::uint64_t>*>(memory_ + sizeof(QueueControl) + kCacheLine)
+        ->store(0);
+    EXPECT_FALSE(queue_.take(kMe));
+    (void)queue_.sweep(kOther);
+    EXPECT_EQ(drain(), std::vector<std::uint64_t>{1});
+    EXPECT_EQ(queue_.control().illegal.load(), 0U);
+}
+
 TEST_F(JobQueueTest, ADroppedDeadLetterIsRoomAgain) {
     const auto id = submit(1);
     for (std::uint32_t i = 0; i < kShape.max_attempts; ++i) {
@@ -187,8 +255,8 @@ TEST_F(JobQueueTest, WhoNeverJoinedNeedsNoSweep) {
 
 TEST_F(JobQueueTest, AJobThatFoundNoRoomInTheRingIsFoundAllTheSame) {
     // As a ring looks whose entries were all doubled.
-    auto* slots =
-        reinterpret_cast<std::atomic<std::uint64_t>*>(memory_ + sizeof(QueueControl) + kCacheLine);
+    auto* slots = reinterpret_cast<std::atomic<std::uint64_t>*>(memory_ + sizeof(QueueControl) +
+                                                                2 * kCacheLine);
     for (std::uint64_t i = 0; i < JobRing::slots_for(kShape.capacity); ++i) {
         slots[i].store(1);
     }
@@ -233,8 +301,10 @@ TEST_F(JobQueueTest, ThreadsShareIt) {
                     taken[t].push_back(value_of(*job));
                     // Now and then it fails at first.
                     if (JobWord::unpack(job->word).attempts == 1 && taken[t].back() % 16 == 0) {
+                        const bool is_now = taken[t].back() % 32 == 0;
                         taken[t].pop_back();
-                        EXPECT_EQ(queue_.nack(*job), NackResult::Again);
+                        EXPECT_EQ(queue_.nack(*job, is_now ? 0 : JobQueue::monotonic_ns() + 1),
+                                  is_now ? NackResult::Again : NackResult::Later);
                     } else {
                         EXPECT_TRUE(queue_.ack(*job));
                         ++acked;

@@ -120,6 +120,25 @@ TEST(WorkersJobQueueTest, AJobThatIsLetGoIsNackedAndADeadLetterInTheEnd) {
     EXPECT_EQ(herd.reap(member), 0);
 }
 
+TEST(WorkersJobQueueTest, AJobThatIsPutOffComesToWhoSleepsForIt) {
+    Herd herd;
+    Member member = herd.spawn({}, [&] {
+        JobQueue queue = jobs();
+        (void)queue.submit("it").value();
+        (void)queue.take().value()->nack(1h).value();
+        if (queue.try_take().value()) {
+            return 1;
+        }
+        (void)queue.submit("that").value();
+        if (!queue.take().value()->nack(3ms)) {
+            return 2;
+        }
+        auto job = queue.take().value();
+        return job && job->text() == "that" && job->attempt() == 2 && job->ack() ? 0 : 3;
+    });
+    EXPECT_EQ(herd.reap(member), 0);
+}
+
 TEST(WorkersJobQueueTest, ErrorsSayWhatToWrite) {
     Herd herd;
     Member member = herd.spawn({}, [] {

@@ -49,8 +49,13 @@ class Job {
     /// The how manieth time it was taken, from 1 on.
     [[nodiscard]] std::uint32_t attempt() const noexcept;
 
-    Result<void> ack();   ///< it is done, and will not be executed again
-    Result<void> nack();  ///< it is not: again, behind the others, or a dead letter
+    /// It is done, and will not be executed again.
+    Result<void> ack();
+
+    /// It is not done: again, behind the others, or a dead letter after `max_attempts`. With a
+    /// delay (rounded up to milliseconds) nobody takes it before that has passed; who waits in
+    /// take() wakes up for it.
+    Result<void> nack(std::chrono::nanoseconds delay = {});
 
   private:
     friend class JobQueue;
