@@ -142,6 +142,11 @@ void WorkerTable::adopt(Adoptee adoptee, SpecPtr spec) {
         return;
     }
     open_channels_again(*process, adoptee);
+    // What it said since its lane was looked at, and before its socket was bound again, is here.
+    const auto flags = surroundings_.segment.lanes()[process->facts.lane].flags.load();
+    if (!adoptee.left.said_ready && (flags & shm::kLaneReady) != 0) {
+        enqueue_(core::BecameReady{worker});
+    }
     for (const posix::BoundListener& listener : surroundings_.listeners) {
         for (const UniqueFd& socket : listener.sockets) {
             if (posix::has_open(adoptee.files, socket.get())) {

@@ -61,6 +61,37 @@ TEST_F(WorkerTableTest, WhoCouldNotBeStartedTakesNothingFromWhoGetsItsLane) {
     EXPECT_FALSE(fs::exists(dir_ / "notify.1"));
 }
 
+// Between the look at its lane and the new socket nobody hears it.
+TEST_F(WorkerTableTest, AnAdoptedWorkersReadyIsNotLostBetweenTheLookAndTheSocket) {
+    const WorkerTable::Order first = order(1, {"sleep", "1000"});
+    table_.spawn(first);
+    const WorkerFacts& facts = *table_.find(core::WorkerId{1});
+    std::vector<core::Event> heard;
+    WorkerTable next({io_, segment_, listeners_, journal_, "unit", dir_ / "notify", -1},
+                     [&heard](core::Event event) { heard.push_back(std::move(event)); });
+    for (const bool was_seen : {false, true}) {
+        Adoptee adoptee;
+        adoptee.left.worker = core::WorkerId{1};
+        adoptee.left.pool = "web";
+        adoptee.left.said_ready = was_seen;
+        adoptee.lane.lane = facts.lane;
+        adoptee.lane.generation = facts.lane_generation;
+        adoptee.lane.pid = facts.pid;
+        adoptee.lane.start_ticks = facts.start_ticks;
+        adoptee.child.emplace(posix::Child::open(facts.pid, facts.start_ticks).value());
+        segment_.lanes()[facts.lane].flags.fetch_or(shm::kLaneReady);
+        next.adopt(std::move(adoptee), first.spec);
+        ASSERT_EQ(heard.size(), was_seen ? 0U : 1U);
+        EXPECT_TRUE(was_seen || std::holds_alternative<core::BecameReady>(heard[0]));
+        heard.clear();
+        next.bury(core::WorkerId{1});
+    }
+    table_.signal(core::WorkerId{1}, core::SignalKind::Kill, config::Pool{});
+    while (events_.empty() || !std::holds_alternative<core::Exited>(events_.back())) {
+        ASSERT_GT(io_.run_one(), 0U);
+    }
+}
+
 /// The worker's end of its event descriptor: the one that the master writes to.
 UniqueFd wake_of(std::uint32_t pid) {
     const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
