@@ -109,6 +109,7 @@ class Oracle {
         std::uint32_t wanted = 1;
         std::uint32_t failures = 0;
         std::optional<TimePoint> early_death;
+        std::uint32_t seats = 1;  ///< at that death: they share the delay
         std::vector<TimePoint> limit_failures;
         bool given_up = false;
         bool rolling_before = false;

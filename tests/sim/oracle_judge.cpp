@@ -70,7 +70,7 @@ void Oracle::judge_delay(const core::Spawn& spawn, const PoolBook& pool, const S
                                        std::to_string(slot.failures) + " of its slot");
     }
     const bool nobody_serves = pool.served_before == 0 && serving(spawn.slot.pool) == 0;
-    const auto seats = static_cast<Duration::rep>(std::max(pool.wanted, 1U));
+    const auto seats = static_cast<Duration::rep>(pool.seats);
     if (nobody_serves && pool.early_death &&
         now_ < *pool.early_death + least_delay(backoff, pool.failures) / seats) {
         report("PoolIsPaced", say(spawn.worker) + " is started too early after failure " +
@@ -228,6 +228,7 @@ void Oracle::judge(const core::Obituary& obituary) {
         ++pool.failures;
         slot.early_death = now_;
         pool.early_death = now_;
+        pool.seats = std::max(pool.wanted, 1U);
     }
     const bool quiet = dead.said_stopping && !obituary.failure;
     if (!counts || quiet || pool.rolling_before || serving(dead.slot.pool) > 0) {
