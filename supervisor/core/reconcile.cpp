@@ -18,6 +18,9 @@ void SupervisorCore::State::reconcile() {
         }
         for (Pool& pool : pools) {
             roll(pool);
+            if (canary_is_out(pool)) {
+                fill(pool);  // those that go on with what they were, now that one has gone ahead
+            }
             if (lasting_size(pool) == pool.slots.size()) {
                 recycle(pool);
             }

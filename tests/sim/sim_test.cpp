@@ -35,7 +35,8 @@ TEST(Simulation, EveryPropertyHoldsForEverySeed) {
 TEST(Simulation, WhatASeedHasFoundOnceStaysMended) {
     // 1874: a paused pool with a restart under way and no worker was taken back without a word.
     // 2030: a restart took all workers at once of a pool that a reload was to take away later.
-    for (const std::uint64_t seed : {1874U, 2030U}) {
+    // 3492: a seat stayed empty until the next event when another one's canary was sent ahead.
+    for (const std::uint64_t seed : {1874U, 2030U, 3492U}) {
         const Outcome outcome = run_seed(seed, 500);
         EXPECT_FALSE(outcome.violation) << "SEED=" << seed << ": " << outcome.violation->property
                                         << ": " << outcome.violation->what;
