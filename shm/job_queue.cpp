@@ -87,7 +87,7 @@ void JobQueue::join(Owner me) noexcept {
 // -- submit -----------------------------------------------------------------------------------
 
 std::optional<JobId> JobQueue::submit(Owner me, std::span<const std::byte> item,
-                                      std::uint64_t now_ns) noexcept {
+                                      const JobTerms& terms) noexcept {
     CHECK(item.size() <= shape_.item_size);
     const auto number = claim(me);
     if (!number) {
@@ -96,7 +96,8 @@ std::optional<JobId> JobQueue::submit(Owner me, std::span<const std::byte> item,
     JobRecord& record = job(*number);
     JobWord word = JobWord::unpack(record.word.load(std::memory_order_relaxed));
     record.length.store(static_cast<std::uint32_t>(item.size()), std::memory_order_relaxed);
-    record.since_ns.store(now_ns, std::memory_order_relaxed);
+    record.since_ns.store(terms.now_ns, std::memory_order_relaxed);
+    record.deadline_ns.store(terms.deadline_ns, std::memory_order_relaxed);
     if (!item.empty()) {
         std::memcpy(item_of(record), item.data(), item.size());
     }
@@ -188,7 +189,7 @@ std::optional<TakenJob> JobQueue::take(Owner me, Clock clock) noexcept {
             continue;
         }
         // Claimed first, and removed then: a taker that dies in between has left it in its hands.
-        taken = take_this(me, number);
+        taken = take_this(me, number, clock);
         const bool was_removed = ring_.remove(entry);
         // A stale entry: but it may have become ready since it was looked at, by a submitter or a
         // sweep that saw it in the ring still, and has been taken out now.
@@ -203,17 +204,23 @@ std::optional<TakenJob> JobQueue::take(Owner me, Clock clock) noexcept {
         ring_.set_head(place);
     }
     if (!taken && control_->unringed.load(std::memory_order_relaxed) != 0) {
-        return take_unringed(me);
+        return take_unringed(me, clock);
     }
     return taken;
 }
 
-/// READY -> RUNNING, the commit point of take().
-std::optional<TakenJob> JobQueue::take_this(Owner me, std::uint32_t number) noexcept {
+/// READY -> RUNNING, the commit point of take(); too late it is READY -> DEAD.
+std::optional<TakenJob> JobQueue::take_this(Owner me, std::uint32_t number, Clock clock) noexcept {
     JobRecord& record = job(number);
     std::uint64_t packed = record.word.load(std::memory_order_seq_cst);
     const JobWord ready = JobWord::unpack(packed);
     if (ready.state != JobState::Ready) {
+        return std::nullopt;
+    }
+    const std::uint64_t deadline = record.deadline_ns.load(std::memory_order_relaxed);
+    if (deadline != 0 && ready.generation != JobWord::kAnyTime && deadline <= clock()) {
+        const JobWord late{JobState::Dead, 0, JobWord::kTooLate, ready.attempts, ready.version};
+        (void)record.word.compare_exchange_strong(packed, late.pack(), std::memory_order_acq_rel);
         return std::nullopt;
     }
     const JobWord running{JobState::Running, me.lane, me.generation,
@@ -221,15 +228,18 @@ std::optional<TakenJob> JobQueue::take_this(Owner me, std::uint32_t number) noex
     if (!record.word.compare_exchange_strong(packed, running.pack(), std::memory_order_acq_rel)) {
         return std::nullopt;
     }
+    if (ready.generation == JobWord::kAnyTime) {
+        record.deadline_ns.store(0, std::memory_order_relaxed);  // nor at its next attempts
+    }
     const std::uint32_t length = record.length.load(std::memory_order_relaxed);
     return TakenJob{number, running.pack(), {item_of(record), std::min(length, shape_.item_size)}};
 }
 
 /// For the rare job that did not fit into the ring: in the order of their numbers.
-std::optional<TakenJob> JobQueue::take_unringed(Owner me) noexcept {
+std::optional<TakenJob> JobQueue::take_unringed(Owner me, Clock clock) noexcept {
     (void)control_->unringed.exchange(0, std::memory_order_seq_cst);
     for (std::uint32_t number = 0; number < shape_.capacity; ++number) {
-        if (auto taken = take_this(me, number)) {
+        if (auto taken = take_this(me, number, clock)) {
             control_->unringed.store(1, std::memory_order_seq_cst);  // there may be more
             return taken;
         }
@@ -336,7 +346,7 @@ bool JobQueue::leave_dead_letters(JobId id, JobState next) noexcept {
     JobRecord& record = job(number);
     std::uint64_t packed = record.word.load(std::memory_order_acquire);
     const JobWord dead = JobWord::unpack(packed);
-    const JobWord left{next, 0, 0, 0, dead.version};
+    const JobWord left{next, 0, next == JobState::Ready ? JobWord::kAnyTime : 0, 0, dead.version};
     return dead.state == JobState::Dead && dead.version == id >> 32U &&
            record.word.compare_exchange_strong(packed, left.pack(), std::memory_order_seq_cst);
 }

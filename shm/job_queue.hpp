@@ -54,8 +54,15 @@ struct JobRecord {
     std::atomic<std::uint64_t> place;          ///< where in the ring its last entry was put, a hint
     std::atomic<std::uint64_t> since_ns;       ///< CLOCK_MONOTONIC of its submit; 0: unknown
     std::atomic<std::uint64_t> not_before_ns;  ///< of a LATER job
+    std::atomic<std::uint64_t> deadline_ns;    ///< not taken before it: a dead letter; 0: none
     std::atomic<std::uint32_t> length;
     std::atomic<std::uint32_t> reserved;
+};
+
+/// What is said of a job beside its item; times are of CLOCK_MONOTONIC.
+struct JobTerms {
+    std::uint64_t now_ns = 0;       ///< for lookers, who show its age
+    std::uint64_t deadline_ns = 0;  ///< not taken before it: a dead letter; 0: none
 };
 
 /// A job that the caller has taken; the word is the token that ack and nack need.
@@ -95,15 +102,15 @@ class JobQueue {
     void join(Owner me) noexcept;
 
     /// The item is copied. Nothing when there is no free job. When it returns, the item is
-    /// executed at least once or becomes a dead letter. `item` has at most item_size bytes;
-    /// `now_ns` (CLOCK_MONOTONIC) is for lookers, who show its age.
+    /// executed at least once or becomes a dead letter. `item` has at most item_size bytes.
     [[nodiscard]] std::optional<JobId> submit(Owner me, std::span<const std::byte> item,
-                                              std::uint64_t now_ns = 0) noexcept;
+                                              const JobTerms& terms = {}) noexcept;
 
     /// CLOCK_MONOTONIC. Asked only when there is a job for which it matters.
     using Clock = std::uint64_t (*)() noexcept;
 
-    /// The job that was ready first. Nothing when none is ready.
+    /// The job that was ready first. Nothing when none is ready. One whose deadline has passed is
+    /// not handed out: it becomes a dead letter.
     [[nodiscard]] std::optional<TakenJob> take(Owner me, Clock clock = &monotonic_ns) noexcept;
 
     // -- the same, waiting: in job_queue_wait.cpp ----------------------------------------------
@@ -113,7 +120,7 @@ class JobQueue {
     using IsOver = bool (*)() noexcept;
 
     [[nodiscard]] std::optional<JobId> submit_until(Owner me, std::span<const std::byte> item,
-                                                    std::uint64_t now_ns, Deadline deadline,
+                                                    const JobTerms& terms, Deadline deadline,
                                                     IsOver is_over) noexcept;
     [[nodiscard]] std::optional<TakenJob> take_until(Owner me, Deadline deadline,
                                                      IsOver is_over) noexcept;
@@ -135,7 +142,8 @@ class JobQueue {
 
     // -- dead letters: anybody may do these ----------------------------------------------------
 
-    /// Makes a dead letter a job again, with no attempts. False: it is none (any more).
+    /// Makes a dead letter a job again, with no attempts and no deadline. False: it is none (any
+    /// more).
     [[nodiscard]] bool retry(JobId id) noexcept;
     /// Forgets a dead letter. False: it is none (any more).
     [[nodiscard]] bool drop(JobId id) noexcept;
@@ -163,8 +171,9 @@ class JobQueue {
 
     [[nodiscard]] std::optional<std::uint32_t> claim(Owner me) noexcept;
     [[nodiscard]] bool claim_one(Owner me, std::uint32_t number) noexcept;
-    [[nodiscard]] std::optional<TakenJob> take_this(Owner me, std::uint32_t number) noexcept;
-    [[nodiscard]] std::optional<TakenJob> take_unringed(Owner me) noexcept;
+    [[nodiscard]] std::optional<TakenJob> take_this(Owner me, std::uint32_t number,
+                                                    Clock clock) noexcept;
+    [[nodiscard]] std::optional<TakenJob> take_unringed(Owner me, Clock clock) noexcept;
     [[nodiscard]] NackResult put_off(const TakenJob& job_taken,
                                      std::uint64_t not_before_ns) noexcept;
     void look_for_due(std::uint64_t now_ns) noexcept;

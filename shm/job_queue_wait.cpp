@@ -35,10 +35,10 @@ std::uint64_t JobQueue::monotonic_ns() noexcept {
 }
 
 std::optional<JobId> JobQueue::submit_until(Owner me, std::span<const std::byte> item,
-                                            std::uint64_t now_ns, Deadline deadline,
+                                            const JobTerms& terms, Deadline deadline,
                                             IsOver is_over) noexcept {
     return until_done(control_->submitters, lanes_, me.lane, deadline, is_over,
-                      [&] { return submit(me, item, now_ns); });
+                      [&] { return submit(me, item, terms); });
 }
 
 std::optional<TakenJob> JobQueue::take_until(Owner me, Deadline deadline, IsOver is_over) noexcept {

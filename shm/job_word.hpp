@@ -18,6 +18,9 @@ enum class JobState : std::uint8_t {
 /// exchange of it; a job that must be given back on death names its owner here. Zero is FREE.
 struct JobWord {
     static constexpr std::uint32_t kMaxAttempts = 31;
+    // A job that nobody owns has no generation, but may have one of these in its place.
+    static constexpr std::uint32_t kAnyTime = 1;  ///< READY: its deadline does not count any more
+    static constexpr std::uint32_t kTooLate = 1;  ///< DEAD: its deadline had passed
 
     JobState state = JobState::Free;
     std::uint32_t lane = 0;

@@ -43,6 +43,15 @@ std::uint64_t coarse_now_ns() noexcept {
            static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+shm::JobTerms terms_of(const JobOptions& options) noexcept {
+    shm::JobTerms terms{.now_ns = coarse_now_ns()};
+    if (options.deadline != JobOptions::Deadline::max()) {
+        const auto at = std::chrono::nanoseconds(options.deadline.time_since_epoch()).count();
+        terms.deadline_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(at, 1));
+    }
+    return terms;
+}
+
 /// Asked by who waits: the lane is woken when draining begins.
 bool is_leaving() noexcept {
     const Process* process = detail::the_process.load(std::memory_order_acquire);
@@ -119,15 +128,15 @@ Result<JobQueue> Worker::queue(std::string_view name, const QueueSize& alone) {
     return JobQueue(known->second.get());
 }
 
-Result<JobId> JobQueue::submit(std::span<const std::byte> item) {
-    return submit_until(item, Deadline::max());
+Result<JobId> JobQueue::submit(std::span<const std::byte> item, const JobOptions& options) {
+    return submit_until(item, Deadline::max(), options);
 }
 
-Result<JobId> JobQueue::try_submit(std::span<const std::byte> item) {
+Result<JobId> JobQueue::try_submit(std::span<const std::byte> item, const JobOptions& options) {
     if (auto problem = problem_with(*state_, item.size())) {
         return *std::move(problem);
     }
-    const auto id = state_->queue.submit(state_->owner, item, coarse_now_ns());
+    const auto id = state_->queue.submit(state_->owner, item, terms_of(options));
     if (!id) {
         return refusal(*state_, "full, with " + std::to_string(size().capacity) + " jobs",
                        std::errc::no_buffer_space);
@@ -135,12 +144,13 @@ Result<JobId> JobQueue::try_submit(std::span<const std::byte> item) {
     return *id;
 }
 
-Result<JobId> JobQueue::submit_until(std::span<const std::byte> item, Deadline deadline) {
+Result<JobId> JobQueue::submit_until(std::span<const std::byte> item, Deadline deadline,
+                                     const JobOptions& options) {
     if (auto problem = problem_with(*state_, item.size())) {
         return *std::move(problem);
     }
     const auto id =
-        state_->queue.submit_until(state_->owner, item, coarse_now_ns(), deadline, &is_leaving);
+        state_->queue.submit_until(state_->owner, item, terms_of(options), deadline, &is_leaving);
     if (id) {
         return *id;
     }

@@ -71,6 +71,7 @@ std::optional<DeadLetterLine> read_dead_letter(const shm::JobQueue& queue, std::
         .id = shm::job_id(number, packed),
         .age_s = age(record, now_ns),
         .attempts = word.attempts,
+        .is_late = word.generation == JobWord::kTooLate,
         .size = std::min(record.length.load(std::memory_order_relaxed), queue.shape().item_size),
         .text = {}};
     const auto* text = reinterpret_cast<const char*>(queue.item(number));

@@ -31,6 +31,7 @@ struct DeadLetterLine {
     std::uint64_t id = 0;
     double age_s = 0;  ///< since it was submitted
     std::uint32_t attempts = 0;
+    bool is_late = false;  ///< its deadline had passed; else it was tried often enough
     std::uint32_t size = 0;
     std::string text;  ///< its beginning
 };

@@ -20,6 +20,10 @@ std::int64_t monotonic_ns() {
     return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+std::string why(const DeadLetterLine& letter) {
+    return letter.is_late ? "deadline" : "attempts";
+}
+
 std::string letters_text(const std::vector<DeadLetterLine>& letters, const Output& output) {
     if (letters.empty()) {
         return "no dead letters\n";
@@ -27,12 +31,14 @@ std::string letters_text(const std::vector<DeadLetterLine>& letters, const Outpu
     Table table({{"DEAD LETTER", true, 100},
                  {"AGE", true, 90},
                  {"ATTEMPTS", true, 80},
+                 {"WHY", false, 85},
                  {"BYTES", true, 70},
                  {"BEGINS WITH", false, 60, true}});
     for (const DeadLetterLine& letter : letters) {
         table.add({{std::to_string(letter.id), Tint::Plain},
                    {format_duration(letter.age_s), Tint::Plain},
                    {std::to_string(letter.attempts), Tint::Plain},
+                   {why(letter), Tint::Plain},
                    {std::to_string(letter.size), Tint::Plain},
                    {letter.text, Tint::Plain}});
     }
@@ -48,7 +54,7 @@ std::string letters_json(const QueueLine& queue, const std::vector<DeadLetterLin
             // A string: the numbers of JavaScript end at 2^53.
             w.begin_object().member("job", std::to_string(letter.id));
             w.key("age_s").seconds(letter.age_s);
-            w.member("attempts", std::uint64_t{letter.attempts});
+            w.member("attempts", std::uint64_t{letter.attempts}).member("why", why(letter));
             w.member("bytes", std::uint64_t{letter.size}).member("text", letter.text).end_object();
         }
         w.end_array();

@@ -63,7 +63,18 @@ class Queues(TestCase):
         self.assertEqual(len(exits), 2, "as often as max_attempts says")
         [letter] = self.letters(c)
         self.assertEqual((letter["text"], letter["attempts"], letter["bytes"]), ("kill", 2, 4))
+        self.assertEqual(letter["why"], "attempts")
         self.assertIn(letter["job"], c.cli("queues", "jobs").stdout)
+
+    def test_a_job_that_is_not_taken_in_time_becomes_a_dead_letter(self):
+        c = self.cluster(yaml("late", 3))
+        c.start()
+        self.wait_queue(c, ready=0, running=0, dead=3)
+        self.assertEqual({(letter["why"], letter["attempts"]) for letter in self.letters(c)}, {("deadline", 0)})
+        self.assertEqual(c.counter("done"), 0)
+        c.cli("queues", "jobs", "--retry", "all")
+        self.wait_queue(c, ready=0, running=0, dead=0)
+        self.assertEqual(c.counter("done"), 3)
 
     def test_dead_letters_are_retried_and_dropped(self):
         c = self.cluster(yaml("fail", 3))

@@ -61,7 +61,7 @@ void produce(JobQueue& queue, Owner me) {
     while (!is_over() && next.load() < kMostEach) {
         const std::uint64_t number = next.load();
         const Item item = item_of(me.lane, number);
-        const auto id = queue.submit_until(me, std::as_bytes(std::span(&item, 1)), 0,
+        const auto id = queue.submit_until(me, std::as_bytes(std::span(&item, 1)), {},
                                            shm::kNoDeadline, is_over);
         if (id) {
             ledger->accepted[me.lane][number].store(1);

@@ -1,5 +1,5 @@
 // A producer or a consumer of the queue "jobs", for tests of whole clusters:
-//   job_worker submit TEXT COUNT    submits, then waits to be stopped
+//   job_worker submit TEXT COUNT    submits ("late" when it is too late), then waits to be stopped
 //   job_worker work                 takes jobs: "kill" kills it, "fail" is nacked, "hold" is kept
 //                                   until it is stopped, "later" is put off once, else it is done
 
@@ -26,8 +26,12 @@ void wait_for_stop(const Worker& worker) {
 
 int submit(Worker& worker, std::string_view text, int count) {
     topsman::JobQueue jobs = worker.queue("jobs").value();
+    topsman::JobOptions options;
+    if (text == "late") {
+        options.deadline = std::chrono::steady_clock::now();
+    }
     for (int i = 0; i < count; ++i) {
-        (void)jobs.submit(text).value();
+        (void)jobs.submit(text, options).value();
     }
     (void)worker.ready().value();
     wait_for_stop(worker);

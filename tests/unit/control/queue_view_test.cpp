@@ -28,7 +28,7 @@ class QueueViewTest : public testing::Test {
     shm::JobId submit(const std::string& text, std::int64_t at) {
         return queue_
             .submit(kMe, std::as_bytes(std::span(text.data(), text.size())),
-                    static_cast<std::uint64_t>(at))
+                    {.now_ns = static_cast<std::uint64_t>(at), .deadline_ns = deadline_})
             .value();
     }
 
@@ -36,6 +36,7 @@ class QueueViewTest : public testing::Test {
 
     [[nodiscard]] QueueLine line() const { return read_queues(segment_, kNow).at(0); }
 
+    std::uint64_t deadline_ = 0;
     std::string name_ = "topsman.queue-view." + std::to_string(::getpid());
     shm::Segment segment_ =
         shm::Segment::create(
@@ -91,6 +92,21 @@ TEST_F(QueueViewTest, ListsDeadLettersAsTheyBegin) {
     EXPECT_EQ(line().dead, 1U);
     EXPECT_TRUE(read_dead_letters(segment_, "jobs", kNow, 0)->empty());
     EXPECT_FALSE(read_dead_letters(segment_, "nope", kNow, 10));
+}
+
+TEST_F(QueueViewTest, SaysWhyTheyAreDead) {
+    deadline_ = 1;  // long ago
+    (void)submit("late", kNow);
+    EXPECT_FALSE(queue_.take(kMe));
+    deadline_ = 0;
+    (void)submit("failing", kNow);
+    take_and_nack();
+    take_and_nack();
+    const auto letters = read_dead_letters(segment_, "jobs", kNow, 10).value();
+    ASSERT_EQ(letters.size(), 2U);
+    EXPECT_TRUE(letters[0].is_late);
+    EXPECT_EQ(letters[0].attempts, 0U);
+    EXPECT_FALSE(letters[1].is_late);
 }
 
 TEST_F(QueueViewTest, TextAndJsonShowIt) {

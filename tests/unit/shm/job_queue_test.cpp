@@ -154,6 +154,42 @@ TEST_F(JobQueueTest, WhatIsPutOffComesWhenItIsDueAndNotBefore) {
     EXPECT_FALSE(take());
 }
 
+TEST_F(JobQueueTest, WhatIsNotTakenInTimeBecomesADeadLetter) {
+    static std::uint64_t now = 0;
+    const auto take = [this] { return queue_.take(kMe, []() noexcept { return now; }); };
+    const auto submit_for = [this](std::uint64_t value, std::uint64_t deadline) {
+        return queue_.submit(kMe, std::as_bytes(std::span(&value, 1)), {.deadline_ns = deadline});
+    };
+    now = 100;
+    const auto late = submit_for(1, 200);
+    ASSERT_TRUE(submit_for(2, 300));
+    ASSERT_TRUE(submit(3));
+    now = 200;
+    const auto second = take();
+    ASSERT_TRUE(second);
+    EXPECT_EQ(value_of(*second), 2U) << "in time";
+    EXPECT_EQ(state(*late), JobState::Dead);
+    now = 400;
+    EXPECT_EQ(queue_.nack(*second), NackResult::Again);
+    const auto third = take();
+    ASSERT_TRUE(third);
+    EXPECT_EQ(value_of(*third), 3U) << "without a deadline";
+    EXPECT_FALSE(take()) << "its deadline counts at the next attempt too";
+    EXPECT_TRUE(queue_.ack(*third));
+    // Whom an operator tries again has no deadline any more.
+    EXPECT_TRUE(queue_.retry(*late));
+    for (std::uint32_t attempt = 1; attempt <= 2; ++attempt) {
+        const auto again = take();
+        ASSERT_TRUE(again);
+        EXPECT_EQ(value_of(*again), 1U);
+        EXPECT_EQ(JobWord::unpack(again->word).attempts, attempt);
+        EXPECT_EQ(queue_.nack(*again), NackResult::Again);
+    }
+    EXPECT_TRUE(queue_.ack(*take()));
+    EXPECT_TRUE(queue_.drop(job_id(second->number, second->word)));
+    expect_whole();
+}
+
 TEST_F(JobQueueTest, WhoSleepsWakesUpForAJobThatWasPutOff) {
     ASSERT_TRUE(submit(1));
     const auto job = queue_.take(kOther);

@@ -139,6 +139,20 @@ TEST(WorkersJobQueueTest, AJobThatIsPutOffComesToWhoSleepsForIt) {
     EXPECT_EQ(herd.reap(member), 0);
 }
 
+TEST(WorkersJobQueueTest, AJobIsTakenBeforeItsDeadlineOrNotAtAll) {
+    Herd herd;
+    Member member = herd.spawn({}, [] {
+        JobQueue queue = jobs();
+        const auto now = std::chrono::steady_clock::now();
+        (void)queue.submit("late", {.deadline = now}).value();
+        (void)queue.try_submit("late", {.deadline = {}}).value();
+        (void)queue.submit_until("in time", now + 1h, {.deadline = now + 1h}).value();
+        auto job = queue.take().value();
+        return job && job->text() == "in time" && job->ack() && !queue.try_take().value() ? 0 : 1;
+    });
+    EXPECT_EQ(herd.reap(member), 0);
+}
+
 TEST(WorkersJobQueueTest, ErrorsSayWhatToWrite) {
     Herd herd;
     Member member = herd.spawn({}, [] {

@@ -26,6 +26,15 @@ struct QueueSize {
     std::uint32_t max_attempts = 3;
 };
 
+/// What may be said of a job when it is submitted.
+struct JobOptions {
+    using Deadline = std::chrono::steady_clock::time_point;
+
+    /// Not taken by a worker before it (nor again after a nack or a death) it is not executed any
+    /// more: it becomes a dead letter as soon as a worker comes to it. A job that runs may go on.
+    Deadline deadline = Deadline::max();
+};
+
 /// A job that this worker has taken, to be ended by ack() or nack(). Move-only; when it is
 /// destroyed before, it is nacked. Errors of ack() and nack(): `std::errc::not_connected` in a
 /// forked child of the worker; `std::errc::operation_not_permitted` when it was ended already.
@@ -105,16 +114,22 @@ class JobQueue {
   public:
     using Deadline = std::chrono::steady_clock::time_point;
 
-    Result<JobId> submit(std::span<const std::byte> item);
-    Result<JobId> try_submit(std::span<const std::byte> item);
-    Result<JobId> submit_until(std::span<const std::byte> item, Deadline deadline);
+    Result<JobId> submit(std::span<const std::byte> item, const JobOptions& options = {});
+    Result<JobId> try_submit(std::span<const std::byte> item, const JobOptions& options = {});
+    Result<JobId> submit_until(std::span<const std::byte> item, Deadline deadline,
+                               const JobOptions& options = {});
 
-    Result<JobId> submit(std::string_view item) { return submit(bytes_of(item)); }
+    Result<JobId> submit(std::string_view item, const JobOptions& options = {}) {
+        return submit(bytes_of(item), options);
+    }
 
-    Result<JobId> try_submit(std::string_view item) { return try_submit(bytes_of(item)); }
+    Result<JobId> try_submit(std::string_view item, const JobOptions& options = {}) {
+        return try_submit(bytes_of(item), options);
+    }
 
-    Result<JobId> submit_until(std::string_view item, Deadline deadline) {
-        return submit_until(bytes_of(item), deadline);
+    Result<JobId> submit_until(std::string_view item, Deadline deadline,
+                               const JobOptions& options = {}) {
+        return submit_until(bytes_of(item), deadline, options);
     }
 
     [[nodiscard]] Result<std::optional<Job>> take();
