@@ -160,6 +160,49 @@ Result<JobId> JobQueue::submit_until(std::span<const std::byte> item, Deadline d
     return refusal(*state_, "full until the deadline", std::errc::timed_out);
 }
 
+namespace {
+
+/// Of the first item that cannot be submitted, before any is.
+std::optional<Error> problem_with_any(const QueueState& state,
+                                      std::span<const std::string_view> items) {
+    std::size_t longest = 0;
+    for (const std::string_view item : items) {
+        longest = std::max(longest, item.size());
+    }
+    return problem_with(state, longest);
+}
+
+/// How many `submit` accepts, from the first on.
+template <class Submit>
+std::size_t count_submitted(std::span<const std::string_view> items, Submit&& submit) {
+    const auto refused = std::find_if_not(items.begin(), items.end(), [&](std::string_view item) {
+        return submit(std::as_bytes(std::span(item.data(), item.size()))).has_value();
+    });
+    return static_cast<std::size_t>(refused - items.begin());
+}
+
+}  // namespace
+
+Result<std::size_t> JobQueue::submit_all(std::span<const std::string_view> items,
+                                         const JobOptions& options) {
+    if (auto problem = problem_with_any(*state_, items)) {
+        return *std::move(problem);
+    }
+    return count_submitted(items, [&, terms = terms_of(options)](std::span<const std::byte> item) {
+        return state_->queue.submit_until(state_->owner, item, terms, Deadline::max(), &is_leaving);
+    });
+}
+
+Result<std::size_t> JobQueue::try_submit_all(std::span<const std::string_view> items,
+                                             const JobOptions& options) {
+    if (auto problem = problem_with_any(*state_, items)) {
+        return *std::move(problem);
+    }
+    return count_submitted(items, [&, terms = terms_of(options)](std::span<const std::byte> item) {
+        return state_->queue.submit(state_->owner, item, terms);
+    });
+}
+
 Result<std::optional<Job>> JobQueue::take() {
     return take_until(Deadline::max());
 }

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <vector>
 
 namespace topsman {
 namespace {
@@ -90,6 +91,39 @@ TEST(WorkersJobQueueTest, WhoWaitsForRoomGetsItFromAnAck) {
     Member consumer = herd.spawn({}, [] { return jobs().take().value()->ack() ? 0 : 1; });
     EXPECT_EQ(herd.reap(consumer), 0);
     EXPECT_EQ(herd.reap(producer), 0);
+}
+
+TEST(WorkersJobQueueTest, ManyAreSubmittedAtOnceAsFarAsThereIsRoom) {
+    Herd herd;
+    const Signal is_full;
+    Member producer = herd.spawn({}, [&] {
+        JobQueue queue = jobs();
+        const std::vector<std::string_view> items{"1", "2", "3", "4", "5"};
+        const std::string too_long(33, 'x');
+        if (queue.try_submit_all(items).value() != 5 || queue.try_submit_all(items).value() != 3 ||
+            queue.try_submit_all(items).value() != 0) {
+            return 1;
+        }
+        const auto refused = queue.submit_all(std::vector<std::string_view>{"6", too_long});
+        if (refused || refused.error().code != std::errc::message_size) {
+            return 2;
+        }
+        is_full.give();  // the rest as a consumer makes room
+        return queue.submit_all(items).value() == 5 ? 0 : 3;
+    });
+    is_full.wait();
+    Member consumer = herd.spawn({}, [] {
+        JobQueue queue = jobs();
+        for (const char* item : {"1", "2", "3", "4", "5", "1", "2", "3", "1", "2", "3", "4", "5"}) {
+            auto job = queue.take().value();
+            if (!job || job->text() != item || !job->ack()) {
+                return 1;
+            }
+        }
+        return queue.try_take().value() ? 2 : 0;
+    });
+    EXPECT_EQ(herd.reap(producer), 0);
+    EXPECT_EQ(herd.reap(consumer), 0);
 }
 
 TEST(WorkersJobQueueTest, DrainingEndsTheWaiting) {

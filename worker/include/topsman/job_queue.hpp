@@ -132,6 +132,15 @@ class JobQueue {
         return submit_until(bytes_of(item), deadline, options);
     }
 
+    /// Many items, in their order: each is a job of its own, submitted or not when this worker
+    /// dies. Returns how many were submitted, from the first on. submit_all() waits for room where
+    /// it must: fewer than all of them only if the worker drains; try_submit_all() as many as there
+    /// is room for. With an item that is too long none is submitted.
+    Result<std::size_t> submit_all(std::span<const std::string_view> items,
+                                   const JobOptions& options = {});
+    Result<std::size_t> try_submit_all(std::span<const std::string_view> items,
+                                       const JobOptions& options = {});
+
     [[nodiscard]] Result<std::optional<Job>> take();
     [[nodiscard]] Result<std::optional<Job>> try_take();
     [[nodiscard]] Result<std::optional<Job>> take_until(Deadline deadline);
