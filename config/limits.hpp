@@ -29,6 +29,7 @@ inline constexpr std::uint32_t kMaxBurst = 1'000'000;
 inline constexpr std::size_t kMaxQueues = 16;
 inline constexpr std::uint32_t kMaxQueueCapacity = 1U << 20U;
 inline constexpr std::uint32_t kMaxItemBytes = 64U << 10U;
+inline constexpr std::uint32_t kMaxPriorities = 8;
 inline constexpr std::uint32_t kMaxAttempts = 30;
 inline constexpr std::size_t kMaxBlockClasses = 8;
 inline constexpr std::uint64_t kMaxBlockBytes = std::uint64_t{1} << 30U;  // one block

@@ -153,6 +153,7 @@ struct Queue {
     std::uint32_t capacity = 1'024;
     std::uint32_t item_size = 256;
     std::uint32_t max_attempts = 3;
+    std::uint32_t priorities = 1;
     friend bool operator==(const Queue&, const Queue&) = default;
 };
 

@@ -97,6 +97,10 @@ Result<std::uint32_t> parse_attempts(std::string_view text) {
     return parse_within(text, "max_attempts", kMaxAttempts, "3");
 }
 
+Result<std::uint32_t> parse_priorities(std::string_view text) {
+    return parse_within(text, "how many priorities", kMaxPriorities, "2");
+}
+
 Result<std::uint32_t> parse_item_size(std::string_view text) {
     // A bare number is bytes here: nobody thinks of anything else.
     const bool is_number = text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -115,6 +119,7 @@ constexpr Field<Queue> kQueue[] = {
     {"capacity", "1024", value<&Queue::capacity, parse_capacity>},
     {"item_size", "256", value<&Queue::item_size, parse_item_size>},
     {"max_attempts", "3", value<&Queue::max_attempts, parse_attempts>},
+    {"priorities", "1", value<&Queue::priorities, parse_priorities>},
 };
 
 void read_queues(Reader& reader, const At& at, Shared& shared) {

@@ -83,7 +83,8 @@ std::optional<std::vector<NamedQueue>> read_queues(const Header& header) {
         if (entry.capacity == 0) {
             break;
         }
-        const QueueShape shape{entry.capacity, entry.item_size, entry.max_attempts};
+        const QueueShape shape{entry.capacity, entry.item_size, entry.max_attempts,
+                               entry.priorities};
         if (!is_sound(shape)) {
             return std::nullopt;
         }

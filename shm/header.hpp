@@ -59,7 +59,7 @@ struct QueueEntry {
     std::uint32_t capacity;  ///< 0: there is no such queue, nor any after it
     std::uint32_t item_size;
     std::uint32_t max_attempts;
-    std::uint32_t reserved;
+    std::uint32_t priorities;
 };
 
 /// As it lies at offset 0.

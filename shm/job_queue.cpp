@@ -33,7 +33,7 @@ constexpr Offsets offsets_of(const QueueShape& shape) noexcept {
     const std::size_t set = rounded_up(taken_words(shape.capacity) * 8, kCacheLine);
     at.later = kTaken + set;
     at.ring = at.later + set;
-    at.records = at.ring + rounded_up(JobRing::slots_for(shape.capacity) * 8, kCacheLine);
+    at.records = at.ring + JobRing::slots_for(shape.capacity) * 8 * shape.priorities;
     // The word and a short item in one pair of lines: they move between processors together.
     at.stride = rounded_up(sizeof(JobRecord) + shape.item_size, 64);
     at.end = at.records + rounded_up(at.stride * shape.capacity, kCacheLine);
@@ -57,7 +57,7 @@ JobQueue::JobQueue(std::byte* memory, const QueueShape& shape, std::span<Lane> l
       taken_(at<std::atomic<std::uint64_t>>(memory, kTaken)),
       later_(control_->due, at<std::atomic<std::uint64_t>>(memory, offsets_of(shape).later),
              shape.capacity),
-      ring_(control_->ends, at<std::atomic<std::uint64_t>>(memory, offsets_of(shape).ring),
+      ring_(control_->ends[0], at<std::atomic<std::uint64_t>>(memory, offsets_of(shape).ring),
             JobRing::slots_for(shape.capacity)),
       records_(memory + offsets_of(shape).records),
       stride_(offsets_of(shape).stride),
@@ -88,7 +88,7 @@ void JobQueue::join(Owner me) noexcept {
 
 std::optional<JobId> JobQueue::submit(Owner me, std::span<const std::byte> item,
                                       const JobTerms& terms) noexcept {
-    CHECK(item.size() <= shape_.item_size);
+    CHECK(item.size() <= shape_.item_size && terms.priority < shape_.priorities);
     const auto number = claim(me);
     if (!number) {
         return std::nullopt;
@@ -98,6 +98,7 @@ std::optional<JobId> JobQueue::submit(Owner me, std::span<const std::byte> item,
     record.length.store(static_cast<std::uint32_t>(item.size()), std::memory_order_relaxed);
     record.since_ns.store(terms.now_ns, std::memory_order_relaxed);
     record.deadline_ns.store(terms.deadline_ns, std::memory_order_relaxed);
+    record.priority.store(terms.priority, std::memory_order_relaxed);
     if (!item.empty()) {
         std::memcpy(item_of(record), item.data(), item.size());
     }
@@ -145,9 +146,15 @@ bool JobQueue::claim_one(Owner me, std::uint32_t number) noexcept {
     return true;
 }
 
+JobRing JobQueue::ring_of(const JobRecord& record) const noexcept {
+    return ring_.next(
+        std::min(record.priority.load(std::memory_order_relaxed), shape_.priorities - 1));
+}
+
 /// Puts a READY job where takers look first. Twice is as good as once.
 void JobQueue::ring(std::uint32_t number) noexcept {
-    if (!ring_.push(number, job(number).place)) {
+    JobRecord& record = job(number);
+    if (!ring_of(record).push(number, record.place)) {
         control_->unringed.store(1, std::memory_order_seq_cst);  // takers look for it themselves
     }
     wake_one(control_->takers);
@@ -176,21 +183,33 @@ std::optional<TakenJob> JobQueue::take(Owner me, Clock clock) noexcept {
     if (later_.first_due_ns() != 0) {
         look_for_due(clock());
     }
+    std::optional<TakenJob> taken;
+    for (std::uint32_t priority = shape_.priorities; !taken && priority-- != 0;) {
+        taken = take_from(ring_.next(priority), me, clock);
+    }
+    if (!taken && control_->unringed.load(std::memory_order_relaxed) != 0) {
+        return take_unringed(me, clock);
+    }
+    return taken;
+}
+
+std::optional<TakenJob> JobQueue::take_from(const JobRing& ring_here, Owner me,
+                                            Clock clock) noexcept {
     JobRing::Entry entry{};
-    std::uint64_t place = ring_.head();
+    std::uint64_t place = ring_here.head();
     const std::uint64_t begin = place;
     std::optional<TakenJob> taken;
-    std::uint64_t steps = 4 * ring_.size();
-    while (!taken && ring_.first(place, entry, steps)) {
+    std::uint64_t steps = 4 * ring_here.size();
+    while (!taken && ring_here.first(place, entry, steps)) {
         --steps;
         const std::uint32_t number = entry.number();
         if (number >= shape_.capacity) {
-            (void)ring_.remove(entry);  // nobody of ours wrote this
+            (void)ring_here.remove(entry);  // nobody of ours wrote this
             continue;
         }
         // Claimed first, and removed then: a taker that dies in between has left it in its hands.
         taken = take_this(me, number, clock);
-        const bool was_removed = ring_.remove(entry);
+        const bool was_removed = ring_here.remove(entry);
         // A stale entry: but it may have become ready since it was looked at, by a submitter or a
         // sweep that saw it in the ring still, and has been taken out now.
         if (!taken && was_removed &&
@@ -201,10 +220,7 @@ std::optional<TakenJob> JobQueue::take(Owner me, Clock clock) noexcept {
         ++place;
     }
     if (place != begin) {
-        ring_.set_head(place);
-    }
-    if (!taken && control_->unringed.load(std::memory_order_relaxed) != 0) {
-        return take_unringed(me, clock);
+        ring_here.set_head(place);
     }
     return taken;
 }
@@ -235,7 +251,7 @@ std::optional<TakenJob> JobQueue::take_this(Owner me, std::uint32_t number, Cloc
     return TakenJob{number, running.pack(), {item_of(record), std::min(length, shape_.item_size)}};
 }
 
-/// For the rare job that did not fit into the ring: in the order of their numbers.
+/// For the rare job that did not fit into its ring: in the order of their numbers.
 std::optional<TakenJob> JobQueue::take_unringed(Owner me, Clock clock) noexcept {
     (void)control_->unringed.exchange(0, std::memory_order_seq_cst);
     for (std::uint32_t number = 0; number < shape_.capacity; ++number) {

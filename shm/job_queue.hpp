@@ -38,7 +38,7 @@ namespace topsman::shm {
 /// As it lies in the segment: at the beginning of a queue, before the set of taken jobs, the ring
 /// and the jobs. All zeros is an empty queue.
 struct alignas(kCacheLine) QueueControl {
-    RingEnds ends;
+    RingEnds ends[kMaxPriorities];
     alignas(
         kCacheLine) std::atomic<std::uint32_t> unringed;  ///< a READY job may not be in the ring
     std::atomic<std::uint64_t> illegal;  ///< words that the last sweep found impossible
@@ -56,13 +56,14 @@ struct JobRecord {
     std::atomic<std::uint64_t> not_before_ns;  ///< of a LATER job
     std::atomic<std::uint64_t> deadline_ns;    ///< not taken before it: a dead letter; 0: none
     std::atomic<std::uint32_t> length;
-    std::atomic<std::uint32_t> reserved;
+    std::atomic<std::uint32_t> priority;  ///< which ring it is put into
 };
 
 /// What is said of a job beside its item; times are of CLOCK_MONOTONIC.
 struct JobTerms {
     std::uint64_t now_ns = 0;       ///< for lookers, who show its age
     std::uint64_t deadline_ns = 0;  ///< not taken before it: a dead letter; 0: none
+    std::uint32_t priority = 0;     ///< below the shape's number of them
 };
 
 /// A job that the caller has taken; the word is the token that ack and nack need.
@@ -109,8 +110,8 @@ class JobQueue {
     /// CLOCK_MONOTONIC. Asked only when there is a job for which it matters.
     using Clock = std::uint64_t (*)() noexcept;
 
-    /// The job that was ready first. Nothing when none is ready. One whose deadline has passed is
-    /// not handed out: it becomes a dead letter.
+    /// The job that was ready first among those of the highest priority. Nothing when none is
+    /// ready. One whose deadline has passed is not handed out: it becomes a dead letter.
     [[nodiscard]] std::optional<TakenJob> take(Owner me, Clock clock = &monotonic_ns) noexcept;
 
     // -- the same, waiting: in job_queue_wait.cpp ----------------------------------------------
@@ -171,6 +172,8 @@ class JobQueue {
 
     [[nodiscard]] std::optional<std::uint32_t> claim(Owner me) noexcept;
     [[nodiscard]] bool claim_one(Owner me, std::uint32_t number) noexcept;
+    [[nodiscard]] std::optional<TakenJob> take_from(const JobRing& ring_here, Owner me,
+                                                    Clock clock) noexcept;
     [[nodiscard]] std::optional<TakenJob> take_this(Owner me, std::uint32_t number,
                                                     Clock clock) noexcept;
     [[nodiscard]] std::optional<TakenJob> take_unringed(Owner me, Clock clock) noexcept;
@@ -179,6 +182,7 @@ class JobQueue {
     void look_for_due(std::uint64_t now_ns) noexcept;
     [[nodiscard]] std::optional<std::uint64_t> due_time(std::uint32_t number,
                                                         std::uint64_t now_ns) noexcept;
+    [[nodiscard]] JobRing ring_of(const JobRecord& record) const noexcept;
     void ring(std::uint32_t number) noexcept;
     void ring_if_there_is_room(std::uint32_t number) noexcept;
     void wake_one(Parking& parking) const noexcept;
@@ -191,7 +195,7 @@ class JobQueue {
     QueueControl* control_;
     std::atomic<std::uint64_t>* taken_;  ///< a bit per job: set while it is not free, a hint
     LaterJobs later_;
-    JobRing ring_;
+    JobRing ring_;  ///< of priority 0; the others follow it
     std::byte* records_;
     std::size_t stride_;
     std::span<Lane> lanes_;

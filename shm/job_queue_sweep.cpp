@@ -65,7 +65,7 @@ void JobQueue::repair_hints(std::uint32_t number) noexcept {
             set_free(number);
         }
     } else if (word.state == JobState::Ready &&
-               !ring_.holds(record.place.load(std::memory_order_seq_cst), number)) {
+               !ring_of(record).holds(record.place.load(std::memory_order_seq_cst), number)) {
         ring_if_there_is_room(number);
     } else if (word.state == JobState::Later) {
         later_.mark(number);

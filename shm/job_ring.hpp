@@ -26,9 +26,9 @@ struct RingEnds {
 /// A view like std::span: what it shows lies in the segment, its size does not.
 class JobRing {
   public:
-    /// Slots for `capacity` jobs: twice as many, as stale entries take room too.
+    /// Slots for `capacity` jobs: twice as many, as stale entries take room too. Whole lines.
     [[nodiscard]] static constexpr std::uint64_t slots_for(std::uint32_t capacity) noexcept {
-        std::uint64_t slots = 8;
+        std::uint64_t slots = kCacheLine / sizeof(std::uint64_t);
         while (slots < 2 * std::uint64_t{capacity}) {
             slots *= 2;
         }
@@ -36,6 +36,15 @@ class JobRing {
     }
 
     JobRing(RingEnds& ends, std::atomic<std::uint64_t>* slots, std::uint64_t size) noexcept;
+
+    /// The i-th of the rings that follow this one, of the same size: ends beside ends, slots beside
+    /// slots.
+    [[nodiscard]] JobRing next(std::uint32_t i) const noexcept {
+        JobRing ring = *this;
+        ring.ends_ += i;
+        ring.slots_ += i * size();
+        return ring;
+    }
 
     /// A FULL slot as it was read.
     struct Entry {

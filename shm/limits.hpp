@@ -32,7 +32,8 @@ inline constexpr std::size_t kEventBytes = 496;  // one event's JSON
 inline constexpr std::uint32_t kMaxQueues = 16;
 inline constexpr std::uint32_t kMaxQueueCapacity = 1U << 20U;  // a ring's entry has 24 bits for it
 inline constexpr std::uint32_t kMaxItemBytes = 64U << 10U;     // longer ones belong in a file
-inline constexpr std::uint32_t kMaxAttempts = 30;              // a job's word has 5 bits for them
-inline constexpr std::size_t kCacheLine = 128;  // two lines: the adjacent-line prefetcher
+inline constexpr std::uint32_t kMaxPriorities = 8;
+inline constexpr std::uint32_t kMaxAttempts = 30;  // a job's word has 5 bits for them
+inline constexpr std::size_t kCacheLine = 128;     // two lines: the adjacent-line prefetcher
 
 }  // namespace topsman::shm

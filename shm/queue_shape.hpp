@@ -13,6 +13,7 @@ struct QueueShape {
     std::uint32_t capacity = 1'024;  ///< jobs, dead letters among them
     std::uint32_t item_size = 256;   ///< bytes of the longest item
     std::uint32_t max_attempts = 3;  ///< taken so often without an ack: a dead letter
+    std::uint32_t priorities = 1;    ///< how many: 0 and up, the highest is taken first
     friend bool operator==(const QueueShape&, const QueueShape&) = default;
 };
 
@@ -26,7 +27,8 @@ struct NamedQueue {
 [[nodiscard]] constexpr bool is_sound(const QueueShape& shape) noexcept {
     return shape.capacity >= 1 && shape.capacity <= kMaxQueueCapacity && shape.item_size >= 1 &&
            shape.item_size <= kMaxItemBytes && shape.max_attempts >= 1 &&
-           shape.max_attempts <= kMaxAttempts;
+           shape.max_attempts <= kMaxAttempts && shape.priorities >= 1 &&
+           shape.priorities <= kMaxPriorities;
 }
 
 /// Bytes in the segment, a multiple of kCacheLine.

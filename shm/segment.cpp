@@ -204,6 +204,7 @@ void Segment::Impl::write_header(const Place& place) {
         header.queues[i].capacity = shape.capacity;
         header.queues[i].item_size = shape.item_size;
         header.queues[i].max_attempts = shape.max_attempts;
+        header.queues[i].priorities = shape.priorities;
     }
     header.magic.store(kMagic, std::memory_order_release);
 }

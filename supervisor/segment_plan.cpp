@@ -12,7 +12,8 @@ namespace topsman::supervisor {
 std::vector<shm::NamedQueue> queues_of(const config::Config& config) {
     std::vector<shm::NamedQueue> queues;
     for (const config::Queue& queue : config.shared.queues) {
-        queues.push_back({queue.name, {queue.capacity, queue.item_size, queue.max_attempts}});
+        queues.push_back(
+            {queue.name, {queue.capacity, queue.item_size, queue.max_attempts, queue.priorities}});
     }
     return queues;
 }

@@ -44,7 +44,7 @@ std::uint64_t coarse_now_ns() noexcept {
 }
 
 shm::JobTerms terms_of(const JobOptions& options) noexcept {
-    shm::JobTerms terms{.now_ns = coarse_now_ns()};
+    shm::JobTerms terms{.now_ns = coarse_now_ns(), .deadline_ns = 0, .priority = options.priority};
     if (options.deadline != JobOptions::Deadline::max()) {
         const auto at = std::chrono::nanoseconds(options.deadline.time_since_epoch()).count();
         terms.deadline_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(at, 1));
@@ -60,9 +60,17 @@ bool is_leaving() noexcept {
 }
 
 /// Why this item cannot be submitted at all; no error when it can.
-std::optional<Error> problem_with(const QueueState& state, std::size_t size) {
+std::optional<Error> problem_with(const QueueState& state, std::size_t size,
+                                  const JobOptions& options) {
     if (detail::is_detached()) {
         return detail::detached_error();
+    }
+    if (options.priority >= state.queue.shape().priorities) {
+        return refusal(state,
+                       "there is no priority " + std::to_string(options.priority) +
+                           ", its priorities end at " +
+                           std::to_string(state.queue.shape().priorities - 1),
+                       std::errc::invalid_argument);
     }
     const std::size_t most = state.queue.shape().item_size;
     if (size > most) {
@@ -92,12 +100,13 @@ Result<std::shared_ptr<QueueState>> find_in_segment(const Process& process, std:
 
 Result<std::shared_ptr<QueueState>> make_own(const Process& process, std::string_view name,
                                              const QueueSize& size) {
-    const shm::QueueShape shape{size.capacity, size.item_size, size.max_attempts};
+    const shm::QueueShape shape{size.capacity, size.item_size, size.max_attempts, size.priorities};
     if (!shm::is_sound(shape)) {
         return plain_error("queue " + std::string(name) + ": capacity is 1 to " +
                            std::to_string(shm::kMaxQueueCapacity) + ", item_size 1 to " +
                            std::to_string(shm::kMaxItemBytes) + ", max_attempts 1 to " +
-                           std::to_string(shm::kMaxAttempts));
+                           std::to_string(shm::kMaxAttempts) + ", priorities 1 to " +
+                           std::to_string(shm::kMaxPriorities));
     }
     // Zero bytes are an empty queue.
     auto memory =
@@ -133,7 +142,7 @@ Result<JobId> JobQueue::submit(std::span<const std::byte> item, const JobOptions
 }
 
 Result<JobId> JobQueue::try_submit(std::span<const std::byte> item, const JobOptions& options) {
-    if (auto problem = problem_with(*state_, item.size())) {
+    if (auto problem = problem_with(*state_, item.size(), options)) {
         return *std::move(problem);
     }
     const auto id = state_->queue.submit(state_->owner, item, terms_of(options));
@@ -146,7 +155,7 @@ Result<JobId> JobQueue::try_submit(std::span<const std::byte> item, const JobOpt
 
 Result<JobId> JobQueue::submit_until(std::span<const std::byte> item, Deadline deadline,
                                      const JobOptions& options) {
-    if (auto problem = problem_with(*state_, item.size())) {
+    if (auto problem = problem_with(*state_, item.size(), options)) {
         return *std::move(problem);
     }
     const auto id =
@@ -164,12 +173,13 @@ namespace {
 
 /// Of the first item that cannot be submitted, before any is.
 std::optional<Error> problem_with_any(const QueueState& state,
-                                      std::span<const std::string_view> items) {
+                                      std::span<const std::string_view> items,
+                                      const JobOptions& options) {
     std::size_t longest = 0;
     for (const std::string_view item : items) {
         longest = std::max(longest, item.size());
     }
-    return problem_with(state, longest);
+    return problem_with(state, longest, options);
 }
 
 /// How many `submit` accepts, from the first on.
@@ -185,7 +195,7 @@ std::size_t count_submitted(std::span<const std::string_view> items, Submit&& su
 
 Result<std::size_t> JobQueue::submit_all(std::span<const std::string_view> items,
                                          const JobOptions& options) {
-    if (auto problem = problem_with_any(*state_, items)) {
+    if (auto problem = problem_with_any(*state_, items, options)) {
         return *std::move(problem);
     }
     return count_submitted(items, [&, terms = terms_of(options)](std::span<const std::byte> item) {
@@ -195,7 +205,7 @@ Result<std::size_t> JobQueue::submit_all(std::span<const std::string_view> items
 
 Result<std::size_t> JobQueue::try_submit_all(std::span<const std::string_view> items,
                                              const JobOptions& options) {
-    if (auto problem = problem_with_any(*state_, items)) {
+    if (auto problem = problem_with_any(*state_, items, options)) {
         return *std::move(problem);
     }
     return count_submitted(items, [&, terms = terms_of(options)](std::span<const std::byte> item) {
@@ -227,7 +237,7 @@ Result<std::optional<Job>> JobQueue::take_until(Deadline deadline) {
 
 QueueSize JobQueue::size() const noexcept {
     const shm::QueueShape& shape = state_->queue.shape();
-    return {shape.capacity, shape.item_size, shape.max_attempts};
+    return {shape.capacity, shape.item_size, shape.max_attempts, shape.priorities};
 }
 
 Job::Job(QueueState* state, std::uint32_t number, std::uint64_t word,

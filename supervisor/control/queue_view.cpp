@@ -40,6 +40,7 @@ QueueLine read_queue(const shm::NamedQueue& named, const shm::JobQueue& queue,
     line.capacity = named.shape.capacity;
     line.item_size = named.shape.item_size;
     line.max_attempts = named.shape.max_attempts;
+    line.priorities = named.shape.priorities;
     line.illegal = queue.control().illegal.load(std::memory_order_relaxed);
     for (std::uint32_t number = 0; number < line.capacity; ++number) {
         const JobRecord& record = queue.record(number);

@@ -17,6 +17,7 @@ struct QueueLine {
     std::uint32_t capacity = 0;
     std::uint32_t item_size = 0;
     std::uint32_t max_attempts = 0;
+    std::uint32_t priorities = 0;
     std::uint32_t ready = 0;
     std::uint32_t later = 0;  ///< ready, but not before their time
     std::uint32_t running = 0;

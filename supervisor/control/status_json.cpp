@@ -116,6 +116,7 @@ void write_queue(JsonWriter& w, const QueueLine& queue, const std::function<void
     w.member("capacity", std::uint64_t{queue.capacity});
     w.member("item_size", std::uint64_t{queue.item_size});
     w.member("max_attempts", std::uint64_t{queue.max_attempts});
+    w.member("priorities", std::uint64_t{queue.priorities});
     w.member("again", std::uint64_t{queue.again});
     w.member("most_attempts", std::uint64_t{queue.most_attempts});
     w.key("oldest_s").seconds(queue.oldest_s).member("illegal", queue.illegal);

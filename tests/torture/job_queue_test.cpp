@@ -28,6 +28,36 @@ class JobSubmit : public JobOperation {
     }
 };
 
+/// One that is taken before all that were there.
+class JobSubmitUrgent : public JobSubmit {
+  public:
+    [[nodiscard]] std::string name() const override { return "job submit, urgent"; }
+
+    void run(const Arena& arena) override {
+        JobQueue queue = arena.segment.queue(0);
+        const std::uint32_t value = kVictims;
+        (void)queue.submit(kVictim, std::as_bytes(std::span(&value, 1)), {.priority = 1});
+    }
+
+    std::string verify(Arena& arena, Fate fate) override {
+        JobQueue queue = arena.segment.queue(0);
+        bool is_ready = false;
+        for (std::uint32_t i = 0; i < queue.shape().capacity; ++i) {
+            is_ready =
+                is_ready || (queue.record(i).priority.load() == 1 &&
+                             JobWord::unpack(queue.record(i).word.load()).state == JobState::Ready);
+        }
+        if (is_ready) {
+            Ledger& ledger = arena.in_scratch<Ledger>();
+            const std::uint32_t before = ledger[kVictims];
+            if (!execute_one(queue, ledger) || ledger[kVictims] != before + 1) {
+                return "another job was taken before it";
+            }
+        }
+        return JobSubmit::verify(arena, fate);
+    }
+};
+
 class JobTake : public JobOperation {
   public:
     JobTake() : JobOperation(kVictims) {}
@@ -351,6 +381,12 @@ class JobSweep : public JobOperation {
 TEST(TortureTest, JobSubmit) {
     SKIP_WITHOUT_PTRACE();
     JobSubmit operation;
+    expect_survives(operation);
+}
+
+TEST(TortureTest, JobSubmitUrgent) {
+    SKIP_WITHOUT_PTRACE();
+    JobSubmitUrgent operation;
     expect_survives(operation);
 }
 

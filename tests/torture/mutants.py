@@ -109,15 +109,16 @@ MUTANTS = [
        "std::memory_order_acq_rel)) {\n        return std::nullopt;\n    }\n",
        "    record.word.store(running.pack());\n")], "*JobTake*"),
     ("jobs: out of the ring before it is claimed", "shm/job_queue.cpp",
-     [("        taken = take_this(me, number);\n        const bool was_removed = ring_.remove(entry);\n",
-       "        const bool was_removed = ring_.remove(entry);\n"
-       "        taken = was_removed ? take_this(me, number) : std::nullopt;\n")],
+     [("        taken = take_this(me, number, clock);\n"
+       "        const bool was_removed = ring_here.remove(entry);\n",
+       "        const bool was_removed = ring_here.remove(entry);\n"
+       "        taken = was_removed ? take_this(me, number, clock) : std::nullopt;\n")],
      "*JobTake*:*JobQueueSweep:JobStorm*"),
     ("jobs: taken by nobody", "shm/job_queue.cpp",
      [("JobState::Running, me.lane,", "JobState::Running, 0,")], "*JobTake*"),
     ("jobs: stale entries stay", "shm/job_queue.cpp",
-     [("        const bool was_removed = ring_.remove(entry);\n",
-       "        const bool was_removed = taken && ring_.remove(entry);\n")], "*JobTakeStale"),
+     [("        const bool was_removed = ring_here.remove(entry);\n",
+       "        const bool was_removed = taken && ring_here.remove(entry);\n")], "*JobTakeStale"),
     ("jobs: freed without a look at whose it is", "shm/job_queue.cpp",
      [("    if (!record.word.compare_exchange_strong(packed, free.pack(), "
        "std::memory_order_acq_rel)) {\n        return false;\n    }\n    set_free(job_taken.number);",
@@ -162,6 +163,9 @@ MUTANTS = [
     ("jobs: tried again, and late at the next attempt", "shm/job_queue.cpp",
      [("        record.deadline_ns.store(0, std::memory_order_relaxed);", "       ")],
      "*JobRetryLate"),
+    ("jobs: urgent ones wait with the others", "shm/job_queue.cpp",
+     [("std::min(record.priority.load(std::memory_order_relaxed), shape_.priorities - 1)", "0")],
+     "*JobSubmitUrgent"),
     ("jobs: the sweep forgets what is later", "shm/job_queue_sweep.cpp",
      [("word.state == JobState::Later)", "false)")], "*JobSweepOfLater:*JobPutOff"),
     ("jobs: the sweep leaves half written items", "shm/job_queue_sweep.cpp",

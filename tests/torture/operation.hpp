@@ -37,7 +37,8 @@ struct Arena {
 };
 
 inline constexpr std::uint32_t kLanes = 4;
-inline constexpr shm::QueueShape kQueue{.capacity = 8, .item_size = 16, .max_attempts = 3};
+inline constexpr shm::QueueShape kQueue{
+    .capacity = 8, .item_size = 16, .max_attempts = 3, .priorities = 2};
 inline constexpr Owner kVictim{1, 1};
 inline constexpr Owner kPeer{2, 1};
 inline constexpr std::uint32_t kVictimPid = 1'001;  // as the lanes say; nobody looks them up

@@ -166,6 +166,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "1:37: shared.queues.a.item_size: an item has 1 to 65536 bytes: write 256"},
         Mistake{"shared: { queues: { a: { max_attempts: 31 } } }",
                 "1:40: shared.queues.a.max_attempts: max_attempts is from 1 to 30: write 3"},
+        Mistake{"shared: { queues: { a: { priorities: 9 } } }",
+                "1:38: shared.queues.a.priorities: how many priorities is from 1 to 8: write 2"},
         Mistake{"shared: { rate_limits: { a: 1 } }",
                 "1:29: shared.rate_limits.a: this is a map: write { rate: 1000/s }"},
         Mistake{"shared: { rate_limits: { a: { burst: 2 } } }",

@@ -24,7 +24,7 @@ class HeaderTest : public testing::Test {
         Layout shape;
         shape.lanes = kLanes;
         shape.queues = {{"thumbnails", {100, 60, 3}}};
-        header_.queues[0] = {"thumbnails", 100, 60, 3, 0};
+        header_.queues[0] = {"thumbnails", 100, 60, 3, 1};
         shape.blocks = {{{1'000, 3}, {4'096, 2}}};
         std::copy(shape.blocks.begin(), shape.blocks.end(), header_.blocks);
         shape.histograms = {"time", "size"};
@@ -121,10 +121,11 @@ TEST_F(HeaderTest, QueuesHaveTheShapeThatTheHeaderSays) {
     ASSERT_EQ(check()->queues.size(), 1U);
     EXPECT_EQ(check()->queues[0], (NamedQueue{"thumbnails", {100, 60, 3}}));
     for (const QueueEntry& wrong :
-         {QueueEntry{"a", kMaxQueueCapacity + 1, 60, 3, 0}, QueueEntry{"a", 100, 0, 3, 0},
-          QueueEntry{"a", 100, kMaxItemBytes + 1, 3, 0}, QueueEntry{"a", 100, 60, 0, 0},
-          QueueEntry{"a", 100, 60, kMaxAttempts + 1, 0}, QueueEntry{"a", 99, 6'000, 3, 0},
-          QueueEntry{"a", 0, 60, 3, 0}}) {
+         {QueueEntry{"a", kMaxQueueCapacity + 1, 60, 3, 1}, QueueEntry{"a", 100, 0, 3, 1},
+          QueueEntry{"a", 100, kMaxItemBytes + 1, 3, 1}, QueueEntry{"a", 100, 60, 0, 1},
+          QueueEntry{"a", 100, 60, kMaxAttempts + 1, 1}, QueueEntry{"a", 99, 6'000, 3, 1},
+          QueueEntry{"a", 100, 60, 3, 0}, QueueEntry{"a", 100, 60, 3, kMaxPriorities + 1},
+          QueueEntry{"a", 0, 60, 3, 1}}) {
         header_.queues[0] = wrong;
         EXPECT_TRUE(is_refused_as_corrupt())
             << wrong.capacity << " " << wrong.item_size << " " << wrong.max_attempts;

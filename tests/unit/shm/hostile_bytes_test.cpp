@@ -63,7 +63,8 @@ void use_queues(Segment& segment) {
     queue.join({1, 1});
     const std::array<std::byte, 16> item{};
     for (std::uint64_t i = 0; i < 40; ++i) {
-        (void)queue.submit({1, 1}, item);
+        const auto priority = static_cast<std::uint32_t>(i % 2);
+        (void)queue.submit({1, 1}, item, {.now_ns = i, .deadline_ns = i % 3, .priority = priority});
         if (const auto job = queue.take({1, 1})) {
             ASSERT_LE(job->item.size(), queue.shape().item_size);
             ASSERT_LT(job->number, queue.shape().capacity);
@@ -113,7 +114,8 @@ void use_blocks(Segment& segment, std::mt19937_64& random) {
 TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
     const TestName name;
     auto options = name.options();
-    options.queues = {{"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3}}};
+    options.queues = {
+        {"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3, .priorities = 2}}};
     options.blocks = {{{1'000, 20}, {4'096, 10}}};
     options.histograms = {"time"};
     auto segment = Segment::create(options).value();
@@ -144,7 +146,8 @@ TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
 TEST(HostileBytesTest, TheHeaderMayChangeUnderTheMasterWithoutEffect) {
     const TestName name;
     auto options = name.options();
-    options.queues = {{"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3}}};
+    options.queues = {
+        {"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3, .priorities = 2}}};
     auto segment = Segment::create(options).value();
     std::memset(const_cast<void*>(segment.address()), 0xff, 4'096);
     EXPECT_EQ(segment.lanes().size(), 9U);

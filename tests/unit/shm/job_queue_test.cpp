@@ -190,6 +190,45 @@ TEST_F(JobQueueTest, WhatIsNotTakenInTimeBecomesADeadLetter) {
     expect_whole();
 }
 
+TEST_F(JobQueueTest, TheHighestPriorityIsTakenFirst) {
+    constexpr QueueShape kUrgent{
+        .capacity = 70, .item_size = 100, .max_attempts = 3, .priorities = kMaxPriorities};
+    auto* memory = static_cast<std::byte*>(shared_memory(queue_bytes(kUrgent)));
+    JobQueue queue(memory, kUrgent, lanes_);
+    queue.join(kMe);
+    const auto submit_as = [&queue](std::uint64_t value, std::uint32_t priority) {
+        return queue.submit(kMe, std::as_bytes(std::span(&value, 1)), {.priority = priority});
+    };
+    for (std::uint32_t i = 0; i < 70; ++i) {
+        ASSERT_TRUE(submit_as(i, i % kMaxPriorities));
+    }
+    std::uint64_t last = 7;
+    for (std::uint32_t i = 0; i < 70; ++i) {
+        const auto job = queue.take(kMe);
+        ASSERT_TRUE(job);
+        const std::uint64_t value = value_of(*job);
+        if (value % kMaxPriorities == last % kMaxPriorities) {
+            EXPECT_GE(value, last) << "in their order";
+        } else {
+            EXPECT_EQ(value % kMaxPriorities + 1, last % kMaxPriorities);
+        }
+        last = value;
+        EXPECT_TRUE(queue.ack(*job));
+    }
+    // It keeps its priority when it comes again, also from the dead.
+    ASSERT_TRUE(submit_as(1, 5));
+    ASSERT_TRUE(submit_as(2, 5));
+    ASSERT_TRUE(submit_as(3, 0));
+    EXPECT_EQ(queue.nack(*queue.take(kMe)), NackResult::Again);
+    queue.join(kOther);
+    (void)queue.take(kOther);
+    (void)queue.sweep(kOther);
+    const auto first = queue.take(kMe);
+    const auto second = queue.take(kMe);
+    EXPECT_EQ(value_of(*first) + value_of(*second), 3U);
+    EXPECT_EQ(value_of(*queue.take(kMe)), 3U);
+}
+
 TEST_F(JobQueueTest, WhoSleepsWakesUpForAJobThatWasPutOff) {
     ASSERT_TRUE(submit(1));
     const auto job = queue_.take(kOther);
@@ -296,7 +335,7 @@ TEST_F(JobQueueTest, AJobThatFoundNoRoomInTheRingIsFoundAllTheSame) {
     for (std::uint64_t i = 0; i < JobRing::slots_for(kShape.capacity); ++i) {
         slots[i].store(1);
     }
-    const_cast<QueueControl&>(queue_.control()).ends.tail.store(256);
+    const_cast<QueueControl&>(queue_.control()).ends[0].tail.store(256);
     for (std::uint64_t i = 0; i < 5; ++i) {
         ASSERT_TRUE(submit(i));
     }

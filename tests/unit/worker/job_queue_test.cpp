@@ -237,6 +237,16 @@ TEST(WorkersJobQueueTest, WithoutASupervisorItWorksForOneProcess) {
         JobQueue queue = worker.queue("mine", {.capacity = 2, .item_size = 3}).value();
         const bool fits = queue.try_submit("abc") && queue.try_submit("") && !queue.try_submit("");
         JobQueue same = worker.queue("mine").value();
+        const auto refused = same.try_submit("", {.priority = 1});
+        if (refused || refused.error().message !=
+                           "queue mine: there is no priority 1, its priorities end at 0") {
+            return 3;
+        }
+        JobQueue urgent = worker.queue("urgent", {.priorities = 2}).value();
+        const bool is_in = urgent.submit("later") && urgent.submit("first", {.priority = 1});
+        if (!is_in || urgent.take().value()->text() != "first") {
+            return 4;
+        }
         auto job = same.take().value();
         return fits && same.size().capacity == 2 && job && job->text() == "abc" && job->ack() ? 0
                                                                                               : 2;

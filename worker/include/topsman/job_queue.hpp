@@ -24,6 +24,7 @@ struct QueueSize {
     std::uint32_t capacity = 1'024;  ///< jobs: waiting, running and dead letters together
     std::uint32_t item_size = 256;   ///< bytes of the longest item
     std::uint32_t max_attempts = 3;
+    std::uint32_t priorities = 1;  ///< 0 and up, at most 8; the highest is taken first
 };
 
 /// What may be said of a job when it is submitted.
@@ -33,6 +34,9 @@ struct JobOptions {
     /// Not taken by a worker before it (nor again after a nack or a death) it is not executed any
     /// more: it becomes a dead letter as soon as a worker comes to it. A job that runs may go on.
     Deadline deadline = Deadline::max();
+    /// Below the queue's `priorities` (1 unless the file says more). A job is taken only when none
+    /// of a higher one is ready: as long as these come in fast enough, it waits.
+    std::uint32_t priority = 0;
 };
 
 /// A job that this worker has taken, to be ended by ack() or nack(). Move-only; when it is
@@ -80,22 +84,22 @@ class Job {
 /// A bounded queue of jobs between all workers of the cluster.
 ///
 /// What: submit() copies an item of bytes into shared memory; take() hands out the job that has
-/// been ready for longest; ack() ends it. Any worker may do either. Promise: once submit() has
-/// returned, the job is executed at least once or becomes a dead letter, whoever dies. The jobs
-/// that a dead worker had taken are ready again as soon as it is reaped, behind the others; so a
-/// job may be executed twice, and must bear it. Taken `max_attempts` times without an ack it
-/// becomes a dead letter: see `topsman queues`, which can retry and drop them. A submit() whose
-/// worker died before it returned may have happened or not. Back-pressure: a full queue makes
-/// submit() wait, try_submit() refuse, submit_until() wait for so long. Once the worker drains
-/// nobody waits any more. Returns: a job's number; take() nothing when the worker drains,
-/// try_take() when no job is ready, take_until() when none has been until the deadline. Errors:
-/// `std::errc::no_buffer_space` full; `std::errc::timed_out`; `std::errc::operation_canceled` it
-/// was full and the worker drains; `std::errc::message_size` the item is too long;
-/// `std::errc::not_connected` in a forked child of the worker. Cost: about 0.1 us for submit, take
-/// and ack of 64 bytes together. No system call unless somebody sleeps; a waiting worker costs no
-/// CPU. Threads: any. Kill safety: every change of a job is one exchange of one word, which names
-/// its owner; see shm/job_queue.hpp. After Tsigas and Zhang's ring, with owners. The handle is
-/// trivially copyable and valid for the process's life.
+/// been ready for longest (among those of the highest priority); ack() ends it. Any worker may do
+/// either. Promise: once submit() has returned, the job is executed at least once or becomes a dead
+/// letter, whoever dies. The jobs that a dead worker had taken are ready again as soon as it is
+/// reaped, behind the others; so a job may be executed twice, and must bear it. Taken
+/// `max_attempts` times without an ack it becomes a dead letter: see `topsman queues`, which can
+/// retry and drop them. A submit() whose worker died before it returned may have happened or not.
+/// Back-pressure: a full queue makes submit() wait, try_submit() refuse, submit_until() wait for so
+/// long. Once the worker drains nobody waits any more. Returns: a job's number; take() nothing when
+/// the worker drains, try_take() when no job is ready, take_until() when none has been until the
+/// deadline. Errors: `std::errc::no_buffer_space` full; `std::errc::timed_out`;
+/// `std::errc::operation_canceled` it was full and the worker drains; `std::errc::message_size` the
+/// item is too long; `std::errc::not_connected` in a forked child of the worker. Cost: about 0.1 us
+/// for submit, take and ack of 64 bytes together. No system call unless somebody sleeps; a waiting
+/// worker costs no CPU. Threads: any. Kill safety: every change of a job is one exchange of one
+/// word, which names its owner; see shm/job_queue.hpp. After Tsigas and Zhang's ring, with owners.
+/// The handle is trivially copyable and valid for the process's life.
 ///
 /// @code
 /// #include <topsman/worker.hpp>
