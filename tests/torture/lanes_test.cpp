@@ -192,10 +192,6 @@ class Sweep : public Operation {
     }
 
   private:
-    static std::uint32_t add(shm::NameTable& names, const char* name, shm::NameKind kind) {
-        return names.find_or_add(name, kind, 0, Owner{}, nullptr).value();
-    }
-
     std::uint32_t counter_ = 0;
     std::uint32_t gauge_ = 0;
 };

@@ -17,10 +17,6 @@ using shm::RateLimit;
 constexpr std::uint32_t kPermits = 2;
 constexpr std::uint64_t kNow = 1'000'000'000'000;
 
-std::uint32_t add(shm::NameTable& names, NameKind kind) {
-    return names.find_or_add("limit", kind, 0, Owner{}, nullptr).value();
-}
-
 /// Acquires the one of two permits that a peer has not, and keeps it or gives it back. Meanwhile
 /// the peer wants it too, and keeps what it gets.
 class SemaphoreUse : public Operation {
@@ -34,7 +30,7 @@ class SemaphoreUse : public Operation {
     [[nodiscard]] bool lives_on() const override { return !is_kept_; }
 
     void setup(const Arena& arena) override {
-        row_ = add(arena.segment.array_names(), NameKind::Semaphore);
+        row_ = add(arena.segment.array_names(), "limit", NameKind::Semaphore);
         semaphore(arena).init(kPermits);
         (void)semaphore(arena).try_acquire(kPeer);
         arena.in_scratch<Results>() = Results{};
@@ -96,7 +92,7 @@ class SemaphoreRelease : public Operation {
     [[nodiscard]] bool lives_on() const override { return true; }
 
     void setup(const Arena& arena) override {
-        row_ = add(arena.segment.array_names(), NameKind::Semaphore);
+        row_ = add(arena.segment.array_names(), "limit", NameKind::Semaphore);
         semaphore(arena).init(1);
         (void)semaphore(arena).try_acquire(kVictim);
         // As a thread of that lane leaves it on its way to sleep.
@@ -131,7 +127,7 @@ class BoundedAdd : public Operation {
     [[nodiscard]] bool lives_on() const override { return true; }
 
     void setup(const Arena& arena) override {
-        row_ = add(arena.segment.object_names(), NameKind::BoundedCounter);
+        row_ = add(arena.segment.object_names(), "limit", NameKind::BoundedCounter);
         counter(arena).init(10);
         (void)counter(arena).try_add(8);
         arena.in_scratch<Results>() = Results{};
@@ -184,7 +180,7 @@ class RateAllow : public Operation {
     [[nodiscard]] bool lives_on() const override { return true; }
 
     void setup(const Arena& arena) override {
-        row_ = add(arena.segment.object_names(), NameKind::RateLimit);
+        row_ = add(arena.segment.object_names(), "limit", NameKind::RateLimit);
         limit(arena).init({.interval_ns = 1'000'000, .burst = 3});
         (void)limit(arena).allow(2, kNow);
         arena.in_scratch<Results>() = Results{};

@@ -44,6 +44,12 @@ inline constexpr Owner kPeer{2, 1};
 inline constexpr std::uint32_t kVictimPid = 1'001;  // as the lanes say; nobody looks them up
 inline constexpr std::uint32_t kPeerPid = 1'002;
 
+/// The row of a name that all of them know.
+inline std::uint32_t add(shm::NameTable& names, const char* name, shm::NameKind kind,
+                         std::uint32_t size = 0) {
+    return names.find_or_add(name, kind, size, Owner{}, nullptr).value();
+}
+
 /// What became of the victim before verify() is asked.
 struct Fate {
     bool is_done = false;    ///< it had executed the whole operation

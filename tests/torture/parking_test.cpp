@@ -28,6 +28,8 @@ class ParkingOperation : public Operation {
     [[nodiscard]] bool lives_on() const override { return true; }
 
     void setup(const Arena& arena) override {
+        row_ = is_in_array_ ? add(arena.segment.array_names(), "seats", shm::NameKind::Array, 64)
+                            : add(arena.segment.object_names(), "seat", shm::NameKind::Atomic);
         enter(things(arena).parking, kSleeper);
         arena.segment.lanes()[kSleeper].parked.store(1);
     }
@@ -51,10 +53,10 @@ class ParkingOperation : public Operation {
   protected:
     [[nodiscard]] Things things(const Arena& arena) const {
         if (is_in_array_) {
-            shm::SharedArrayStorage& array = arena.segment.arrays()[2];
+            shm::SharedArrayStorage& array = arena.segment.arrays()[row_];
             return {array.parking[3], array.word[3]};
         }
-        shm::SharedObject& object = arena.segment.objects()[5];
+        shm::SharedObject& object = arena.segment.objects()[row_];
         return {object.parking, object.word[0]};
     }
 
@@ -78,6 +80,7 @@ class ParkingOperation : public Operation {
 
   private:
     bool is_in_array_;
+    std::uint32_t row_ = 0;
 };
 
 class ParkingWake : public ParkingOperation {
