@@ -36,15 +36,18 @@ TEST(LimitsTest, PermitsOfTheDeadComeBackToThoseWhoWait) {
     const Signal held;
     Member holder = spawn_holder(herd, held);
     held.wait();
-    Member waiter = herd.spawn({}, [] {
+    const Signal in_vain;
+    Member waiter = herd.spawn({}, [&in_vain] {
         Semaphore db = Worker::attach().value().semaphore("db").value();
         CHILD_EXPECT(db.permits() == 2 && db.taken() == 2);
         CHILD_EXPECT(db.try_acquire().error().code == std::errc::device_or_resource_busy);
         CHILD_EXPECT(db.acquire_until(steady_clock::now()).error().code == std::errc::timed_out);
+        in_vain.give();
         const auto permit = db.acquire();  // until the holder is dead and swept
         CHILD_EXPECT(permit && db.taken() == 1);
         return 0;
     });
+    in_vain.wait();
     while (herd.segment().lanes()[waiter.grant.lane].parked.load() == 0) {
         std::this_thread::yield();
     }
