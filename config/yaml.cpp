@@ -324,7 +324,8 @@ std::string in_our_words(const std::string& message) {
          "this alias has no anchor before it: put the "
          "value in quotes if it is meant as text"},
     };
-    const auto found = words.find(message);
+    // From 0.8 on, yaml-cpp adds the name to some of them.
+    const auto found = words.find(message.substr(0, message.find(": ")));
     return found == words.end() ? "not YAML: " + shown(message) : found->second;
 }
 

@@ -380,7 +380,7 @@ class Pid1(TestCase):
             env=c.env, cwd=c.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         init = self.wait_for_init(c)
-        c.enter = ["nsenter", "-t", str(init), "-p", "-m"]
+        c.enter = ["nsenter", "-t", str(init), "-p", "-m", "-r"]
         c.wait_up()
         workers = c.pids()
         children = pathlib.Path(f"/proc/{init}/task/{init}/children").read_text().split()

@@ -162,7 +162,7 @@ class Start(TestCase):
              f"mount -t tmpfs -o size=64m tmpfs /dev/shm && exec {TOPSMAN} run {c.file}"],
             env=c.env, cwd=c.dir, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL)
-        c.enter = ["nsenter", "-t", str(c.master.pid), "-m"]
+        c.enter = ["nsenter", "-t", str(c.master.pid), "-m", "-r"]
         c.wait_up()
 
     def test_random_bytes_under_the_segment_s_name_are_put_aside(self):
