@@ -20,6 +20,10 @@ std::string join(const std::vector<std::string>& words) {
     return text;
 }
 
+Say to(Journal& journal) {
+    return [&journal](const std::string& sentence) { journal.info(sentence); };
+}
+
 auto of_cluster(const std::string& cluster, int segment_fd = -1) {
     return [cluster, segment_fd](std::uint32_t pid, std::uint64_t start_ticks) {
         return is_living_worker(pid, start_ticks, cluster, segment_fd);
@@ -39,7 +43,7 @@ Result<void> make_way(const shm::Segment& segment, const std::vector<shm::Living
         return {};
     }
     if (options.take_over || options.unattended) {
-        return end_workers(segment, living, config, journal);
+        return end_workers(segment, living, config, to(journal));
     }
     return still_running(segment, living, config, why);
 }
@@ -124,7 +128,7 @@ Result<void> end_living(ClusterSegment& ground, const config::Config& config, Jo
     if (ground.living.empty()) {
         return {};
     }
-    if (auto ended = end_workers(ground.segment, ground.living, config, journal); !ended) {
+    if (auto ended = end_workers(ground.segment, ground.living, config, to(journal)); !ended) {
         return ended;
     }
     find_living(ground, config.cluster);

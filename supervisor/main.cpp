@@ -1,4 +1,5 @@
 #include "config/check.hpp"
+#include "supervisor/leftovers.hpp"
 #include "supervisor/options.hpp"
 #include "supervisor/posix/init.hpp"
 #include "supervisor/posix/launcher.hpp"
@@ -33,6 +34,7 @@ int main(int argc, char** argv) {
                                                   topsman::config::Environment::of_this_process(),
                                                   topsman::supervisor::segment_size_here);
         };
+        programs.end_leftovers = topsman::supervisor::end_leftovers;
         programs.version = topsman::kVersion;
         return topsman::run_command_line(argc, argv, programs);
     } catch (const std::exception& error) {

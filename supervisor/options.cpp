@@ -351,7 +351,8 @@ void CommandLine::add_changes() {
     CLI::App* stop = add_change("stop", "End the cluster: workers finish what they have begun.",
                                 "  topsman stop --fast", [this] {
                                     const char* mode = now_ ? "now" : fast_ ? "fast" : "graceful";
-                                    return control::stop(target(), output(), change_, mode);
+                                    return control::stop(target(), output(), change_, mode,
+                                                         programs_.end_leftovers);
                                 });
     CLI::Option* fast = stop->add_flag("--fast", fast_, "Give the workers 2 seconds at most");
     stop->add_flag("--now", now_, "Give them none")->excludes(fast);

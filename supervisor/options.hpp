@@ -3,6 +3,8 @@
 // The command line: what the operator typed, as a call of the right function. Holds no code of the
 // master: that comes in as functions.
 
+#include "supervisor/control/commands.hpp"
+
 #include <functional>
 #include <string>
 
@@ -17,6 +19,7 @@ struct RunOptions {
 struct Programs {
     std::function<int(const RunOptions&)> run;
     std::function<int(const std::string& file, bool json)> check;
+    control::EndLeftovers end_leftovers;
     std::string version;
 };
 

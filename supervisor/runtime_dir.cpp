@@ -220,6 +220,7 @@ Result<ClusterRecord> read_record(const std::string& path) {
     record.file = string_at(object, "file");
     record.socket = string_at(object, "socket");
     record.segment = string_at(object, "segment");
+    record.directory = path.substr(0, path.rfind('/'));
     if (record.cluster.empty() || record.pid == 0) {
         return plain_error(path + ": is not a record of a cluster");
     }

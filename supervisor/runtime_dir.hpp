@@ -22,9 +22,10 @@ struct ClusterRecord {
     std::string cluster;
     std::uint32_t pid = 0;
     std::uint64_t start_ticks = 0;
-    std::string file;     ///< real path of the YAML file
-    std::string socket;   ///< control socket
-    std::string segment;  ///< name in /dev/shm
+    std::string file;       ///< real path of the YAML file
+    std::string socket;     ///< control socket
+    std::string segment;    ///< name in /dev/shm
+    std::string directory;  ///< where it was found; not in the file
 };
 
 /// The master's own, created if missing. Error: cannot be written, or belongs to somebody else.

@@ -4,7 +4,7 @@
 #include "supervisor/posix/child.hpp"
 #include "supervisor/posix/process_info.hpp"
 
-#include <chrono>
+#include <algorithm>
 #include <csignal>
 #include <poll.h>
 #include <sys/syscall.h>
@@ -47,7 +47,7 @@ void send(int pidfd, int number) {
 }
 
 /// Waits for the first of them to end or to run out of time; forgets those that have ended.
-Result<void> wait_for_some(std::vector<Leaving>& leaving, Journal& journal) {
+Result<void> wait_for_some(std::vector<Leaving>& leaving, const Say& say) {
     std::vector<pollfd> polled;
     SteadyClock::time_point earliest = SteadyClock::time_point::max();
     for (const Leaving& worker : leaving) {
@@ -63,14 +63,14 @@ Result<void> wait_for_some(std::vector<Leaving>& leaving, Journal& journal) {
     for (std::size_t i = polled.size(); i-- > 0;) {
         Leaving& worker = leaving[i];
         if ((polled[i].revents & POLLIN) != 0) {
-            journal.info(worker.name + ": gone");
+            say(worker.name + ": gone");
             leaving.erase(leaving.begin() + static_cast<std::ptrdiff_t>(i));
         } else if (SteadyClock::now() >= worker.deadline) {
             if (worker.killed) {
                 return plain_error("take-over: " + worker.name +
                                    " does not end, not even by SIGKILL");
             }
-            journal.warning(worker.name + ": did not stop in time, killing it");
+            say(worker.name + ": did not stop in time, killing it");
             send(worker.pidfd.get(), SIGKILL);
             worker.killed = true;
             worker.deadline = SteadyClock::now() + std::chrono::seconds(10);
@@ -113,7 +113,8 @@ std::vector<std::string> names_of(const shm::Segment& segment,
 }
 
 Result<void> end_workers(const shm::Segment& segment, const std::vector<shm::LivingWorker>& workers,
-                         const config::Config& config, Journal& journal) {
+                         const config::Config& config, const Say& say,
+                         std::chrono::milliseconds at_most) {
     const std::vector<std::string> names = names_of(segment, workers);
     std::vector<Leaving> leaving;
     for (std::size_t i = 0; i < workers.size(); ++i) {
@@ -125,13 +126,14 @@ Result<void> end_workers(const shm::Segment& segment, const std::vector<shm::Liv
         }
         const config::Pool* pool = config.find_pool(seat_of(segment, worker.lane).first);
         const int number = pool != nullptr ? pool->stop_signal : SIGTERM;
-        const auto patience = pool != nullptr ? pool->stop_timeout : config::Pool{}.stop_timeout;
-        journal.info(names[i] + ": a dead master's, asked to leave");
+        const auto patience = std::min<std::chrono::nanoseconds>(
+            pool != nullptr ? pool->stop_timeout : config::Pool{}.stop_timeout, at_most);
+        say(names[i] + ": a dead master's, asked to leave");
         send(pidfd.get(), number);
         leaving.push_back({names[i], std::move(pidfd), SteadyClock::now() + patience});
     }
     while (!leaving.empty()) {
-        if (Result<void> waited = wait_for_some(leaving, journal); !waited) {
+        if (Result<void> waited = wait_for_some(leaving, say); !waited) {
             return waited;
         }
     }

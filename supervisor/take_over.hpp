@@ -3,8 +3,9 @@
 #include "config/model.hpp"
 #include "shm/segment.hpp"
 #include "shm/sweep.hpp"
-#include "supervisor/journal.hpp"
 
+#include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,9 +22,14 @@ namespace topsman::supervisor {
 [[nodiscard]] std::vector<std::string> names_of(const shm::Segment& segment,
                                                 const std::vector<shm::LivingWorker>& workers);
 
-/// Ends them by their pool's stop signal, after its stop_timeout by SIGKILL, and waits until they
-/// are gone. Blocks: there is no loop yet.
+/// Who is told what happens on the way: the log, or the operator.
+using Say = std::function<void(const std::string& sentence)>;
+
+/// Ends them by their pool's stop signal, after its stop_timeout, or after `at_most` if that is
+/// shorter, by SIGKILL, and waits until they are gone. A pool that `config` does not have is ended
+/// by the defaults. Blocks: there is no loop.
 Result<void> end_workers(const shm::Segment& segment, const std::vector<shm::LivingWorker>& workers,
-                         const config::Config& config, Journal& journal);
+                         const config::Config& config, const Say& say,
+                         std::chrono::milliseconds at_most = std::chrono::milliseconds::max());
 
 }  // namespace topsman::supervisor

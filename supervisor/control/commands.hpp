@@ -5,11 +5,18 @@
 // 1 failed, 2 usage, 3 not running, 4 rolled back, 5 timed out, 6 would change (plan), 78
 // configuration.
 
+#include "shm/base/result.hpp"
+
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <ostream>
 #include <string>
+
+namespace topsman {
+struct ClusterRecord;
+}
 
 namespace topsman::control {
 
@@ -62,8 +69,15 @@ int restart(const Target& target, const Output& output, const ChangeOptions& opt
             const std::optional<std::string>& what);  ///< POOL or POOL/SLOT
 int scale(const Target& target, const Output& output, const ChangeOptions& options,
           const std::string& what);  ///< POOL=N
+
+/// Who is told what happens on the way.
+using Say = std::function<void(const std::string& sentence)>;
+/// Ends what a dead master has left; not this folder's business.
+using EndLeftovers =
+    std::function<Result<void>(const ClusterRecord&, const std::string& mode, const Say& say)>;
 int stop(const Target& target, const Output& output, const ChangeOptions& options,
-         const std::string& mode);
+         const std::string& mode, const EndLeftovers& end_leftovers);
+
 /// `action` is retry or drop, `job` a dead letter's number or "all".
 int change_queue(const Target& target, const Output& output, const ChangeOptions& options,
                  const std::string& queue, const std::string& action, const std::string& job);

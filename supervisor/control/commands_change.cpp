@@ -185,6 +185,27 @@ bool wait_for_end(const UniqueFd& pidfd, Clock::time_point deadline) {
     }
 }
 
+int stop_without_master(const ClusterRecord& record, const Output& output, const std::string& mode,
+                        const EndLeftovers& end_leftovers) {
+    Response response{.result = "done",
+                      .reason = "the master (pid " + std::to_string(record.pid) +
+                                ") was gone; nothing of the cluster is left",
+                      .lines = {}};
+    const auto say = [&](const std::string& sentence) {
+        if (output.json) {
+            response.lines.push_back(sentence);
+        } else {
+            output.out << printable(sentence) << std::endl;
+        }
+    };
+    if (const auto ended = end_leftovers(record, mode, say); !ended) {
+        print_error(output, "cluster " + record.cluster + ": " + ended.error().message);
+        return kExitFailed;
+    }
+    print_response(output, record, {.path = {}, .body = {}, .verb = "stop"}, response);
+    return kExitDone;
+}
+
 }  // namespace
 
 int reload(const Target& target, const Output& output, const ChangeOptions& options) {
@@ -236,16 +257,19 @@ int scale(const Target& target, const Output& output, const ChangeOptions& optio
 }
 
 int stop(const Target& target, const Output& output, const ChangeOptions& options,
-         const std::string& mode) {
+         const std::string& mode, const EndLeftovers& end_leftovers) {
     const auto deadline = Clock::now() + options.timeout;
     const auto record = find_cluster(target.name, target.file);
     if (!record) {
         print_error(output, record.error().message);
         return kExitNotRunning;
     }
+    const UniqueFd master = open_master(*record);
+    if (!posix::is_same_process_alive(record->pid, record->start_ticks)) {
+        return stop_without_master(*record, output, mode, end_leftovers);
+    }
     JsonWriter w = begin_body(options);
     w.member("mode", mode).end_object();
-    const UniqueFd master = open_master(*record);
     const int code = perform(*record, output, options, {"/v1/stop", w.take(), "stop"});
     // Stopped means that the next `topsman run` finds nothing in its way.
     if (code == kExitDone && !options.no_wait && master && !wait_for_end(master, deadline)) {

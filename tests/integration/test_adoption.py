@@ -529,6 +529,36 @@ class Kept(Adopting):
 
 
 class AtAnyTime(Adopting):
+    def test_stop_ends_what_a_dead_master_has_left(self):
+        c = self.cluster(http()).start()
+        workers = [Pidfd(pid) for pid in c.pids()]
+        c.kill_master()
+        done = c.cli("stop")
+        self.assertIn("nothing of the cluster is left", done.stdout)
+        self.assertEqual(done.stdout.count("asked to leave"), 3, done.stdout)
+        for worker in workers:
+            self.assertTrue(worker.wait(0), done.stdout)
+        self.assertEqual(sorted(os.listdir(c.runtime)), [c.name + ".lock"])
+        self.assertFalse(os.path.exists(c.segment))
+        c.cli("stop", expect=3)
+
+    def test_stop_without_a_master_knows_the_pool_s_own_way(self):
+        stubborn = command('[/bin/sh, -c, "trap : TERM; trap \'exit 0\' USR1; echo up > $CLUSTER_DIR/up; while :; do sleep 0.01; done"]',
+                           "    stop_signal: USR1\n    stop_timeout: 1h\n")
+        c = self.cluster(stubborn).start()
+        c.wait_file("up")
+        c.kill_master()
+        self.assertIn("nothing of the cluster is left", c.cli("stop").stdout)
+
+    def test_stop_without_a_master_and_without_a_readable_file(self):
+        c = self.cluster(command('[/bin/sh, -c, "trap : TERM; echo up > $CLUSTER_DIR/up; while :; do sleep 0.01; done"]')).start()
+        c.wait_file("up")
+        worker = Pidfd(c.pids()[0])
+        c.kill_master()
+        c.file.write_text("no: configuration")
+        self.assertIn("killing it", c.cli("stop", "--now").stdout)
+        self.assertTrue(worker.wait(0))
+
     def test_killed_while_it_starts_workers(self):
         c = self.cluster(http(8))
         c.start(wait_ready=None)

@@ -73,13 +73,15 @@ is_booting() {
     [ -n "$leader" ] && [ -S "/proc/$leader/root/run/systemd/private" ]
 }
 
-# A mount namespace in which /sys/fs/cgroup is cgroup2, whatever the host uses: as on a Debian.
+# A mount namespace in which /sys/fs/cgroup is cgroup2, whatever the host uses: as on a Debian. And
+# pidfd_getfd, which systemd-nspawn takes from whatever it boots, is there as on a machine.
 boot() {
     # shellcheck disable=SC2016  # expanded by the inner shell
     unshare -m --propagation private -- sh -c \
         'umount -R -l /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && exec "$@"' sh \
         systemd-nspawn -q -D "$machine" -M "topsman-test-$$" --boot --private-network \
         --register=no --keep-unit --link-journal=no --console=pipe \
+        --system-call-filter=pidfd_getfd \
         systemd.unit=multi-user.target </dev/null >"$work/console.log" 2>&1 &
     nspawn=$!
     eventually 60 is_booting || { cat "$work/console.log"; skip "systemd does not boot here"; }

@@ -74,8 +74,9 @@ inside systemd-tmpfiles --create
 # ---- one cluster ----------------------------------------------------------------------------
 
 the_unit_is_sound() {
-    check "the unit has no unknown key" \
-        [ -z "$(inside systemd-analyze verify /usr/lib/systemd/system/topsman@.service 2>&1)" ]
+    check "the units have no unknown key" \
+        [ -z "$(inside systemd-analyze verify /usr/lib/systemd/system/topsman@.service \
+            /usr/lib/systemd/system/topsman-workers@.service 2>&1)" ]
     check "the sandbox scores 2.0 or better" \
         inside systemd-analyze security --no-pager --threshold=20 topsman@shop
     check "a worker out of memory does not end the cluster" \
@@ -97,7 +98,8 @@ shared:
   mutexes: [stock]
 YAML
     check "systemctl enable --now starts it" inside systemctl enable --now topsman@shop
-    check "started means ready" status_is shop "$kREADY" 3
+    check "started means that its pool has a ready worker" status_is shop "$kREADY > 0" True
+    check "and soon all" eventually 20 status_is shop "$kREADY" 3
     check "a port below 1024 is served by an ordinary user" says '^web/[0-2] pid' get localhost
     check "systemctl status has the master's own sentence" \
         says 'Status: ".*3.*"' inside systemctl status topsman@shop
@@ -139,25 +141,78 @@ the_master_dies() {
     old=$(status shop "$kPIDS")
     inside kill -KILL "$(property topsman@shop MainPID)"
     check "systemd starts a killed master again" eventually 30 property_is topsman@shop NRestarts 1
-    check "and it serves" eventually 30 says '^web/' get localhost
-    # shellcheck disable=SC2016,SC2086  # expanded inside; a list of words
-    check "no worker of the dead one is left" refused inside \
-        sh -c 'for pid; do kill -0 "$pid" 2>/dev/null && exit 0; done; exit 1' sh $old
+    check "the next one goes on with the workers of the dead one" \
+        eventually 30 status_is shop "$kPIDS if $kREADY == 4 else 0" "$old"
     check "and what was counted is still counted" \
         status_is shop "s['counters']['orders']['total'] >= $orders > 0" True
 }
 
+it_dies_again_and_again() {
+    local old n
+    old=$(status shop "$kPIDS")
+    inside python3 /srv/hammer.py 127.0.0.1 80 /srv/enough >"$work/hammer.txt" &
+    local hammer=$!
+    for n in $(seq 20); do
+        inside kill -KILL "$(property topsman@shop MainPID)"
+        eventually 30 property_is topsman@shop NRestarts $((n + 1)) >/dev/null &&
+            eventually 30 status_is shop "$kREADY" 4 >/dev/null || break
+    done
+    check "twenty times in a row" property_is topsman@shop NRestarts 21
+    touch "$machine/srv/enough"
+    wait "$hammer"
+    check "no request fails meanwhile" says '^[1-9][0-9]* answered, 0 failed$' cat "$work/hammer.txt"
+    say "$(cat "$work/hammer.txt")"
+    check "by the same workers" status_is shop "$kPIDS" "$old"
+}
+
 the_master_hangs() {
+    local old
     drop_in shop watchdog.conf <<'UNIT'
 [Service]
 WatchdogSec=2
 TimeoutAbortSec=1
 UNIT
     inside systemctl restart topsman@shop
+    old=$(status shop "$kPIDS")
     inside kill -STOP "$(property topsman@shop MainPID)"
     check "a hung master is found by the watchdog and replaced" \
         eventually 30 property_is topsman@shop NRestarts 1
-    check "and it serves" eventually 30 says '^web/' get localhost
+    check "and the next goes on with its workers" \
+        eventually 30 status_is shop "$kPIDS if $kREADY == 4 else 0" "$old"
+}
+
+# Neither the master nor ExecStop= nor ExecStopPost= is there to end the workers then.
+it_stops_without_a_master() {
+    drop_in shop slow.conf <<'UNIT'
+[Service]
+RestartSec=1h
+WatchdogSec=0
+TimeoutStopSec=1
+UNIT
+    inside systemctl restart topsman@shop
+    inside kill -STOP "$(property topsman@shop MainPID)"
+    inside systemctl stop topsman@shop topsman-workers@shop
+    check "stopped while its master hangs, no process is left" refused inside pgrep -u topsman
+    inside systemctl start topsman@shop
+    inside kill -KILL "$(property topsman@shop MainPID)"
+    check "a dead master that waits for its restart" \
+        eventually 20 property_is topsman@shop SubState auto-restart
+    check "leaves workers that serve on" says '^web/' get localhost
+    inside systemctl stop topsman@shop
+    check "stopped then, no process is left" eventually 20 refused inside pgrep -u topsman
+    inside systemctl stop topsman-workers@shop
+    check "and no segment" [ -z "$(inside ls /dev/shm)" ]
+    check "and that is a success" property_is topsman-workers@shop Result success
+    inside systemctl start topsman@shop
+    inside kill -KILL "$(property topsman@shop MainPID)"
+    eventually 20 property_is topsman@shop SubState auto-restart >/dev/null
+    local old
+    old=$(status shop "$kPIDS")
+    inside systemctl restart topsman@shop
+    check "restarted then, the workers go on" status_is shop "$kPIDS" "$old"
+    rm "$machine/etc/systemd/system/topsman@shop.service.d/slow.conf"
+    inside systemctl daemon-reload
+    inside systemctl restart topsman@shop
 }
 
 it_stops() {
@@ -271,7 +326,9 @@ the_unit_is_sound
 it_reloads
 a_worker_dies
 the_master_dies
+it_dies_again_and_again
 the_master_hangs
+it_stops_without_a_master
 it_stops
 a_wrong_file_is_not_retried
 the_example_serves
@@ -282,7 +339,7 @@ systemd_keeps_the_port
 the_port_is_taken
 
 if [ $failures != 0 ]; then
-    inside journalctl --no-pager -o short-monotonic -u 'topsman@*' | tail -n 150
+    inside journalctl --no-pager -o short-monotonic -u 'topsman@*' -u 'topsman-workers@*' | tail -n 150
     say "$failures failed"
     exit 1
 fi

@@ -1,4 +1,5 @@
 #include "supervisor/control/commands.hpp"
+#include "supervisor/runtime_dir.hpp"
 #include "tests/unit/control/control_test_helper.hpp"
 
 #include <gmock/gmock.h>
@@ -39,6 +40,10 @@ class CommandsChangeTest : public ::testing::Test {
     Response answer_{.result = "done", .reason = {}, .lines = {}};
     std::unique_ptr<Printed> printed_;
     Target target_ = cluster_.target();
+    const EndLeftovers nobody_is_left_ = [](const auto&, const auto&, const auto&) {
+        ADD_FAILURE() << "the master lives";
+        return Result<void>{};
+    };
     ChangeOptions options_{.no_wait = false, .timeout = std::chrono::seconds(30)};
 };
 
@@ -49,7 +54,8 @@ TEST_F(CommandsChangeTest, EachAsksForWhatItSays) {
     EXPECT_EQ(run([&](const auto& o) { return scale(target_, o, options_, "web=8"); }), 0);
     EXPECT_EQ(run([&](const auto& o) { return reset_failed(target_, o, options_, "web"); }), 0);
     options_.no_wait = true;
-    EXPECT_EQ(run([&](const auto& o) { return stop(target_, o, options_, "fast"); }), 0);
+    EXPECT_EQ(
+        run([&](const auto& o) { return stop(target_, o, options_, "fast", nobody_is_left_); }), 0);
     ASSERT_EQ(requests_.size(), 6U);
     EXPECT_EQ(requests_[0].verb, Request::Verb::Reload);
     EXPECT_TRUE(requests_[0].wait);
@@ -139,8 +145,37 @@ TEST_F(CommandsChangeTest, AHungMasterIsATimeOut) {
 
 TEST_F(CommandsChangeTest, StopWaitsForTheMasterItself) {
     options_.timeout = std::chrono::milliseconds(200);
-    EXPECT_EQ(run([&](const auto& o) { return stop(target_, o, options_, "graceful"); }), 5);
+    EXPECT_EQ(
+        run([&](const auto& o) { return stop(target_, o, options_, "graceful", nobody_is_left_); }),
+        5);
     EXPECT_THAT(printed_->err.str(), HasSubstr("has not ended in time")) << "this test lives on";
+}
+
+TEST_F(CommandsChangeTest, StopWithoutAMasterEndsWhatItHasLeft) {
+    cluster_.set_master(1, 1);
+    std::string asked;
+    const EndLeftovers end = [&](const ClusterRecord& record, const std::string& mode,
+                                 const Say& say) {
+        asked = record.cluster + " " + mode;
+        say("web/0 (pid 7): gone");
+        return Result<void>{};
+    };
+    Printed printed;
+    EXPECT_EQ(stop(target_, printed.plain(), options_, "fast", end), 0);
+    EXPECT_EQ(asked, cluster_.name() + " fast");
+    EXPECT_THAT(printed.out.str(), AllOf(HasSubstr("web/0 (pid 7): gone"),
+                                         HasSubstr("nothing of the cluster is left")));
+    EXPECT_TRUE(requests_.empty());
+}
+
+TEST_F(CommandsChangeTest, StopWithoutAMasterSaysWhyItCannot) {
+    cluster_.set_master(1, 1);
+    const EndLeftovers fail = [](const auto&, const auto&, const auto&) {
+        return Result<void>(plain_error("web/0 (pid 7) does not end"));
+    };
+    Printed printed;
+    EXPECT_EQ(stop(target_, printed.plain(), options_, "graceful", fail), 1);
+    EXPECT_THAT(printed.err.str(), HasSubstr("web/0 (pid 7) does not end"));
 }
 
 TEST_F(CommandsChangeTest, NoClusterIsNotRunning) {

@@ -87,7 +87,8 @@ void HandMadeCluster::set_master(std::uint32_t pid, std::uint64_t start_ticks) {
                                                 .start_ticks = start_ticks,
                                                 .file = file(),
                                                 .socket = socket(),
-                                                .segment = shm::segment_name(name_, ::geteuid())});
+                                                .segment = shm::segment_name(name_, ::geteuid()),
+                                                .directory = {}});
     EXPECT_TRUE(written);
 }
 

@@ -43,6 +43,7 @@ class OptionsTest : public ::testing::Test {
                                checked_ = file + (json ? " json" : "");
                                return 1;
                            },
+                       .end_leftovers = {},
                        .version = "1.2.3"};
     RunOptions run_;
     std::string checked_;
