@@ -47,6 +47,10 @@ const char* word_for(NameKind kind) noexcept {
             return "rate limit";
         case NameKind::Semaphore:
             return "semaphore";
+        case NameKind::Event:
+            return "event";
+        case NameKind::Barrier:
+            return "barrier";
         case NameKind::None:
             break;
     }

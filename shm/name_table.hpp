@@ -37,8 +37,10 @@ enum class NameKind : std::uint32_t {
     BoundedCounter = 7,
     RateLimit = 8,
     Semaphore = 9,
+    Event = 10,
+    Barrier = 11,
 };
-inline constexpr NameKind kLastNameKind = NameKind::Semaphore;
+inline constexpr NameKind kLastNameKind = NameKind::Barrier;
 
 struct NameRow {
     std::atomic<std::uint64_t> claim;  ///< 0: free; else its owner; stays when published

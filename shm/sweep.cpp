@@ -1,5 +1,6 @@
 #include "shm/sweep.hpp"
 
+#include "shm/barrier.hpp"
 #include "shm/parking.hpp"
 #include "shm/semaphore.hpp"
 
@@ -39,6 +40,9 @@ void give_back(Segment& segment, Owner dead) noexcept {
         }
         if (array_kinds[i] == NameKind::Semaphore && dead.lane != 0) {
             Semaphore(array).sweep(dead);
+        }
+        if (array_kinds[i] == NameKind::Barrier && dead.lane != 0) {
+            Barrier(array).sweep(dead);
         }
     }
     segment.blocks().sweep(dead);

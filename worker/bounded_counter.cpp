@@ -11,8 +11,8 @@ bool BoundedCounter::try_add(std::uint64_t n) noexcept {
 
 Result<void> BoundedCounter::add_until(std::chrono::steady_clock::time_point deadline,
                                        std::uint64_t n) {
-    const detail::Process* process = detail::the_process.load(std::memory_order_acquire);
-    if (process == nullptr || detail::is_detached()) {
+    const detail::Process* process = detail::attached();
+    if (process == nullptr) {
         return detail::detached_error();
     }
     if (!shm::BoundedCounter(*object_).add(process->lanes, process->owner.lane, n, deadline)) {

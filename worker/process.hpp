@@ -101,6 +101,11 @@ extern std::atomic<bool> detached;
     return detached.load(std::memory_order_relaxed);
 }
 
+/// Null before Worker::attach(), and in a forked child.
+[[nodiscard]] inline const Process* attached() noexcept {
+    return is_detached() ? nullptr : the_process.load(std::memory_order_acquire);
+}
+
 [[nodiscard]] Error detached_error();
 
 /// Async-signal-safe.

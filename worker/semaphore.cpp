@@ -5,20 +5,11 @@
 
 namespace topsman {
 
-namespace {
-
 using detail::Process;
-
-/// Null in a forked child.
-const Process* attached() noexcept {
-    return detail::is_detached() ? nullptr : detail::the_process.load(std::memory_order_acquire);
-}
-
-}  // namespace
 
 void Semaphore::Permit::release() noexcept {
     shm::SharedArrayStorage* storage = std::exchange(storage_, nullptr);
-    const Process* process = attached();
+    const Process* process = detail::attached();
     if (storage != nullptr && process != nullptr) {
         (void)shm::Semaphore(*storage).release(process->lanes, process->owner, number_);
     }
@@ -29,7 +20,7 @@ Result<Semaphore::Permit> Semaphore::acquire() {
 }
 
 Result<Semaphore::Permit> Semaphore::try_acquire() {
-    const Process* process = attached();
+    const Process* process = detail::attached();
     if (process == nullptr) {
         return detail::detached_error();
     }
@@ -41,7 +32,7 @@ Result<Semaphore::Permit> Semaphore::try_acquire() {
 }
 
 Result<Semaphore::Permit> Semaphore::acquire_until(std::chrono::steady_clock::time_point deadline) {
-    const Process* process = attached();
+    const Process* process = detail::attached();
     if (process == nullptr) {
         return detail::detached_error();
     }

@@ -9,8 +9,8 @@ namespace topsman::detail {
 
 Result<void> wait_while(shm::Parking* parking, bool (*still)(void*), void* context,
                         std::chrono::steady_clock::time_point deadline) {
-    const Process* process = the_process.load(std::memory_order_acquire);
-    if (process == nullptr || is_detached()) {
+    const Process* process = attached();
+    if (process == nullptr) {
         return detached_error();
     }
     if (parking->park(process->lanes, process->owner.lane, deadline,
@@ -21,8 +21,8 @@ Result<void> wait_while(shm::Parking* parking, bool (*still)(void*), void* conte
 }
 
 std::uint32_t notify(shm::Parking* parking, std::uint32_t count) noexcept {
-    const Process* process = the_process.load(std::memory_order_acquire);
-    if (process == nullptr || is_detached()) {
+    const Process* process = attached();
+    if (process == nullptr) {
         return 0;
     }
     return parking->wake(process->lanes, count);

@@ -1,6 +1,8 @@
 #include "supervisor/control/shared_view.hpp"
 
+#include "shm/barrier.hpp"
 #include "shm/bounded_counter.hpp"
+#include "shm/event.hpp"
 #include "shm/rate_limit.hpp"
 #include "shm/semaphore.hpp"
 #include "supervisor/control/text.hpp"
@@ -68,6 +70,13 @@ void show_rate_limit(SharedLine& line, shm::SharedObject& object) {
                     {"interval_ns", shown(rule.interval_ns)}};
 }
 
+void show_event(SharedLine& line, shm::SharedObject& object) {
+    const shm::Event event(object);
+    line.state = event.is_set() ? "set" : "not set";
+    line.state += event.kind() == shm::Reset::Auto ? ", automatic" : ", manual";
+    line.numbers = {{"set", event.is_set() ? 1 : 0}};
+}
+
 std::vector<SharedLine> read_objects(const shm::Segment& segment) {
     std::vector<SharedLine> lines;
     const auto objects = segment.objects();
@@ -86,6 +95,9 @@ std::vector<SharedLine> read_objects(const shm::Segment& segment) {
         } else if (entry.kind == NameKind::RateLimit) {
             line.kind = "rate limit";
             show_rate_limit(line, object);
+        } else if (entry.kind == NameKind::Event) {
+            line.kind = "event";
+            show_event(line, object);
         } else {
             continue;
         }
@@ -114,6 +126,13 @@ void show_semaphore(SharedLine& line, shm::SharedArrayStorage& array) {
     line.numbers = {{"taken", semaphore.taken()}, {"permits", semaphore.permits()}};
 }
 
+void show_barrier(SharedLine& line, shm::SharedArrayStorage& array) {
+    const shm::Barrier barrier(array);
+    line.state = std::to_string(barrier.arrived()) + " of " + std::to_string(barrier.parties()) +
+                 " have arrived";
+    line.numbers = {{"arrived", barrier.arrived()}, {"parties", barrier.parties()}};
+}
+
 void read_arrays(const shm::Segment& segment, std::vector<SharedLine>& lines) {
     const auto arrays = segment.arrays();
     for (const Entry& entry : segment.array_names().entries()) {
@@ -125,6 +144,9 @@ void read_arrays(const shm::Segment& segment, std::vector<SharedLine>& lines) {
         if (entry.kind == NameKind::Semaphore) {
             line.kind = "semaphore";
             show_semaphore(line, array);
+        } else if (entry.kind == NameKind::Barrier) {
+            line.kind = "barrier";
+            show_barrier(line, array);
         } else if (entry.kind != NameKind::Array || !show_array(line, entry, array)) {
             continue;
         }

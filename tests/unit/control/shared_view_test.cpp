@@ -1,6 +1,8 @@
 #include "supervisor/control/shared_view.hpp"
 
+#include "shm/barrier.hpp"
 #include "shm/bounded_counter.hpp"
+#include "shm/event.hpp"
 #include "shm/rate_limit.hpp"
 #include "shm/semaphore.hpp"
 #include "tests/unit/control/control_test_helper.hpp"
@@ -29,11 +31,16 @@ void add_all(shm::Segment& segment) {
     shm::RateLimit api(place[add(objects, "api", NameKind::RateLimit)]);
     api.init({.interval_ns = 3'600'000'000'000, .burst = 200});
     (void)api.allow(50, shm::monotonic_ns());
+    shm::Event warm(place[add(objects, "warm", NameKind::Event)]);
+    warm.init(shm::Reset::Manual);
+    warm.set(segment.lanes());
+    shm::Event(place[add(objects, "next", NameKind::Event)]).init(shm::Reset::Auto);
     auto& rows = segment.array_names();
     segment.arrays()[add(rows, "bins", NameKind::Array, 64)].init(8);
     shm::Semaphore db(segment.arrays()[add(rows, "db", NameKind::Semaphore)]);
     db.init(20);
     (void)db.try_acquire({.lane = 2, .generation = 1});
+    shm::Barrier(segment.arrays()[add(rows, "start", NameKind::Barrier)]).init(4);
     for (std::uint64_t value = 1; value <= 30; ++value) {
         segment.histogram(0).record(static_cast<std::uint32_t>(1 + value % 3), value);
     }
@@ -50,11 +57,12 @@ TEST(SharedViewTest, EachKindSaysItsState) {
         EXPECT_FALSE(line.numbers.empty());
     }
     EXPECT_EQ(lines,
-              (std::vector<std::string>{"atomic phase: -1", "bounded counter sold: 7 of 100",
-                                        "rate limit api: 150 of 200 left, one every 3600s",
-                                        "array bins: 8 of 8 bytes", "semaphore db: 1 of 20 taken",
-                                        "histogram time: p50 15, p99 30, max 30 of 30",
-                                        "blocks 4KiB: 1 of 3 in use"}));
+              (std::vector<std::string>{
+                  "atomic phase: -1", "bounded counter sold: 7 of 100",
+                  "rate limit api: 150 of 200 left, one every 3600s", "event warm: set, manual",
+                  "event next: not set, automatic", "array bins: 8 of 8 bytes",
+                  "semaphore db: 1 of 20 taken", "barrier start: 0 of 4 have arrived",
+                  "histogram time: p50 15, p99 30, max 30 of 30", "blocks 4KiB: 1 of 3 in use"}));
 }
 
 TEST(SharedViewTest, BlocksWithANonsenseWordAreQuarantined) {
@@ -75,9 +83,9 @@ TEST(SharedViewTest, WhoWaitsIsCounted) {
     waiting.insert(3);
     waiting.insert(5);
     const auto lines = read_shared(cluster.segment());
-    ASSERT_EQ(lines.size(), 7U);
-    EXPECT_EQ(lines[4].name, "db");
-    EXPECT_EQ(lines[4].waiting, 2U);
+    ASSERT_EQ(lines.size(), 10U);
+    EXPECT_EQ(lines[6].name, "db");
+    EXPECT_EQ(lines[6].waiting, 2U);
 }
 
 TEST(SharedViewTest, WhateverTheWordsAreTheyAreShown) {
@@ -87,12 +95,12 @@ TEST(SharedViewTest, WhateverTheWordsAreTheyAreShown) {
     std::mt19937_64 random(11);
     for (int round = 0; round < 100; ++round) {
         const bool is_ones = round % 4 == 0;
-        for (shm::SharedObject& object : segment.objects().first(3)) {
+        for (shm::SharedObject& object : segment.objects().first(5)) {
             for (auto& word : object.word) {
                 word.store(is_ones ? UINT64_MAX : random() >> (random() % 64));
             }
         }
-        for (shm::SharedArrayStorage& array : segment.arrays().first(2)) {
+        for (shm::SharedArrayStorage& array : segment.arrays().first(3)) {
             array.element_bytes = is_ones ? 8 : static_cast<std::uint32_t>(random());
             for (auto& word : array.word) {
                 word.store(is_ones ? UINT64_MAX : random());
@@ -101,7 +109,7 @@ TEST(SharedViewTest, WhateverTheWordsAreTheyAreShown) {
         for (auto& cell : segment.histogram(0).lanes()[2].cell) {
             cell.store(is_ones ? UINT64_MAX : random());
         }
-        EXPECT_LE(read_shared(segment).size(), 7U);
+        EXPECT_LE(read_shared(segment).size(), 10U);
     }
 }
 

@@ -5,9 +5,11 @@
 
 #include "shm/base/result.hpp"
 #include "topsman/atomic.hpp"
+#include "topsman/barrier.hpp"
 #include "topsman/block.hpp"
 #include "topsman/bounded_counter.hpp"
 #include "topsman/counter.hpp"
+#include "topsman/event.hpp"
 #include "topsman/gauge.hpp"
 #include "topsman/histogram.hpp"
 #include "topsman/job_queue.hpp"
@@ -215,6 +217,12 @@ class Worker {
     /// be declared. Further error: it has another number of permits.
     [[nodiscard]] Result<Semaphore> semaphore(std::string_view name, std::uint32_t permits);
     [[nodiscard]] Result<Semaphore> semaphore(std::string_view name);
+
+    /// Further error: it is of the other kind.
+    [[nodiscard]] Result<Event> event(std::string_view name, EventReset kind);
+
+    /// Of 1 to 64 parties. Further error: it has another number of parties.
+    [[nodiscard]] Result<Barrier> barrier(std::string_view name, std::uint32_t parties);
 
     /// Further error: it has another limit.
     [[nodiscard]] Result<BoundedCounter> bounded_counter(std::string_view name,
