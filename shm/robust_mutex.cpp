@@ -6,6 +6,16 @@
 #include <time.h>
 
 namespace topsman::shm {
+namespace {
+
+/// A few nanoseconds, where the exact time would double the price of a lock.
+std::int64_t coarse_now_ns() noexcept {
+    timespec now{};
+    (void)::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+}  // namespace
 
 void RobustMutex::init() noexcept {
     pthread_mutexattr_t attributes;
@@ -21,11 +31,23 @@ void RobustMutex::init() noexcept {
     owner_.store(0, std::memory_order_relaxed);
     owner_deaths_.store(0, std::memory_order_relaxed);
     poisoned_.store(0, std::memory_order_relaxed);
+    held_since_ns_.store(0, std::memory_order_relaxed);
     unrepaired_.store(0, std::memory_order_release);
 }
 
+template <class Wait>
+LockResult RobustMutex::enter(Owner owner, Wait&& wait) noexcept {
+    int rc = ::pthread_mutex_trylock(&mutex_);
+    if (rc == EBUSY) {
+        waiting_.insert(owner.lane);
+        rc = wait();
+        waiting_.erase(owner.lane);
+    }
+    return entered(rc, owner);
+}
+
 LockResult RobustMutex::lock(Owner owner) noexcept {
-    return entered(::pthread_mutex_lock(&mutex_), owner);
+    return enter(owner, [this] { return ::pthread_mutex_lock(&mutex_); });
 }
 
 LockResult RobustMutex::try_lock(Owner owner) noexcept {
@@ -37,7 +59,8 @@ LockResult RobustMutex::lock_until(Owner owner,
     const auto since_epoch = deadline.time_since_epoch();
     const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
     const timespec until{seconds.count(), std::chrono::nanoseconds(since_epoch - seconds).count()};
-    return entered(::pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &until), owner);
+    return enter(owner,
+                 [&] { return ::pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &until); });
 }
 
 /// What pthread said at any of the entries, in our words. Each of them may be the one that learns
@@ -67,6 +90,7 @@ LockResult RobustMutex::entered(int rc, Owner owner) noexcept {
         release();
         return LockResult::Poisoned;
     }
+    held_since_ns_.store(coarse_now_ns(), std::memory_order_relaxed);
     owner_.store(owner.pack(), std::memory_order_relaxed);
     return rc == EOWNERDEAD ? LockResult::OwnerDied : LockResult::Locked;
 }
@@ -110,7 +134,18 @@ std::uint64_t RobustMutex::owner_deaths() const noexcept {
     return owner_deaths_.load(std::memory_order_relaxed);
 }
 
+std::int64_t RobustMutex::held_since_ns() const noexcept {
+    return held_since_ns_.load(std::memory_order_relaxed);
+}
+
+bool RobustMutex::is_waited_for_by(std::uint32_t lane) const noexcept {
+    return waiting_.contains(lane);
+}
+
 void RobustMutex::forget(Owner dead) noexcept {
+    if (waiting_.contains(dead.lane)) {
+        waiting_.erase(dead.lane);
+    }
     std::uint64_t shown = dead.pack();
     (void)owner_.compare_exchange_strong(shown, 0, std::memory_order_relaxed);
 }

@@ -9,6 +9,7 @@
 // cannot, the mutex is poisoned: every later lock is refused, visibly, instead of guessing.
 
 #include "shm/lane.hpp"
+#include "shm/lane_set.hpp"
 #include "shm/limits.hpp"
 
 #include <atomic>
@@ -51,11 +52,19 @@ class alignas(kCacheLine) RobustMutex {
     [[nodiscard]] bool is_poisoned() const noexcept;
     [[nodiscard]] Owner owner() const noexcept;  ///< lane 0: free
     [[nodiscard]] std::uint64_t owner_deaths() const noexcept;
+    /// CLOCK_MONOTONIC, to within some milliseconds: since when the owner has it. 0: not known.
+    [[nodiscard]] std::int64_t held_since_ns() const noexcept;
+    /// Does a thread of that lane wait for it, as far as anybody knows?
+    [[nodiscard]] bool is_waited_for_by(std::uint32_t lane) const noexcept;
 
-    /// For the sweep: the dead owner is shown no longer. The lock itself is the kernel's business.
+    /// For the sweep: the dead owner, or who waited, is shown no longer. The lock itself is the
+    /// kernel's business.
     void forget(Owner dead) noexcept;
 
   private:
+    /// Calls `wait` for the lock if somebody has it, and is known to wait meanwhile.
+    template <class Wait>
+    [[nodiscard]] LockResult enter(Owner owner, Wait&& wait) noexcept;
     [[nodiscard]] LockResult entered(int rc, Owner owner) noexcept;
     void release() noexcept;
 
@@ -64,6 +73,9 @@ class alignas(kCacheLine) RobustMutex {
     std::atomic<std::uint64_t> owner_deaths_;
     std::atomic<std::uint32_t> poisoned_;
     std::atomic<std::uint32_t> unrepaired_;  ///< the holder got OwnerDied and has not answered yet
+    std::atomic<std::int64_t> held_since_ns_;
+    // On lines of their own: others write them while the holder works.
+    LaneSet waiting_;
 };
 
 }  // namespace topsman::shm

@@ -32,6 +32,7 @@ Run
 Look (asks nothing of the master: works beside a hung or a dead one)
   status                 master, workers, what they share; --watch follows
   counters               the shared counters and gauges
+  locks                  who has which mutex, since when, and how many wait
   queues [QUEUE]         the job queues; their dead letters, --retry and --drop
   events                 what happened, one JSON object a line; --follow, --until EVENT
 
@@ -279,6 +280,10 @@ void CommandLine::add_looks() {
 
     add_for_cluster("counters", "Show the shared counters and gauges.", "  topsman counters --json",
                     [this] { return control::counters(target(), output()); });
+
+    add_for_cluster("locks",
+                    "Show who has which mutex, since when, and how many workers wait for it.",
+                    "  topsman locks", [this] { return control::locks(target(), output()); });
 
     CLI::App* queues = add_change(
         "queues", "Show the job queues, or one with its dead letters; retry or drop these.",

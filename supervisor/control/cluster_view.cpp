@@ -97,7 +97,9 @@ class Reader {
     void read_mutexes();
     [[nodiscard]] WorkerLine worker_line(const Living& living) const;
     [[nodiscard]] WorkerLine empty_line(const shm::SlotRecord& slot) const;
+    [[nodiscard]] const shm::WorkerRecord* find_owner(shm::Owner owner) const;
     [[nodiscard]] std::string owner_name(shm::Owner owner) const;
+    [[nodiscard]] std::uint32_t owner_pid(shm::Owner owner) const;
 
     [[nodiscard]] bool is_dead() const { return view_.master_state == "dead"; }
 
@@ -366,19 +368,35 @@ void Reader::read_mutexes() {
         } else if (owner.lane != 0) {
             line.state = "held";
             line.owner = owner_name(owner);
+            line.pid = owner_pid(owner);
+            line.held_s = seconds_between(mutex.held_since_ns(), now_);
+        }
+        for (std::uint32_t lane = 1; lane < segment_.lanes().size(); ++lane) {
+            line.waiting += mutex.is_waited_for_by(lane) ? 1U : 0U;
         }
         view_.mutexes.push_back(std::move(line));
     }
 }
 
-std::string Reader::owner_name(shm::Owner owner) const {
+const shm::WorkerRecord* Reader::find_owner(shm::Owner owner) const {
     for (const Living& living : workers_) {
         if (living.lane == owner.lane && living.record.lane_generation == owner.generation &&
             living.record.pool < view_.pools.size()) {
-            return view_.pools[living.record.pool].name + "/" + std::to_string(living.record.slot);
+            return &living.record;
         }
     }
-    return "a dead worker";
+    return nullptr;
+}
+
+std::string Reader::owner_name(shm::Owner owner) const {
+    const shm::WorkerRecord* record = find_owner(owner);
+    return record == nullptr ? "a dead worker"
+                             : view_.pools[record->pool].name + "/" + std::to_string(record->slot);
+}
+
+std::uint32_t Reader::owner_pid(shm::Owner owner) const {
+    const shm::WorkerRecord* record = find_owner(owner);
+    return record == nullptr ? 0 : record->pid;
 }
 
 }  // namespace

@@ -75,6 +75,9 @@ struct MutexLine {
     std::string state;  ///< free | held | poisoned
     std::string owner;  ///< "web/2", empty when free
     std::uint64_t owner_deaths = 0;
+    std::uint32_t pid = 0;      ///< of the owner; 0: free, or nobody knows it
+    double held_s = 0;          ///< by this owner
+    std::uint32_t waiting = 0;  ///< workers
 };
 
 struct ClusterView {

@@ -42,6 +42,7 @@ struct StatusOptions {
 
 int status(const Target& target, const Output& output, const StatusOptions& options);
 int counters(const Target& target, const Output& output);
+int locks(const Target& target, const Output& output);
 int queues(const Target& target, const Output& output,
            const std::optional<std::string>& queue);  ///< with a queue: its dead letters too
 

@@ -60,6 +60,18 @@ void write_queues(JsonWriter& w, const std::vector<QueueLine>& queues) {
     w.end_object();
 }
 
+void write_mutexes(JsonWriter& w, const ClusterView& view) {
+    w.begin_object();
+    for (const MutexLine& mutex : view.mutexes) {
+        w.key(mutex.name).begin_object().member("state", mutex.state);
+        w.member("owner", mutex.owner).member("pid", std::uint64_t{mutex.pid});
+        w.key("held_s").seconds(mutex.held_s);
+        w.member("waiting", std::uint64_t{mutex.waiting});
+        w.member("owner_deaths", mutex.owner_deaths).end_object();
+    }
+    w.end_object();
+}
+
 }  // namespace
 
 std::string status_json(const ClusterView& view) {
@@ -89,13 +101,9 @@ std::string status_json(const ClusterView& view) {
     for (const GaugeLine& gauge : view.gauges) {
         w.key(gauge.name).begin_object().member("total", gauge.total).end_object();
     }
-    w.end_object().key("mutexes").begin_object();
-    for (const MutexLine& mutex : view.mutexes) {
-        w.key(mutex.name).begin_object().member("state", mutex.state);
-        w.member("owner", mutex.owner).member("owner_deaths", mutex.owner_deaths);
-        w.end_object();
-    }
-    w.end_object().key("shared").begin_array();
+    w.end_object().key("mutexes");
+    write_mutexes(w, view);
+    w.key("shared").begin_array();
     for (const SharedLine& line : view.shared) {
         w.begin_object().member("kind", line.kind).member("name", line.name);
         w.member("state", line.state).member("waiting", std::uint64_t{line.waiting});
@@ -129,6 +137,12 @@ void write_queue(JsonWriter& w, const QueueLine& queue, const std::function<void
 std::string queues_json(const std::vector<QueueLine>& queues) {
     JsonWriter w;
     write_queues(w, queues);
+    return w.take();
+}
+
+std::string locks_json(const ClusterView& view) {
+    JsonWriter w;
+    write_mutexes(w, view);
     return w.take();
 }
 

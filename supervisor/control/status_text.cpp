@@ -254,6 +254,31 @@ void append_listeners(std::string& out, const ClusterView& view, const TextStyle
 
 }  // namespace
 
+std::string locks_text(const ClusterView& view, const TextStyle& style) {
+    if (view.mutexes.empty()) {
+        return "no mutexes\n";
+    }
+    Table table({{"MUTEX", false, 100},
+                 {"STATE", false, 90},
+                 {"OWNER", false, 80},
+                 {"PID", true, 70},
+                 {"HELD", true, 75},
+                 {"WAITING", true, 60},
+                 {"OWNERS DIED", true, 10}});
+    const auto number = [](std::uint64_t of) { return of == 0 ? "" : std::to_string(of); };
+    for (const MutexLine& mutex : view.mutexes) {
+        const bool is_held = mutex.state == "held";
+        table.add({{mutex.name, Tint::Plain},
+                   {mutex.state, mutex.state == "poisoned" ? Tint::Bad : Tint::Plain},
+                   {mutex.owner, Tint::Plain},
+                   {number(mutex.pid), Tint::Plain},
+                   {is_held ? format_duration(mutex.held_s) : "", Tint::Plain},
+                   {number(mutex.waiting), mutex.waiting == 0 ? Tint::Plain : Tint::Warn},
+                   {number(mutex.owner_deaths), Tint::Plain}});
+    }
+    return table.render(style.columns, style.color);
+}
+
 std::string counters_text(const ClusterView& view, const TextStyle& style, const Before* before) {
     std::string out;
     if (!view.counters.empty()) {

@@ -25,6 +25,8 @@ struct Before {
                                       const Before* before = nullptr);
 [[nodiscard]] std::string counters_text(const ClusterView& view, const TextStyle& style,
                                         const Before* before = nullptr);
+/// Who has which mutex, since when, and how many wait.
+[[nodiscard]] std::string locks_text(const ClusterView& view, const TextStyle& style);
 [[nodiscard]] std::string queues_text(const std::vector<QueueLine>& queues, std::size_t columns,
                                       bool color);
 

@@ -1,5 +1,6 @@
 """The line: one master, many workers, one port, one segment."""
 
+import json
 import signal
 import subprocess
 
@@ -90,6 +91,15 @@ class Line(TestCase):
         get(port)
         self.assertEqual(times()["count"], 24)
         self.assertRegex(c.cli("status").stdout, r"http_request_us +histogram +p50 [0-9]+, p99 [0-9]+, max [0-9]+ of 24")
+
+    def test_locks_are_shown_also_beside_a_dead_master(self):
+        c = self.cluster(YAML).start()
+        self.assertEqual(get(port_of(c), "/orders", "POST")[0], 201)
+        free = {"stock": {"state": "free", "owner": "", "pid": 0, "held_s": 0, "waiting": 0, "owner_deaths": 0}}
+        self.assertEqual(json.loads(c.cli("locks", "--json").stdout), free)
+        self.assertEqual(c.status()["mutexes"], free)
+        c.kill_master()
+        self.assertRegex(c.cli("locks").stdout, r"MUTEX +STATE[^\n]*\nstock +free\n")
 
     def test_blocks_are_as_the_file_says(self):
         c = self.cluster(YAML + "  blocks: { 1MiB: 2, 16KiB: 64 }\n").start()

@@ -215,7 +215,9 @@ class ByDeaths {
         const bool is_there = victim.step_to(k);
         operation_.peers(live_);
         victim.finish();
-        operation_.sweep(live_);
+        if (!operation_.lives_on()) {
+            operation_.sweep(live_);
+        }
         resume_.verify(operation_, live_, {.is_done = true, .peers_ran = true}, k);
         return is_there;
     }

@@ -109,6 +109,34 @@ class MutexLockUnlock : public MutexOperation {
     }
 };
 
+/// Waits for what a peer has, until its time is up, which is so at once.
+class MutexWait : public MutexOperation {
+  public:
+    [[nodiscard]] std::string name() const override { return "mutex wait"; }
+
+    [[nodiscard]] bool lives_on() const override { return true; }
+
+    void setup(const Arena& arena) override {
+        MutexOperation::setup(arena);
+        CHECK(mutex_of(arena).try_lock(kPeer) == LockResult::Locked);
+    }
+
+    void run(const Arena& arena) override { (void)mutex_of(arena).lock_until(kVictim, {}); }
+
+    void peers(const Arena& /*arena*/) override {}
+
+    std::string verify(Arena& arena, Fate /*fate*/) override {
+        const bool is_mine = mutex_of(arena).owner() == kPeer;
+        const bool is_waited_for = mutex_of(arena).is_waited_for_by(kVictim.lane);
+        mutex_of(arena).unlock();
+        if (!is_mine) {
+            return "its owner is not shown any more";
+        }
+        return is_waited_for ? "the dead, or who has left, is still known to wait"
+                             : is_usable(arena);
+    }
+};
+
 /// The lock of one who died in the middle of a change.
 class OrphanedMutexOperation : public MutexOperation {
   public:
@@ -235,6 +263,12 @@ class TxCellUpdate : public Operation {
 TEST(TortureTest, MutexLockChangeUnlock) {
     SKIP_WITHOUT_PTRACE();
     MutexLockUnlock operation;
+    expect_survives(operation);
+}
+
+TEST(TortureTest, MutexWait) {
+    SKIP_WITHOUT_PTRACE();
+    MutexWait operation;
     expect_survives(operation);
 }
 

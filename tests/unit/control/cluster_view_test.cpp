@@ -12,6 +12,7 @@
 #include <csignal>
 #include <random>
 #include <sys/wait.h>
+#include <thread>
 
 namespace topsman::control {
 namespace {
@@ -243,8 +244,43 @@ TEST(ClusterViewTest, CountersGaugesAndMutexesAreRead) {
     view = cluster.look();
     EXPECT_EQ(view.mutexes[0].state, "held");
     EXPECT_EQ(view.mutexes[0].owner, "web/2");
+    EXPECT_EQ(view.mutexes[0].pid, view.pools[0].slots[0].pid);
+    EXPECT_NE(view.mutexes[0].pid, 0U);
+    EXPECT_GE(view.mutexes[0].held_s, 0);
+    EXPECT_LT(view.mutexes[0].held_s, 60);
+    EXPECT_EQ(view.mutexes[0].waiting, 0U);
     mutex.unlock();
     EXPECT_EQ(cluster.look().mutexes[0].state, "free");
+}
+
+TEST(ClusterViewTest, WhoWaitsForAMutexIsCountedAndADeadOwnerIsNobody) {
+    HandMadeCluster cluster;
+    shm::Segment& segment = cluster.segment();
+    const auto row =
+        segment.mutex_names().find_or_add("stock", shm::NameKind::Mutex, 0, {},
+                                          [&](std::uint32_t i) { segment.mutexes()[i].init(); });
+    shm::RobustMutex& mutex = segment.mutexes()[row.value()];
+    ASSERT_EQ(mutex.lock({.lane = 5, .generation = 7}), shm::LockResult::Locked);
+    std::vector<std::thread> waiters;
+    for (const std::uint32_t lane : {2U, 3U}) {
+        waiters.emplace_back([&mutex, lane] {
+            if (mutex.lock({.lane = lane, .generation = 1}) == shm::LockResult::Locked) {
+                mutex.unlock();
+            }
+        });
+    }
+    while (!mutex.is_waited_for_by(2) || !mutex.is_waited_for_by(3)) {
+        std::this_thread::yield();
+    }
+    const MutexLine line = cluster.look().mutexes.at(0);
+    EXPECT_EQ(line.waiting, 2U);
+    EXPECT_EQ(line.owner, "a dead worker");  // nobody of that lane is on the scoreboard
+    EXPECT_EQ(line.pid, 0U);
+    mutex.unlock();
+    for (std::thread& waiter : waiters) {
+        waiter.join();
+    }
+    EXPECT_EQ(cluster.look().mutexes.at(0).waiting, 0U);
 }
 
 TEST(ClusterViewTest, ListenersAreFoundByTheirSocket) {

@@ -83,8 +83,9 @@ TEST_F(OptionsTest, VersionIsAnOptionAndACommand) {
 TEST_F(OptionsTest, EveryCommandHasHelpWithAnExample) {
     EXPECT_EQ(run({"--help"}), 0);
     const std::string overview = out_;
-    for (const char* command : {"run", "check", "status", "counters", "queues", "events", "plan",
-                                "reload", "scale", "restart", "stop", "reset-failed", "version"}) {
+    for (const char* command :
+         {"run", "check", "status", "counters", "locks", "queues", "events", "plan", "reload",
+          "scale", "restart", "stop", "reset-failed", "version"}) {
         EXPECT_THAT(overview, HasSubstr(std::string("\n  ") + command));
         EXPECT_EQ(run({command, "--help"}), 0) << command;
         EXPECT_THAT(out_, AllOf(HasSubstr(std::string("Usage: topsman ") + command),

@@ -34,7 +34,13 @@ ClusterView sample() {
     view.pools = {pool};
     view.counters = {{.name = "orders", .total = 42, .lanes = {{3, 40}, {5, 2}}}};
     view.gauges = {{.name = "open", .total = -4}};
-    view.mutexes = {{.name = "stock", .state = "held", .owner = "web/2", .owner_deaths = 1}};
+    view.mutexes = {{.name = "stock",
+                     .state = "held",
+                     .owner = "web/2",
+                     .owner_deaths = 1,
+                     .pid = 4'711,
+                     .held_s = 12.5,
+                     .waiting = 3}};
     view.shared = {{.kind = "semaphore",
                     .name = "db",
                     .state = "3 of 20 taken",
@@ -68,6 +74,10 @@ TEST(StatusJsonTest, HasTheShapeThatOthersDependOn) {
     EXPECT_EQ(json.at("gauges").at("open").at("total"), -4);
     EXPECT_EQ(json.at("mutexes").at("stock").at("state"), "held");
     EXPECT_EQ(json.at("mutexes").at("stock").at("owner"), "web/2");
+    EXPECT_EQ(json.at("mutexes").at("stock").at("pid"), 4'711);
+    EXPECT_EQ(json.at("mutexes").at("stock").at("held_s"), 12.5);
+    EXPECT_EQ(json.at("mutexes").at("stock").at("waiting"), 3);
+    EXPECT_EQ(boost::json::parse(locks_json(sample())), json.at("mutexes"));
     EXPECT_EQ(json.at("shared").at(0),
               boost::json::parse(R"({"kind": "semaphore", "name": "db", "state": "3 of 20 taken",
                                      "waiting": 1, "taken": 3, "permits": 20})"));

@@ -198,6 +198,25 @@ db      semaphore   20 of 20 taken        3
 api     rate limit  7 of 200 left
 )";
 
+TEST(StatusTextTest, LocksSayWhoHasThemSinceWhenAndHowManyWait) {
+    ClusterView view;
+    EXPECT_EQ(locks_text(view, {}), "no mutexes\n");
+    view.mutexes = {{.name = "stock",
+                     .state = "held",
+                     .owner = "web/1",
+                     .owner_deaths = 2,
+                     .pid = 4'711,
+                     .held_s = 12,
+                     .waiting = 3},
+                    {.name = "audit", .state = "poisoned", .owner = {}, .owner_deaths = 1},
+                    {.name = "files", .state = "free", .owner = {}}};
+    EXPECT_EQ(locks_text(view, {}), R"(MUTEX  STATE     OWNER   PID  HELD  WAITING  OWNERS DIED
+stock  held      web/1  4711   12s        3            2
+audit  poisoned                                        1
+files  free
+)");
+}
+
 TEST(StatusTextTest, FitsIntoANarrowTerminal) {
     EXPECT_EQ(status_text(sample(), {.columns = 40, .color = false}), kIn40Columns);
 }

@@ -3,6 +3,7 @@
 #include "shm_test_helper.hpp"
 
 #include <csignal>
+#include <memory>
 #include <thread>
 
 namespace topsman::shm {
@@ -55,6 +56,28 @@ TEST(RobustMutexTest, ADeadlineEndsTheWait) {
     EXPECT_EQ(mutex.lock_until(kMe, steady_clock::now() + std::chrono::milliseconds(1)),
               LockResult::Busy);
     EXPECT_EQ(mutex.lock_until(kMe, steady_clock::now() - seconds(1)), LockResult::Busy);
+}
+
+TEST(RobustMutexTest, WhoWaitsAndSinceWhenItIsHeldCanBeSeen) {
+    auto& mutex = new_mutex();
+    EXPECT_EQ(mutex.held_since_ns(), 0);
+    const auto holder = std::make_unique<Victim>([&mutex] {
+        ASSERT_EQ(mutex.lock({3, 1}), LockResult::Locked);
+    });
+    EXPECT_GT(mutex.held_since_ns(), 0);
+    EXPECT_LE(mutex.held_since_ns(), steady_clock::now().time_since_epoch().count());
+    EXPECT_FALSE(mutex.is_waited_for_by(kMe.lane));
+    std::thread waiter([&mutex] {
+        EXPECT_EQ(mutex.lock(kMe), LockResult::OwnerDied);
+        mutex.repaired();
+        mutex.unlock();
+    });
+    while (!mutex.is_waited_for_by(kMe.lane)) {
+        std::this_thread::yield();
+    }
+    holder->kill();
+    waiter.join();
+    EXPECT_FALSE(mutex.is_waited_for_by(kMe.lane));
 }
 
 TEST(RobustMutexTest, EachEntryLearnsOfTheOwnersDeath) {
