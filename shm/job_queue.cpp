@@ -80,7 +80,7 @@ void JobQueue::join(Owner me) noexcept {
     control_->users.insert(me.lane);
     // Far from where others look for a free job.
     cursor_.store(
-        static_cast<std::uint32_t>(std::size_t{me.lane} * 7 % taken_words(shape_.capacity)),
+        static_cast<std::uint32_t>(std::size_t{me.lane} * 7 % taken_words(shape_.capacity) * 64),
         std::memory_order_relaxed);
 }
 
@@ -109,24 +109,29 @@ std::optional<JobId> JobQueue::submit(Owner me, std::span<const std::byte> item,
     return job_id(*number, word.pack());
 }
 
+/// In turns within one word of the set, and in the next one only when there is none: what was freed
+/// in the order of its submits is free again when its turn comes, and still in the cache.
 std::optional<std::uint32_t> JobQueue::claim(Owner me) noexcept {
     const std::size_t words = taken_words(shape_.capacity);
-    std::size_t at = cursor_.load(std::memory_order_relaxed);
-    for (std::size_t i = 0; i < words; ++i, ++at) {
-        at = at < words ? at : 0;
-        std::uint64_t free = ~taken_[at].load(std::memory_order_relaxed);
+    const std::uint32_t next = cursor_.load(std::memory_order_relaxed);
+    const std::uint64_t after = ~std::uint64_t{0} << (next % 64);
+    std::size_t at = next / 64;
+    // The first word is visited twice: what is after `next`, and what is before it.
+    for (std::size_t i = 0; i <= words; ++i) {
+        at = i < 2 ? at : (at + 1 < words ? at + 1 : 0);
+        std::uint64_t free = ~taken_[at].load(std::memory_order_seq_cst);
+        free &= i == 0 ? after : (i == 1 ? ~after : ~std::uint64_t{0});
         for (; free != 0; free &= free - 1) {
             const auto bit = static_cast<std::uint32_t>(std::countr_zero(free));
-            const auto number = static_cast<std::uint32_t>(at * 64 + bit);
+            const auto number = static_cast<std::uint32_t>(at * 64) + bit;
             if (number >= shape_.capacity) {
                 break;
             }
             if (claim_one(me, number)) {
-                if (i != 0) {
-                    cursor_.store(static_cast<std::uint32_t>(at), std::memory_order_relaxed);
-                }
+                cursor_.store(number - bit + (bit + 1) % 64, std::memory_order_relaxed);
                 return number;
             }
+            set_taken(number);
         }
     }
     return std::nullopt;
@@ -138,12 +143,19 @@ bool JobQueue::claim_one(Owner me, std::uint32_t number) noexcept {
     std::uint64_t packed = record.word.load(std::memory_order_relaxed);
     const JobWord free = JobWord::unpack(packed);
     const JobWord mine{JobState::Writing, me.lane, me.generation, 0, free.version + 1};
-    if (free.state != JobState::Free ||
-        !record.word.compare_exchange_strong(packed, mine.pack(), std::memory_order_acq_rel)) {
-        return false;
+    return free.state == JobState::Free &&
+           record.word.compare_exchange_strong(packed, mine.pack(), std::memory_order_acq_rel);
+}
+
+/// So that others who look for a FREE one need not come here. Only who has come in vain says so:
+/// where one is mostly free again when somebody comes, nobody has to say anything.
+void JobQueue::set_taken(std::uint32_t number) noexcept {
+    const std::uint64_t bit = std::uint64_t{1} << (number % 64);
+    taken_[number / 64].fetch_or(bit, std::memory_order_seq_cst);
+    // Who has freed it before that has not seen the bit; who frees it later does.
+    if (JobWord::unpack(job(number).word.load(std::memory_order_seq_cst)).state == JobState::Free) {
+        taken_[number / 64].fetch_and(~bit, std::memory_order_seq_cst);
     }
-    taken_[number / 64].fetch_or(std::uint64_t{1} << (number % 64), std::memory_order_relaxed);
-    return true;
 }
 
 JobRing JobQueue::ring_of(const JobRecord& record) const noexcept {
@@ -271,7 +283,7 @@ bool JobQueue::ack(const TakenJob& job_taken) noexcept {
     const JobWord running = JobWord::unpack(packed);
     const JobWord free{JobState::Free, 0, 0, 0, running.version};
     // The commit point: it will not be executed again.
-    if (!record.word.compare_exchange_strong(packed, free.pack(), std::memory_order_acq_rel)) {
+    if (!record.word.compare_exchange_strong(packed, free.pack(), std::memory_order_seq_cst)) {
         return false;
     }
     set_free(job_taken.number);
@@ -279,7 +291,10 @@ bool JobQueue::ack(const TakenJob& job_taken) noexcept {
 }
 
 void JobQueue::set_free(std::uint32_t number) noexcept {
-    taken_[number / 64].fetch_and(~(std::uint64_t{1} << (number % 64)), std::memory_order_seq_cst);
+    const std::uint64_t bit = std::uint64_t{1} << (number % 64);
+    if ((taken_[number / 64].load(std::memory_order_seq_cst) & bit) != 0) {
+        taken_[number / 64].fetch_and(~bit, std::memory_order_seq_cst);
+    }
     wake_one(control_->submitters);
 }
 

@@ -186,6 +186,7 @@ class JobQueue {
     void ring(std::uint32_t number) noexcept;
     void ring_if_there_is_room(std::uint32_t number) noexcept;
     void wake_one(Parking& parking) const noexcept;
+    void set_taken(std::uint32_t number) noexcept;
     void set_free(std::uint32_t number) noexcept;
     void give_back(Owner dead, std::uint32_t number, QueueSweep& found) noexcept;
     void repair_hints(std::uint32_t number) noexcept;
@@ -193,13 +194,13 @@ class JobQueue {
 
     QueueShape shape_;
     QueueControl* control_;
-    std::atomic<std::uint64_t>* taken_;  ///< a bit per job: set while it is not free, a hint
+    std::atomic<std::uint64_t>* taken_;  ///< a bit per job: somebody has found it not free, a hint
     LaterJobs later_;
     JobRing ring_;  ///< of priority 0; the others follow it
     std::byte* records_;
     std::size_t stride_;
     std::span<Lane> lanes_;
-    /// The word of taken_ in which this process looks first; no matter to anybody else.
+    /// Where this process looks first for a FREE job; no matter to anybody else.
     std::atomic<std::uint32_t> cursor_ = 0;
 };
 

@@ -170,10 +170,11 @@ class JobLateAck : public JobOperation {
 
     [[nodiscard]] bool lives_on() const override { return true; }
 
-    void prepare(const Arena& /*arena*/, JobQueue& queue) override {
+    void prepare(const Arena& arena, JobQueue& queue) override {
         late_ = take_as(queue, kVictim);
         CHECK(queue.ack(late_));
-        const auto next = submit(queue, kPeer, 1);  // the first one again, which is missing now
+        JobQueue another = arena.segment.queue(0);    // which looks from the first place on
+        const auto next = submit(another, kPeer, 1);  // the first one again, which is missing now
         CHECK(next && static_cast<std::uint32_t>(*next) == late_.number);
     }
 

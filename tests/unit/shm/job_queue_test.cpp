@@ -283,7 +283,8 @@ TEST_F(JobQueueTest, ALateAckOrNackChangesNothing) {
     EXPECT_FALSE(queue_.ack(*job));
     EXPECT_EQ(queue_.nack(*job), NackResult::NotYours);
     // The same place, taken by the same lane: still another job.
-    (void)submit(2);
+    JobQueue another(memory_, kShape, lanes_);  // which looks from the first place on
+    (void)another.submit(kMe, std::as_bytes(std::span("another", 8)));
     const auto next = queue_.take(kMe);
     ASSERT_EQ(next->number, job->number);
     EXPECT_FALSE(queue_.ack(*job));
