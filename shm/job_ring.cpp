@@ -1,8 +1,17 @@
 #include "shm/job_ring.hpp"
 
+#include <algorithm>
 #include <bit>
 
 namespace topsman::shm {
+namespace {
+
+/// Where the turn so many before this one begins.
+std::uint64_t earlier(std::uint64_t turn, std::uint64_t turns, unsigned shift) noexcept {
+    return (turn < turns ? 0 : turn - turns) << shift;
+}
+
+}  // namespace
 
 JobRing::JobRing(RingEnds& ends, std::atomic<std::uint64_t>* slots, std::uint64_t size) noexcept
     : ends_(&ends),
@@ -23,14 +32,19 @@ bool JobRing::push(std::uint32_t number, std::atomic<std::uint64_t>& place) cons
             // seq_cst: who has parked itself before sees the entry, or is seen by who looks for the
             // parked after this.
             if (slot.compare_exchange_strong(seen, full(turn, number), std::memory_order_seq_cst)) {
-                ends_->tail.store(at + 1, std::memory_order_relaxed);
+                // One who was stopped for long would set it back; now and then it happens still.
+                if (ends_->tail.load(std::memory_order_relaxed) <= at) {
+                    ends_->tail.store(at + 1, std::memory_order_relaxed);
+                }
                 return true;
             }
         }
         if (seen >> kNumberBits < turn) {
             return false;  // what was there a turn ago has not been taken
         }
-        ++at;
+        // A tail that lags by many turns: this place was filled in the last turn but one at least.
+        const std::uint64_t laps = (seen & kNumberMask) != 0 ? 0 : 1;
+        at = std::max(at, earlier(seen >> kNumberBits, laps, shift_) + (at & mask_)) + 1;
     }
     return false;
 }
@@ -46,7 +60,10 @@ bool JobRing::first(std::uint64_t& from, Entry& entry, std::uint64_t& steps) con
         if (seen >> kNumberBits <= turn) {
             return false;
         }
-        ++from;
+        // A head that lags by many turns: what was filled here could be only when all that was
+        // there a turn before, up to here, had been removed.
+        const std::uint64_t laps = (seen & kNumberMask) != 0 ? 1 : 2;
+        from = std::max(from + 1, earlier(seen >> kNumberBits, laps, shift_) + (from & mask_));
     }
     return false;
 }

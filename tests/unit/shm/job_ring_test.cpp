@@ -76,6 +76,21 @@ TEST_F(JobRingTest, EndsThatLagAreWalkedOn) {
     EXPECT_EQ(numbers(), (std::vector<std::uint32_t>{17, 18, 19, 20}));
 }
 
+TEST_F(JobRingTest, EndsThatLagByManyTurnsAreFoundInAFewSteps) {
+    for (std::uint32_t i = 0; i < 1'005; ++i) {
+        ASSERT_TRUE(ring_.push(i, place_));
+        if (i < 1'000) {
+            pop();
+        }
+    }
+    ends_.head.store(3);
+    ends_.tail.store(5);
+    ASSERT_TRUE(ring_.push(1'005, place_));
+    EXPECT_EQ(ends_.tail.load(), 1'006U);
+    steps_ = 4 * ring_.size();  // as many as a taker makes
+    EXPECT_EQ(numbers(), (std::vector<std::uint32_t>{1'000, 1'001, 1'002, 1'003, 1'004, 1'005}));
+}
+
 TEST_F(JobRingTest, HasTwiceAsManySlotsAsThereAreJobs) {
     EXPECT_EQ(JobRing::slots_for(1), 16U) << "a line at least";
     EXPECT_EQ(JobRing::slots_for(64), 128U);
