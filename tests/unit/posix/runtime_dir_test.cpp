@@ -36,7 +36,8 @@ class RuntimeDirTest : public testing::Test {
                 alive ? ticks : ticks + 1,
                 dir_.path(cluster + ".yaml"),
                 dir_.path(cluster + ".sock"),
-                "topsman." + cluster};
+                "topsman." + cluster,
+                ""};
     }
 
     void write(const ClusterRecord& what) { ASSERT_TRUE(write_record(dir_.path(), what)); }
