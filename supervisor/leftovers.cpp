@@ -43,7 +43,7 @@ Result<void> end_leftovers(const ClusterRecord& record, const std::string& mode,
             return is_living_worker(pid, start_ticks, record.cluster);
         };
         const auto living = shm::find_living(*segment, is_alive);
-        const auto ended = end_workers(*segment, living, config, say, patience_of(mode));
+        auto ended = end_workers(*segment, living, config, say, patience_of(mode));
         if (!ended) {
             return ended;
         }
