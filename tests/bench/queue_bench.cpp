@@ -145,7 +145,7 @@ double median(std::vector<double> values) {
 int main(int argc, char** argv) {
     using namespace topsman;
     const std::uint64_t jobs = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
-    const int rounds = argc > 2 ? std::atoi(argv[2]) : 5;
+    const std::uint64_t rounds = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 5;
     (void)bi::message_queue::remove(Boosts::name().c_str());
     {
         const bi::message_queue queue(bi::create_only, Boosts::name().c_str(), kCapacity,
@@ -153,7 +153,7 @@ int main(int argc, char** argv) {
     }
     test::Herd herd({{"bench", {.capacity = kCapacity, .item_size = sizeof(Item)}}});
     std::array<std::vector<double>, 6> times;
-    for (int i = 0; i < rounds; ++i) {  // in turns: what disturbs one disturbs the other too
+    for (std::uint64_t i = 0; i < rounds; ++i) {  // in turns: what disturbs one disturbs the other too
         times[0].push_back(alone<Ours>(herd, jobs));
         times[1].push_back(alone<Boosts>(herd, jobs));
         times[2].push_back(pairs<Ours>(herd, jobs, 1));
