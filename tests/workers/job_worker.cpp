@@ -24,13 +24,13 @@ void wait_for_stop(const Worker& worker) {
     }
 }
 
-int submit(Worker& worker, std::string_view text, int count) {
+int submit(Worker& worker, std::string_view text, std::uint64_t count) {
     topsman::JobQueue jobs = worker.queue("jobs").value();
     topsman::JobOptions options;
     if (text == "late") {
         options.deadline = std::chrono::steady_clock::now();
     }
-    for (int i = 0; i < count; ++i) {
+    for (std::uint64_t i = 0; i < count; ++i) {
         (void)jobs.submit(text, options).value();
     }
     (void)worker.ready().value();
@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
         return 78;
     }
     if (argc == 4 && std::string_view(argv[1]) == "submit") {
-        return submit(*worker, argv[2], std::atoi(argv[3]));
+        return submit(*worker, argv[2], std::strtoull(argv[3], nullptr, 10));
     }
     return work(*worker);
 }

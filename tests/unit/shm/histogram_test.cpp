@@ -67,7 +67,7 @@ TEST(HistogramThreadsTest, ReadersSeeOnlyWhatWasRecorded) {
     for (std::uint32_t lane = 1; lane <= 2; ++lane) {
         writers.emplace_back([&, lane] {
             for (std::uint64_t i = 0; i < 20'000; ++i) {
-                view.record(lane, lane * 100);
+                view.record(lane, std::uint64_t{lane} * 100);
             }
         });
     }

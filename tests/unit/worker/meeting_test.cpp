@@ -16,7 +16,6 @@ namespace {
 using std::chrono::steady_clock;
 using test::Herd;
 using test::Member;
-using test::Signal;
 
 void wait_until_parked(Herd& herd, const Member& member) {
     while (herd.segment().lanes()[member.grant.lane].parked.load() == 0) {
