@@ -339,8 +339,8 @@ class Bad(Adopting):
 
     def lie(self, c, pid, other):
         """Writes another process's number and start time where a worker may write: its own lane."""
-        path = f"/dev/shm/topsman.{c.name}"
-        data = bytearray(pathlib.Path(path).read_bytes())
+        path = c.segment
+        data = bytearray(path.read_bytes())
 
         def ticks(p):
             return int(pathlib.Path(f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split()[19])

@@ -32,7 +32,7 @@ while True:
         connection, _ = listener.accept()
         connection.sendall(f"{os.getpid()}\\n".encode())
         connection.close()
-    except BlockingIOError:
+    except (BlockingIOError, BrokenPipeError):  # the master's connection is closed at once
         pass
 """
 
