@@ -153,8 +153,8 @@ int main(int argc, char** argv) {
     }
     test::Herd herd({{"bench", {.capacity = kCapacity, .item_size = sizeof(Item)}}});
     std::array<std::vector<double>, 6> times;
-    for (std::uint64_t i = 0; i < rounds;
-         ++i) {  // in turns: what disturbs one disturbs the other too
+    // In turns: what disturbs one disturbs the other too.
+    for (std::uint64_t i = 0; i < rounds; ++i) {
         times[0].push_back(alone<Ours>(herd, jobs));
         times[1].push_back(alone<Boosts>(herd, jobs));
         times[2].push_back(pairs<Ours>(herd, jobs, 1));
