@@ -112,6 +112,8 @@ TEST_F(ControlServerTest, AResultIsAStatusToo) {
     EXPECT_THAT(ask(post_text("/v1/reload", "")), StartsWith("HTTP/1.1 409"));
     answer_.result = "timed_out";
     EXPECT_THAT(ask(post_text("/v1/reload", "")), StartsWith("HTTP/1.1 504"));
+    answer_.result = "changes";
+    EXPECT_THAT(ask(post_text("/v1/plan", "")), StartsWith("HTTP/1.1 200"));
 }
 
 TEST_F(ControlServerTest, OneConnectionTakesManyRequests) {
