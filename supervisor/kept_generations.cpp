@@ -190,15 +190,6 @@ Result<void> check_own(const std::string& path) {
 
 }  // namespace
 
-SpecPtr KeptGenerations::find(core::Generation generation, const std::string& pool) const {
-    const auto of_generation = specs.find(generation);
-    if (of_generation == specs.end()) {
-        return nullptr;
-    }
-    const auto found = of_generation->second.find(pool);
-    return found == of_generation->second.end() ? nullptr : found->second;
-}
-
 void KeptGenerations::move_to(const std::string& path) {
     file.file = path;
     legacy.current.config.file = path;
@@ -214,8 +205,7 @@ std::string generations_path(const std::string& dir, const std::string& cluster)
 }
 
 Result<void> write_generations(const std::string& path, const core::Legacy& legacy,
-                               const std::map<core::Generation, Specs>& specs,
-                               const config::Config& file) {
+                               const SpecsByGeneration& specs, const config::Config& file) {
     Writer writer;
     const auto maybe = [&writer](const std::optional<core::Version>& version) {
         return version ? json::value(writer.version(*version)) : json::value(nullptr);

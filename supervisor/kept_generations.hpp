@@ -9,20 +9,21 @@
 #include "config/model.hpp"
 #include "shm/base/result.hpp"
 #include "supervisor/core/inheritance.hpp"
-#include "supervisor/spec.hpp"
+#include "supervisor/spec_book.hpp"
 
-#include <map>
 #include <string>
 
 namespace topsman::supervisor {
 
 struct KeptGenerations {
     core::Legacy legacy;
-    std::map<core::Generation, Specs> specs;  ///< of each generation that may be started again
-    config::Config file;                      ///< what the file said when it was read last
+    SpecsByGeneration specs;  ///< of each generation that may be started again
+    config::Config file;      ///< what the file said when it was read last
 
     /// Null: its specification is not known.
-    [[nodiscard]] SpecPtr find(core::Generation generation, const std::string& pool) const;
+    [[nodiscard]] SpecPtr find(core::Generation generation, const std::string& pool) const {
+        return find_spec(specs, generation, pool);
+    }
 
     /// The same cluster, whose file is found elsewhere now.
     void move_to(const std::string& path);
@@ -33,7 +34,7 @@ struct KeptGenerations {
 /// Written whole or not at all; no flush to a disk, so it does not wait for one where the runtime
 /// directory is in memory.
 [[nodiscard]] Result<void> write_generations(const std::string& path, const core::Legacy& legacy,
-                                             const std::map<core::Generation, Specs>& specs,
+                                             const SpecsByGeneration& specs,
                                              const config::Config& file);
 
 /// Loads the texts again, as they were. Blocks on the user database. Errors:

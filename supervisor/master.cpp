@@ -70,7 +70,7 @@ Master::Master(Foundation foundation, Journal& journal)
       settle_timer_(io_),
       core_(base_.config, std::random_device{}()),
       workers_({io_, base_.segment, base_.listeners, journal, base_.config.cluster,
-                base_.notify_prefix, base_.lock_fd},
+                base_.path_prefix, base_.lock_fd},
                [this](core::Event event) { enqueue(std::move(event)); }),
       publisher_(base_.segment, base_.config.cluster, base_.config.file),
       chronicle_(base_.segment, journal),

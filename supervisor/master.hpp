@@ -47,7 +47,7 @@ struct Foundation {
     std::vector<posix::BoundListener> listeners;
     posix::ServiceManager manager;
     UniqueFd signals;
-    std::string notify_prefix;
+    std::string path_prefix;  ///< RUNTIME_DIRECTORY/CLUSTER
     std::string control_path;
     int lock_fd = -1;
     std::optional<Adoption> adoption;  ///< living workers of a dead master

@@ -76,7 +76,12 @@ Result<void> write_all(int fd, std::string_view text, const std::string& path) {
     return {};
 }
 
-Result<std::string> read_small_file(const std::string& path) {
+struct SmallFile {
+    std::string text;
+    std::uint32_t owner = 0;
+};
+
+Result<SmallFile> read_small_file(const std::string& path) {
     // A FIFO or device that somebody put there must not make a command wait.
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     if (!fd) {
@@ -88,7 +93,13 @@ Result<std::string> read_small_file(const std::string& path) {
         return system_error(path);
     }
     text.resize(static_cast<std::size_t>(size));
-    return text;
+
+    struct stat facts {};
+
+    if (::fstat(fd.get(), &facts) != 0) {
+        return system_error(path);
+    }
+    return SmallFile{std::move(text), facts.st_uid};
 }
 
 std::string string_at(const boost::json::object& object, const char* key) {
@@ -163,6 +174,10 @@ Result<std::string> own_runtime_dir() {
     return dir;
 }
 
+std::string notify_path(const std::string& prefix, std::size_t lane) {
+    return prefix + ".notify." + std::to_string(lane);
+}
+
 std::vector<std::string> searched_runtime_dirs() {
     if (std::string given = given_dir(); !given.empty()) {
         return {std::move(given)};
@@ -203,12 +218,12 @@ void remove_record(const std::string& dir, const std::string& cluster) {
 }
 
 Result<ClusterRecord> read_record(const std::string& path) {
-    const auto text = read_small_file(path);
-    if (!text) {
-        return text.error();
+    const auto file = read_small_file(path);
+    if (!file) {
+        return file.error();
     }
     boost::system::error_code error;
-    const boost::json::value value = boost::json::parse(*text, error);
+    const boost::json::value value = boost::json::parse(file->text, error);
     if (error || !value.is_object()) {
         return plain_error(path + ": is not a record of a cluster");
     }
@@ -221,6 +236,7 @@ Result<ClusterRecord> read_record(const std::string& path) {
     record.socket = string_at(object, "socket");
     record.segment = string_at(object, "segment");
     record.directory = path.substr(0, path.rfind('/'));
+    record.owner = file->owner;
     if (record.cluster.empty() || record.pid == 0) {
         return plain_error(path + ": is not a record of a cluster");
     }

@@ -9,6 +9,7 @@
 
 #include "shm/base/result.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -22,14 +23,19 @@ struct ClusterRecord {
     std::string cluster;
     std::uint32_t pid = 0;
     std::uint64_t start_ticks = 0;
-    std::string file;       ///< real path of the YAML file
-    std::string socket;     ///< control socket
-    std::string segment;    ///< name in /dev/shm
-    std::string directory;  ///< where it was found; not in the file
+    std::string file;         ///< real path of the YAML file
+    std::string socket;       ///< control socket
+    std::string segment;      ///< name in /dev/shm
+    std::string directory;    ///< where it was found; not in the file
+    std::uint32_t owner = 0;  ///< whose file it is: the master's user
 };
 
 /// The master's own, created if missing. Error: cannot be written, or belongs to somebody else.
 [[nodiscard]] Result<std::string> own_runtime_dir();
+
+/// The socket by which the worker of a lane reports (sd_notify). `prefix` is DIRECTORY/CLUSTER, as
+/// of all files of a cluster.
+[[nodiscard]] std::string notify_path(const std::string& prefix, std::size_t lane);
 
 /// Where commands look, in order.
 [[nodiscard]] std::vector<std::string> searched_runtime_dirs();

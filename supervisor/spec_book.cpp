@@ -2,9 +2,10 @@
 
 namespace topsman::supervisor {
 
-SpecPtr SpecBook::find(core::Generation generation, const std::string& pool) const {
-    const auto specs = generations_.find(generation);
-    if (specs == generations_.end()) {
+SpecPtr find_spec(const SpecsByGeneration& generations, core::Generation generation,
+                  const std::string& pool) {
+    const auto specs = generations.find(generation);
+    if (specs == generations.end()) {
         return nullptr;
     }
     const auto found = specs->second.find(pool);
@@ -27,7 +28,7 @@ void SpecBook::install(const Specs& prepared, const std::vector<core::PoolView>&
     }
 }
 
-void SpecBook::renew(const std::map<core::Generation, Specs>& renewed) {
+void SpecBook::renew(const SpecsByGeneration& renewed) {
     for (const auto& [generation, specs] : renewed) {
         const auto kept = generations_.find(generation);
         if (kept == generations_.end()) {

@@ -15,10 +15,19 @@
 
 namespace topsman::supervisor {
 
+/// By generation, then by pool name.
+using SpecsByGeneration = std::map<core::Generation, Specs>;
+
+/// Null: there is none.
+[[nodiscard]] SpecPtr find_spec(const SpecsByGeneration& generations, core::Generation generation,
+                                const std::string& pool);
+
 class SpecBook {
   public:
     /// Null: there is none.
-    [[nodiscard]] SpecPtr find(core::Generation generation, const std::string& pool) const;
+    [[nodiscard]] SpecPtr find(core::Generation generation, const std::string& pool) const {
+        return find_spec(generations_, generation, pool);
+    }
 
     /// Of what the newest generation of a pool is started from; 0: there is none.
     [[nodiscard]] std::uint64_t fingerprint(const core::PoolView& pool) const;
@@ -30,20 +39,18 @@ class SpecBook {
 
     /// What was read again from the disk, for generations in use. One that a reload has replaced
     /// meanwhile stays: what is read for a restart is older than it.
-    void renew(const std::map<core::Generation, Specs>& renewed);
+    void renew(const SpecsByGeneration& renewed);
 
     /// Those of a dead master.
-    void restore(std::map<core::Generation, Specs> generations) {
-        generations_ = std::move(generations);
-    }
+    void restore(SpecsByGeneration generations) { generations_ = std::move(generations); }
 
     /// Forgets all others. True: there were some.
     bool keep_only(const std::set<core::Generation>& generations);
 
-    [[nodiscard]] const std::map<core::Generation, Specs>& all() const { return generations_; }
+    [[nodiscard]] const SpecsByGeneration& all() const { return generations_; }
 
   private:
-    std::map<core::Generation, Specs> generations_;
+    SpecsByGeneration generations_;
 };
 
 }  // namespace topsman::supervisor

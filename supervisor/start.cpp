@@ -3,6 +3,7 @@
 #include "config/limits.hpp"
 #include "supervisor/cluster_segment.hpp"
 #include "supervisor/footing.hpp"
+#include "supervisor/leftovers.hpp"
 #include "supervisor/master.hpp"
 #include "supervisor/posix/lock_file.hpp"
 #include "supervisor/posix/process_info.hpp"
@@ -100,7 +101,7 @@ void remove_notify_sockets(const ClusterSegment& ground, const std::optional<Ado
     }
     for (std::size_t lane = 1; lane < ground.segment.lanes().size(); ++lane) {
         if (!in_use.contains(lane)) {
-            (void)::unlink((prefix + "." + std::to_string(lane)).c_str());
+            (void)::unlink(notify_path(prefix, lane).c_str());
         }
     }
 }
@@ -143,7 +144,7 @@ Result<void> check_length(const std::string& directory, const std::string& longe
 Result<Foundation> lay(Beginning beginning, const RunOptions& options, Journal& journal) {
     const config::Config& wanted = ground_config(beginning.file, beginning.kept);
     const std::string base = beginning.directory + "/" + wanted.cluster;
-    const std::string longest = base + ".notify." + std::to_string(wanted.segment.lanes);
+    const std::string longest = notify_path(base, wanted.segment.lanes);
     if (auto fits = check_length(beginning.directory, longest); !fits) {
         return fits.error();
     }
@@ -165,7 +166,7 @@ Result<Foundation> lay(Beginning beginning, const RunOptions& options, Journal& 
     if (!adoption) {
         return adoption.error();
     }
-    remove_notify_sockets(*ground, *adoption, base + ".notify");
+    remove_notify_sockets(*ground, *adoption, base);
     std::vector<UniqueFd> inherited = posix::take_inherited_sockets();
     posix::KeptSockets kept;
     if (*adoption) {
@@ -187,7 +188,7 @@ Result<Foundation> lay(Beginning beginning, const RunOptions& options, Journal& 
         .listeners = std::move(*listeners),
         .manager = posix::ServiceManager::from_environment(),
         .signals = std::move(beginning.signals),
-        .notify_prefix = base + ".notify",
+        .path_prefix = base,
         .control_path = config.control.socket.empty() ? base + ".sock" : config.control.socket,
         .lock_fd = beginning.lock_fd,
         .adoption = std::move(*adoption),
@@ -214,6 +215,7 @@ int run_with_lock(Beginning beginning, const RunOptions& options) {
     }
     ClusterRecord record;
     record.cluster = config.cluster;
+    record.directory = directory;
     record.pid = static_cast<std::uint32_t>(::getpid());
     const auto own = posix::process_info(record.pid);
     record.start_ticks = own ? own->start_ticks : 0;
@@ -239,9 +241,7 @@ int run_with_lock(Beginning beginning, const RunOptions& options) {
     new_segment.keep();
     const int code = master.run();
     posix::remove_socket_files(master.listeners());
-    remove_record(directory, config.cluster);
-    (void)::unlink(generations_path(directory, config.cluster).c_str());
-    (void)shm::Segment::remove(record.segment);
+    remove_cluster_files(record);
     journal.info("cluster " + config.cluster + ": stopped");
     if (!journal.flush(1'000)) {
         ::_exit(code);  // nobody reads the log, and its thread cannot be waited for

@@ -19,7 +19,9 @@ using SteadyClock = std::chrono::steady_clock;
 struct Leaving {
     std::string name;
     UniqueFd pidfd;
-    SteadyClock::time_point deadline;
+    int stop_signal;
+    std::chrono::nanoseconds patience;  ///< after the stop signal, until SIGKILL
+    SteadyClock::time_point deadline = SteadyClock::time_point::max();
     bool killed = false;
 };
 
@@ -79,6 +81,29 @@ Result<void> wait_for_some(std::vector<Leaving>& leaving, const Say& say) {
     return {};
 }
 
+bool has_ended(const UniqueFd& pidfd) {
+    pollfd polled{pidfd.get(), POLLIN, 0};
+    return ::poll(&polled, 1, 0) == 1;
+}
+
+/// A number in the segment proves nothing, as any worker may write there. A child that is not
+/// executed yet has all that its master had.
+bool is_proven(std::uint32_t pid, const std::string& cluster, int segment_fd) {
+    const std::vector<std::string> variables{"TOPSMAN_CLUSTER=" + cluster,
+                                             "TOPSMAN_PID=" + std::to_string(pid)};
+    if (posix::was_executed_with(pid, variables)) {
+        return true;
+    }
+    const auto files = posix::open_files(pid);
+    return segment_fd >= 0 && files && posix::has_open(*files, segment_fd);
+}
+
+Error not_proven(const std::string& name, const config::Config& config) {
+    return plain_error(name + ": nothing shows that it is a worker of cluster " + config.cluster +
+                           ", so nobody was signalled: if it is one, end it by kill(1)",
+                       std::errc::operation_not_permitted);
+}
+
 }  // namespace
 
 bool is_living_worker(std::uint32_t pid, std::uint64_t start_ticks, const std::string& cluster,
@@ -88,17 +113,7 @@ bool is_living_worker(std::uint32_t pid, std::uint64_t start_ticks, const std::s
     if (!posix::Child::open(pid, ticks)) {
         return false;
     }
-    if (start_ticks != 0) {
-        return true;
-    }
-    const std::vector<std::string> variables{"TOPSMAN_CLUSTER=" + cluster,
-                                             "TOPSMAN_PID=" + std::to_string(pid)};
-    if (posix::was_executed_with(pid, variables)) {
-        return true;
-    }
-    // A child that was forked and is not executed yet has all that its master had.
-    const auto files = posix::open_files(pid);
-    return segment_fd >= 0 && files && posix::has_open(*files, segment_fd);
+    return start_ticks != 0 || is_proven(pid, cluster, segment_fd);
 }
 
 std::vector<std::string> names_of(const shm::Segment& segment,
@@ -124,13 +139,21 @@ Result<void> end_workers(const shm::Segment& segment, const std::vector<shm::Liv
         if (!pidfd || !is_living_worker(worker.pid, worker.start_ticks, config.cluster)) {
             continue;
         }
+        if (!is_proven(worker.pid, config.cluster, segment.fd()) && !has_ended(pidfd)) {
+            return not_proven(names[i], config);
+        }
         const config::Pool* pool = config.find_pool(seat_of(segment, worker.lane).first);
-        const int number = pool != nullptr ? pool->stop_signal : SIGTERM;
-        const auto patience = std::min<std::chrono::nanoseconds>(
-            pool != nullptr ? pool->stop_timeout : config::Pool{}.stop_timeout, at_most);
-        say(names[i] + ": a dead master's, asked to leave");
-        send(pidfd.get(), number);
-        leaving.push_back({names[i], std::move(pidfd), SteadyClock::now() + patience});
+        leaving.push_back(
+            {.name = names[i],
+             .pidfd = std::move(pidfd),
+             .stop_signal = pool != nullptr ? pool->stop_signal : SIGTERM,
+             .patience = std::min<std::chrono::nanoseconds>(
+                 pool != nullptr ? pool->stop_timeout : config::Pool{}.stop_timeout, at_most)});
+    }
+    for (Leaving& worker : leaving) {
+        say(worker.name + ": a dead master's, asked to leave");
+        send(worker.pidfd.get(), worker.stop_signal);
+        worker.deadline = SteadyClock::now() + worker.patience;
     }
     while (!leaving.empty()) {
         if (Result<void> waited = wait_for_some(leaving, say); !waited) {

@@ -3,9 +3,9 @@
 #include "config/model.hpp"
 #include "shm/segment.hpp"
 #include "shm/sweep.hpp"
+#include "supervisor/say.hpp"
 
 #include <chrono>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,12 +22,11 @@ namespace topsman::supervisor {
 [[nodiscard]] std::vector<std::string> names_of(const shm::Segment& segment,
                                                 const std::vector<shm::LivingWorker>& workers);
 
-/// Who is told what happens on the way: the log, or the operator.
-using Say = std::function<void(const std::string& sentence)>;
-
 /// Ends them by their pool's stop signal, after its stop_timeout, or after `at_most` if that is
 /// shorter, by SIGKILL, and waits until they are gone. A pool that `config` does not have is ended
-/// by the defaults. Blocks: there is no loop.
+/// by the defaults. Blocks: there is no loop. Error: one of them is not proven to be a worker of
+/// this cluster (what the segment says of it, any worker may have written), and nobody was
+/// signalled; or one does not end.
 Result<void> end_workers(const shm::Segment& segment, const std::vector<shm::LivingWorker>& workers,
                          const config::Config& config, const Say& say,
                          std::chrono::milliseconds at_most = std::chrono::milliseconds::max());

@@ -3,6 +3,7 @@
 #include "shm/sweep.hpp"
 #include "supervisor/child_plan.hpp"
 #include "supervisor/posix/process_info.hpp"
+#include "supervisor/runtime_dir.hpp"
 #include "supervisor/worker_process.hpp"
 
 #include <algorithm>
@@ -168,9 +169,9 @@ void WorkerTable::open_channels_again(Process& process, const Adoptee& adoptee) 
         surroundings_.journal.warning(name + " (pid " + std::to_string(process.facts.pid) +
                                       "): " + what + ": " + error.message);
     };
-    auto notify = posix::NotifySocket::bind(
-        surroundings_.notify_prefix + "." + std::to_string(process.facts.lane),
-        posix::process_owner(process.facts.pid));
+    auto notify =
+        posix::NotifySocket::bind(notify_path(surroundings_.path_prefix, process.facts.lane),
+                                  posix::process_owner(process.facts.pid));
     if (notify) {
         process.notify.emplace(std::move(*notify));
     } else {
@@ -204,7 +205,7 @@ Result<void> WorkerTable::make_channels(Process& process, const Order& order,
         owner.emplace(order.spec->identity->uid, order.spec->identity->gid);
     }
     Result<posix::NotifySocket> notify = posix::NotifySocket::bind(
-        surroundings_.notify_prefix + "." + std::to_string(process.facts.lane), owner);
+        notify_path(surroundings_.path_prefix, process.facts.lane), owner);
     if (!notify) {
         return notify.error();
     }

@@ -53,8 +53,8 @@ class WorkerTable {
         std::vector<posix::BoundListener>& listeners;
         Journal& journal;
         std::string cluster;
-        std::string notify_prefix;  ///< notify sockets are PREFIX.LANE
-        int lock_fd;                ///< closed in every child first of all
+        std::string path_prefix;  ///< RUNTIME_DIRECTORY/CLUSTER
+        int lock_fd;              ///< closed in every child first of all
     };
 
     using Enqueue = std::function<void(core::Event)>;

@@ -6,6 +6,7 @@
 // configuration.
 
 #include "shm/base/result.hpp"
+#include "supervisor/say.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -71,11 +72,9 @@ int restart(const Target& target, const Output& output, const ChangeOptions& opt
 int scale(const Target& target, const Output& output, const ChangeOptions& options,
           const std::string& what);  ///< POOL=N
 
-/// Who is told what happens on the way.
-using Say = std::function<void(const std::string& sentence)>;
 /// Ends what a dead master has left; not this folder's business.
 using EndLeftovers =
-    std::function<Result<void>(const ClusterRecord&, const std::string& mode, const Say& say)>;
+    std::function<Result<void>(const ClusterRecord&, const std::string& mode, const Say&)>;
 int stop(const Target& target, const Output& output, const ChangeOptions& options,
          const std::string& mode, const EndLeftovers& end_leftovers);
 

@@ -189,7 +189,7 @@ int stop_without_master(const ClusterRecord& record, const Output& output, const
                         const EndLeftovers& end_leftovers) {
     Response response{.result = "done",
                       .reason = "the master (pid " + std::to_string(record.pid) +
-                                ") was gone; nothing of the cluster is left",
+                                ") was gone; its workers are ended",
                       .lines = {}};
     const auto say = [&](const std::string& sentence) {
         if (output.json) {

@@ -337,6 +337,28 @@ class Bad(Adopting):
         c.start()
         self.assertEqual(c.pids(), [worker])
 
+    def test_a_stranger_in_the_record_is_not_ended_either(self):
+        """Neither by stop nor by a take-over, and the workers beside it are not touched."""
+        c = self.cluster(command("[sleep, '1000']", "    ready: { by: none, min_uptime: 0s }\n", workers=2)).start()
+        workers = c.pids()
+        stranger = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        self.addCleanup(stranger.wait)
+        self.addCleanup(stranger.kill)
+        c.kill_master()
+        self.lie(c, workers[1], stranger.pid)
+        sentence = f"web/1 (pid {stranger.pid}): nothing shows that it is a worker of cluster {c.name}"
+        for how in ((), ("--fast",), ("--now",)):
+            self.assertIn(sentence, c.cli("stop", *how, expect=1).stderr)
+        c.start(expect=1, args=["--take-over"])
+        self.assertIn(sentence, c.log())
+        self.assertIsNone(stranger.poll())
+        for pid in workers:
+            with Pidfd(pid) as worker:
+                self.assertFalse(worker.wait(0))
+        self.lie(c, stranger.pid, workers[1])
+        c.start()
+        self.assertEqual(c.pids(), workers)
+
     def lie(self, c, pid, other):
         """Writes another process's number and start time where a worker may write: its own lane."""
         path = c.segment
@@ -534,7 +556,7 @@ class AtAnyTime(Adopting):
         workers = [Pidfd(pid) for pid in c.pids()]
         c.kill_master()
         done = c.cli("stop")
-        self.assertIn("nothing of the cluster is left", done.stdout)
+        self.assertIn("its workers are ended", done.stdout)
         self.assertEqual(done.stdout.count("asked to leave"), 3, done.stdout)
         for worker in workers:
             self.assertTrue(worker.wait(0), done.stdout)
@@ -548,7 +570,7 @@ class AtAnyTime(Adopting):
         c = self.cluster(stubborn).start()
         c.wait_file("up")
         c.kill_master()
-        self.assertIn("nothing of the cluster is left", c.cli("stop").stdout)
+        self.assertIn("its workers are ended", c.cli("stop").stdout)
 
     def test_stop_without_a_master_and_without_a_readable_file(self):
         c = self.cluster(command('[/bin/sh, -c, "trap : TERM; echo up > $CLUSTER_DIR/up; while :; do sleep 0.01; done"]')).start()

@@ -293,6 +293,17 @@ YAML
         inside sh -c "ps -o user= -p $(status users "$kPIDS" | tr ' ' ,) | sort | xargs"
     check "the sandbox of a root master scores 3.0 or better" \
         inside systemd-analyze security --no-pager --threshold=30 topsman@users
+    drop_in users slow.conf <<<$'[Service]\nRestartSec=1h'
+    inside systemctl restart topsman@users
+    inside kill -KILL "$(property topsman@users MainPID)"
+    check "their dead master waits for its restart" \
+        eventually 20 property_is topsman@users SubState auto-restart
+    check "while they serve" says '^web/0' get localhost:81
+    inside systemctl stop topsman@users topsman-workers@users
+    check "stopped then, nobody of theirs is left" refused inside pgrep -u www-data,nobody
+    check "nor anything of the cluster's but its lock" \
+        [ "$(inside sh -c 'ls -d /run/topsman/users*')" = /run/topsman/users.lock ]
+    inside systemctl start topsman@users
     inside systemctl stop topsman@users
     check "its stop is a success" property_is topsman@users Result success
     check "and leaves the other clusters alone" status_is any "$kREADY" 4

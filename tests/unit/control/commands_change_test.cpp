@@ -163,8 +163,8 @@ TEST_F(CommandsChangeTest, StopWithoutAMasterEndsWhatItHasLeft) {
     Printed printed;
     EXPECT_EQ(stop(target_, printed.plain(), options_, "fast", end), 0);
     EXPECT_EQ(asked, cluster_.name() + " fast");
-    EXPECT_THAT(printed.out.str(), AllOf(HasSubstr("web/0 (pid 7): gone"),
-                                         HasSubstr("nothing of the cluster is left")));
+    EXPECT_THAT(printed.out.str(),
+                AllOf(HasSubstr("web/0 (pid 7): gone"), HasSubstr("its workers are ended")));
     EXPECT_TRUE(requests_.empty());
 }
 

@@ -41,7 +41,7 @@ class WorkerTableTest : public testing::Test {
     std::vector<posix::BoundListener> listeners_;
     Journal journal_{config::Log{}};
     std::vector<core::Event> events_;
-    WorkerTable table_{{io_, segment_, listeners_, journal_, "unit", dir_ / "notify", -1},
+    WorkerTable table_{{io_, segment_, listeners_, journal_, "unit", dir_ / "unit", -1},
                        [this](core::Event event) { events_.push_back(std::move(event)); }};
 };
 
@@ -53,12 +53,12 @@ TEST_F(WorkerTableTest, WhoCouldNotBeStartedTakesNothingFromWhoGetsItsLane) {
     ASSERT_NE(table_.find(core::WorkerId{2}), nullptr);
     ASSERT_EQ(table_.find(core::WorkerId{1})->lane, table_.find(core::WorkerId{2})->lane);
     table_.bury(core::WorkerId{1});
-    EXPECT_TRUE(fs::exists(dir_ / "notify.1"));
+    EXPECT_TRUE(fs::exists(dir_ / "unit.notify.1"));
     table_.signal(core::WorkerId{2}, core::SignalKind::Kill, config::Pool{});
     while (events_.size() < 3) {
         ASSERT_GT(io_.run_one(), 0U);
     }
-    EXPECT_FALSE(fs::exists(dir_ / "notify.1"));
+    EXPECT_FALSE(fs::exists(dir_ / "unit.notify.1"));
 }
 
 // Between the look at its lane and the new socket nobody hears it.
@@ -67,7 +67,7 @@ TEST_F(WorkerTableTest, AnAdoptedWorkersReadyIsNotLostBetweenTheLookAndTheSocket
     table_.spawn(first);
     const WorkerFacts& facts = *table_.find(core::WorkerId{1});
     std::vector<core::Event> heard;
-    WorkerTable next({io_, segment_, listeners_, journal_, "unit", dir_ / "notify", -1},
+    WorkerTable next({io_, segment_, listeners_, journal_, "unit", dir_ / "unit", -1},
                      [&heard](core::Event event) { heard.push_back(std::move(event)); });
     for (const bool was_seen : {false, true}) {
         Adoptee adoptee;
