@@ -7,8 +7,8 @@ namespace topsman::shm {
 
 QueueSweep JobQueue::sweep(Owner dead) noexcept {
     QueueSweep found;
-    // The master itself (lane 0) owns no job, but may have died between a dead letter's retry and
-    // the ring.
+    // The master itself (lane 0) never joins: it may have died while it submitted for a script, or
+    // between a dead letter's retry and the ring. Only its successor sweeps it, before it submits.
     if (dead.lane != 0 && !control_->users.contains(dead.lane)) {
         return found;
     }
@@ -36,7 +36,7 @@ void JobQueue::give_back(Owner dead, std::uint32_t number, QueueSweep& found) no
     JobRecord& record = job(number);
     std::uint64_t packed = record.word.load(std::memory_order_acquire);
     const JobWord word = JobWord::unpack(packed);
-    if (word.lane != dead.lane || dead.lane == 0) {
+    if (word.lane != dead.lane || (dead.lane == 0 && word.state != JobState::Writing)) {
         return;
     }
     if (word.state == JobState::Writing) {

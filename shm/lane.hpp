@@ -40,7 +40,7 @@ struct LaneWord {
 };
 
 /// Who holds something: a lane in one of its generations. 0 is nobody (lane 0 holds nothing that
-/// is given back).
+/// is given back, but for a job that a master died over while it submitted it).
 struct Owner {
     std::uint32_t lane = 0;
     std::uint32_t generation = 0;

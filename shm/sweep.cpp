@@ -14,7 +14,8 @@ void give_back(Segment& segment, Owner dead) noexcept {
     const auto kinds = segment.metric_names().kinds();
     const MetricCells metrics = segment.metrics();
     for (std::uint32_t row = 0; row < kinds.size(); ++row) {
-        if (kinds[row] == NameKind::Gauge) {
+        // In the master's lane are the levels that scripts have set: they do not die with it.
+        if (kinds[row] == NameKind::Gauge && dead.lane != 0) {
             metrics.cell(dead.lane, row).store(0, std::memory_order_relaxed);
         }
     }

@@ -1,5 +1,6 @@
 #include "supervisor/options.hpp"
 
+#include "shm/limits.hpp"
 #include "supervisor/control/commands.hpp"
 #include "supervisor/control/event_names.hpp"
 #include "supervisor/control/locate.hpp"
@@ -33,6 +34,7 @@ Look (asks nothing of the master: works beside a hung or a dead one)
   status                 master, workers, what they share; --watch follows
   counters               the shared counters and gauges
   locks                  who has which mutex, since when, and how many wait
+  counters get NAME      one of them, the number alone
   queues [QUEUE]         the job queues; their dead letters, --retry and --drop
   events                 what happened, one JSON object a line; --follow, --until EVENT
 
@@ -43,6 +45,8 @@ Change
   scale POOL=N           more or fewer workers, until the next reload
   restart [POOL[/SLOT]]  new processes, one after the other, successor ready first
   reset-failed [POOL]    try again what was given up
+  counters add NAME [N]  count from a script; `counters set GAUGE N` sets a gauge
+  queue submit QUEUE     submit a job from a script: its bytes are standard input
 
   version                print the version
 
@@ -53,24 +57,42 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 rolled back, 5 timed out
 6 would change (plan), 78 configuration.
 )";
 
+/// "topsman counters add"
+std::string path_of(const CLI::App& command) {
+    const CLI::App* parent = command.get_parent();
+    return (parent == nullptr ? "" : path_of(*parent) + " ") + command.get_name();
+}
+
 /// A command's help: what it does, how it is called, the options, an example.
 class CommandFormatter : public CLI::Formatter {
   public:
     std::string make_help(const CLI::App* app, std::string /*name*/,
                           CLI::AppFormatMode /*mode*/) const override {
-        std::string usage = "topsman " + app->get_name();
+        std::string usage = path_of(*app);
         for (const CLI::Option* option : app->get_options(is_positional)) {
             usage += option->get_required() ? " " + option->get_name(true)
                                             : " [" + option->get_name(true) + "]";
         }
+        const auto commands = app->get_subcommands({});
+        usage += commands.empty() ? "" : " [COMMAND]";
         std::string out = app->get_description() + "\n\nUsage: " + usage + " [OPTIONS]\n\n";
         for (const CLI::Option* option : app->get_options()) {
             out += line_of(*option);
+        }
+        for (const CLI::App* sub : commands) {
+            out += column(path_of(*sub)) + sub->get_description() + "\n";
         }
         return out + "\n" + app->get_footer() + "\n";
     }
 
   private:
+    static std::string column(const std::string& names) {
+        constexpr std::size_t kColumn = 26;
+        std::string text = "  " + names;
+        text.resize(std::max(text.size() + 2, kColumn), ' ');
+        return text;
+    }
+
     static bool is_positional(const CLI::Option* option) { return option->get_positional(); }
 
     static std::string line_of(const CLI::Option& option) {
@@ -81,9 +103,7 @@ class CommandFormatter : public CLI::Formatter {
         if (!option.get_positional() && !type.empty()) {
             names += " " + type;
         }
-        constexpr std::size_t kColumn = 24;
-        names.resize(std::max(names.size() + 2, kColumn), ' ');
-        return "  " + names + option.get_description() + "\n";
+        return column(names) + option.get_description() + "\n";
     }
 };
 
@@ -147,14 +167,17 @@ class CommandLine {
 
   private:
     CLI::App* add(const std::string& name, const std::string& description,
-                  const std::string& example, std::function<int()> action);
+                  const std::string& example, std::function<int()> action,
+                  CLI::App* below = nullptr);
     CLI::App* add_for_cluster(const std::string& name, const std::string& description,
-                              const std::string& example, std::function<int()> action);
+                              const std::string& example, std::function<int()> action,
+                              CLI::App* below = nullptr);
     CLI::App* add_change(const std::string& name, const std::string& description,
                          const std::string& example, std::function<int()> action);
     void add_run_and_check();
     void add_looks();
     void add_changes();
+    void add_for_scripts(CLI::App* counters);
     CLI::Option* add_duration(CLI::App* command, const std::string& name,
                               std::chrono::milliseconds& value, const std::string& description);
     [[nodiscard]] int explain(const CLI::ParseError& error) const;
@@ -168,17 +191,28 @@ class CommandLine {
     [[nodiscard]] control::Output output() const { return output_for(json_); }
 
     [[nodiscard]] int look_at_queues() const;
+    [[nodiscard]] int change_counter(const char* action) const;
+    [[nodiscard]] int submit_job() const;
     [[nodiscard]] int print_version() const;
 
     const Programs& programs_;
     CLI::App app_;
-    std::vector<std::pair<CLI::App*, std::function<int()>>> actions_;
+    using Action = std::pair<CLI::App*, std::function<int()>>;
+    [[nodiscard]] const Action* chosen() const;
+
+    std::vector<Action> actions_;
     bool json_ = false;
     bool wants_version_ = false;
     std::string file_;
     std::string config_;
     std::string cluster_;
     std::string what_;
+    std::string amount_;
+    std::string item_;
+    CLI::Option* item_option_ = nullptr;
+    control::SubmitOptions job_;
+    std::chrono::milliseconds deadline_{};
+    CLI::Option* deadline_option_ = nullptr;
     std::string retry_;
     std::string drop_;
     bool take_over_ = false;
@@ -207,8 +241,9 @@ CommandLine::CommandLine(const Programs& programs) : programs_(programs) {
 }
 
 CLI::App* CommandLine::add(const std::string& name, const std::string& description,
-                           const std::string& example, std::function<int()> action) {
-    CLI::App* command = app_.add_subcommand(name, description);
+                           const std::string& example, std::function<int()> action,
+                           CLI::App* below) {
+    CLI::App* command = (below == nullptr ? &app_ : below)->add_subcommand(name, description);
     command->formatter(std::make_shared<CommandFormatter>());
     command->set_help_flag("-h,--help", "Print this help");
     command->add_flag("--json", json_, "Answer in JSON, for programs");
@@ -218,8 +253,9 @@ CLI::App* CommandLine::add(const std::string& name, const std::string& descripti
 }
 
 CLI::App* CommandLine::add_for_cluster(const std::string& name, const std::string& description,
-                                       const std::string& example, std::function<int()> action) {
-    CLI::App* command = add(name, description, example, std::move(action));
+                                       const std::string& example, std::function<int()> action,
+                                       CLI::App* below) {
+    CLI::App* command = add(name, description, example, std::move(action), below);
     CLI::Option* config =
         command->add_option("-c,--config", config_, "The cluster that was started with this file");
     config->type_name("FILE");
@@ -278,8 +314,10 @@ void CommandLine::add_looks() {
     status->add_option("--count", status_.count, "With --watch: so many looks, then end")
         ->type_name("N");
 
-    add_for_cluster("counters", "Show the shared counters and gauges.", "  topsman counters --json",
-                    [this] { return control::counters(target(), output()); });
+    add_for_scripts(add_for_cluster(
+        "counters", "Show the shared counters and gauges; get, add to or set one of them.",
+        "  topsman counters --json\n  topsman counters add orders 2",
+        [this] { return control::counters(target(), output()); }));
 
     add_for_cluster("locks",
                     "Show who has which mutex, since when, and how many workers wait for it.",
@@ -315,6 +353,53 @@ void CommandLine::add_looks() {
         ->check(check_event);
     events_timeout_option_ =
         add_duration(events, "--timeout", events_timeout_, "Follow so long at most");
+}
+
+void CommandLine::add_for_scripts(CLI::App* counters) {
+    counters->require_subcommand(0, 1);
+    const auto with_timeout = [this](CLI::App* command) {
+        add_duration(command, "--timeout", change_.timeout, "Wait so long for the answer (5m)");
+        return command;
+    };
+    CLI::App* get = add_for_cluster(
+        "get", "Print one counter or gauge, the number alone.", "  topsman counters get orders",
+        [this] { return control::counter(target(), output(), what_); }, counters);
+    get->add_option("NAME", what_, "Of a counter or a gauge")->required();
+
+    CLI::App* more = with_timeout(add_for_cluster(
+        "add", "Add to a counter, or to a gauge (also less than 0), and print the new sum.",
+        "  topsman counters add orders\n  topsman counters add open-tickets -1",
+        [this] { return change_counter("add"); }, counters));
+    more->add_option("NAME", what_, "Of a counter or a gauge")->required();
+    more->add_option("N", amount_, "How much (1)");
+
+    CLI::App* set = with_timeout(add_for_cluster(
+        "set", "Set a gauge's part of scripts, and print the sum: workers add parts of their own.",
+        "  topsman counters set maintenance 1", [this] { return change_counter("set"); },
+        counters));
+    set->add_option("GAUGE", what_, "Its name")->required();
+    set->add_option("N", amount_, "A whole number")->required();
+
+    CLI::App* queue =
+        add("queue", "Submit jobs from scripts; `topsman queues` shows them.",
+            "  topsman queue submit thumbnails < job", [this] {
+                control::print_error(output(), "queue: say what: topsman queue submit QUEUE");
+                return kExitUsage;
+            });
+    queue->require_subcommand(0, 1);
+    CLI::App* submit = with_timeout(add_for_cluster(
+        "submit",
+        "Submit a job, byte for byte, and print its number: from then on it is executed at least "
+        "once, or becomes a dead letter. A full queue refuses.",
+        "  topsman queue submit thumbnails cat.jpg\n"
+        "  topsman queue submit thumbnails --priority 1 --deadline 30s < job",
+        [this] { return submit_job(); }, queue));
+    submit->add_option("QUEUE", what_, "Which")->required();
+    item_option_ = submit->add_option("JOB", item_, "The job; without: standard input");
+    submit->add_option("--priority", job_.priority, "The highest is taken first (0)")
+        ->type_name("N");
+    deadline_option_ = add_duration(submit, "--deadline", deadline_,
+                                    "Not taken within this time it becomes a dead letter");
 }
 
 void CommandLine::add_changes() {
@@ -385,6 +470,31 @@ int CommandLine::look_at_queues() const {
                                  retry_.empty() ? drop_ : retry_);
 }
 
+int CommandLine::change_counter(const char* action) const {
+    return control::change_counter(target(), output(), change_, what_, action,
+                                   amount_.empty() ? "1" : amount_);
+}
+
+int CommandLine::submit_job() const {
+    std::string item = item_;
+    if (item_option_->count() == 0) {
+        // One byte more than any queue takes, so that what is too long is seen to be so.
+        item.resize(shm::kMaxItemBytes + 1);
+        std::cin.read(item.data(), static_cast<std::streamsize>(item.size()));
+        item.resize(static_cast<std::size_t>(std::cin.gcount()));
+        if (item.empty()) {
+            control::print_error(output(),
+                                 "queue submit: standard input is empty: there is no job");
+            return kExitUsage;
+        }
+    }
+    control::SubmitOptions job = job_;
+    if (deadline_option_->count() != 0) {
+        job.deadline = deadline_;
+    }
+    return control::submit(target(), output(), change_, what_, item, job);
+}
+
 int CommandLine::print_version() const {
     if (json_) {
         std::cout << R"({"version":")" << programs_.version << "\"}\n";
@@ -394,58 +504,71 @@ int CommandLine::print_version() const {
     return control::kExitDone;
 }
 
-/// The sentence on a first word that is no command.
+/// The sentence on a first word that is no command, or a second one that is none of the first's.
 std::optional<std::string> CommandLine::unknown_command(int argc, char** argv) const {
-    if (argc < 2 || argv[1][0] == '-') {
-        return std::nullopt;
-    }
-    const std::string typed = argv[1];
-    std::string nearest;
-    std::size_t least = std::max<std::size_t>(2, typed.size() / 3) + 1;
-    for (const auto& [command, action] : actions_) {
-        const std::size_t distance = edit_distance(typed, command->get_name());
-        if (distance == 0) {
+    const CLI::App* parent = &app_;
+    for (int i = 1; i < argc && argv[i][0] != '-'; ++i) {
+        const std::vector<const CLI::App*> known = parent->get_subcommands({});
+        if (known.empty()) {
             return std::nullopt;
         }
-        if (distance < least) {
-            least = distance;
-            nearest = command->get_name();
+        const std::string typed = argv[i];
+        const CLI::App* found = nullptr;
+        std::string nearest;
+        std::size_t least = std::max<std::size_t>(2, typed.size() / 3) + 1;
+        for (const CLI::App* command : known) {
+            const std::size_t distance = edit_distance(typed, command->get_name());
+            found = distance == 0 ? command : found;
+            if (distance < least) {
+                least = distance;
+                nearest = command->get_name();
+            }
         }
+        if (found == nullptr) {
+            return path_of(*parent) + ": there is no command " + control::printable(typed) + "; " +
+                   (nearest.empty() ? "see `" + path_of(*parent) + " --help`"
+                                    : "did you mean " + nearest + "?");
+        }
+        parent = found;
     }
-    const std::string hint =
-        nearest.empty() ? "see `topsman --help`" : "did you mean " + nearest + "?";
-    return "there is no command " + control::printable(typed) + "; " + hint;
+    return std::nullopt;
 }
 
 int CommandLine::explain(const CLI::ParseError& error) const {
     std::string sentence = error.what();
     std::replace(sentence.begin(), sentence.end(), '\n', ' ');
-    std::string command;
-    for (const auto& [sub, action] : actions_) {
-        command = sub->parsed() ? " " + sub->get_name() : command;
-    }
-    std::cerr << "topsman" << command << ": " << control::printable(sentence) << "; see `topsman"
-              << command << " --help`\n";
+    const std::string command = path_of(chosen() == nullptr ? app_ : *chosen()->first);
+    std::cerr << command << ": " << control::printable(sentence) << "; see `" << command
+              << " --help`\n";
     return kExitUsage;
+}
+
+/// What was typed, the innermost of the commands; null: none.
+const CommandLine::Action* CommandLine::chosen() const {
+    const Action* innermost = nullptr;
+    for (const Action& action : actions_) {
+        const bool is_further =
+            innermost == nullptr || action.first->get_parent() == innermost->first;
+        innermost = action.first->parsed() && is_further ? &action : innermost;
+    }
+    return innermost;
 }
 
 int CommandLine::run(int argc, char** argv) {
     if (const auto unknown = unknown_command(argc, argv)) {
-        std::cerr << "topsman: " << *unknown << '\n';
+        std::cerr << *unknown << '\n';
         return kExitUsage;
     }
     try {
         app_.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
-        std::cout << app_.help();
+        std::cout << (chosen() == nullptr ? app_ : *chosen()->first).help();
         return control::kExitDone;
     } catch (const CLI::ParseError& error) {
         return explain(error);
     }
-    for (const auto& [command, action] : actions_) {
-        if (command->parsed()) {
-            return action();
-        }
+    if (const Action* action = chosen()) {
+        return action->second();
     }
     if (wants_version_) {
         return print_version();

@@ -1,5 +1,6 @@
 #include "supervisor/dead_letters.hpp"
 #include "supervisor/master.hpp"
+#include "supervisor/own_lane.hpp"
 #include "supervisor/plan.hpp"
 #include "supervisor/posix/clock.hpp"
 #include "supervisor/posix/orphans.hpp"
@@ -17,6 +18,8 @@ namespace {
 constexpr auto kSettle = std::chrono::milliseconds(20);
 
 constexpr const char* kSaved = "saved";
+
+constexpr const char* kStopping = "the master is stopping";
 
 constexpr const char* kStillReading = "the configuration is still being read: is its disk hanging?";
 
@@ -103,6 +106,15 @@ void Master::on_request(const control::Request& request, const control::Responde
             break;
         case control::Request::Verb::Queue:
             answer(ticket, change_dead_letters(base_.segment, request));
+            break;
+        case control::Request::Verb::Counter:
+            answer(ticket, change_metric(base_.segment, request));
+            break;
+        case control::Request::Verb::Submit:
+            // With its last worker the segment goes, and what nobody has taken.
+            answer(ticket, snapshot_.phase == core::Phase::Running
+                               ? submit_job(base_.segment, request)
+                               : control::Response{"failed", kStopping, {}});
             break;
     }
 }
@@ -235,13 +247,13 @@ void Master::refuse(const std::vector<std::string>& reasons,
 }
 
 void Master::request_plan(core::Ticket ticket) {
-    const bool taken = loader_.submit(
-        [file = base_.config_file] { return load_candidate(file); },
-        [this, ticket](const Candidate& candidate) {
-            const bool is_stopping = snapshot_.phase != core::Phase::Running;
-            answer(ticket, is_stopping ? control::Response{"failed", "the master is stopping", {}}
-                                       : plan_reload(core_, candidate));
-        });
+    const bool taken =
+        loader_.submit([file = base_.config_file] { return load_candidate(file); },
+                       [this, ticket](const Candidate& candidate) {
+                           const bool is_stopping = snapshot_.phase != core::Phase::Running;
+                           answer(ticket, is_stopping ? control::Response{"failed", kStopping, {}}
+                                                      : plan_reload(core_, candidate));
+                       });
     if (!taken) {
         answer(ticket, {"failed", kStillReading, {}});
     }

@@ -43,6 +43,8 @@ struct StatusOptions {
 
 int status(const Target& target, const Output& output, const StatusOptions& options);
 int counters(const Target& target, const Output& output);
+/// The number alone, for scripts.
+int counter(const Target& target, const Output& output, const std::string& name);
 int locks(const Target& target, const Output& output);
 int queues(const Target& target, const Output& output,
            const std::optional<std::string>& queue);  ///< with a queue: its dead letters too
@@ -81,6 +83,17 @@ int stop(const Target& target, const Output& output, const ChangeOptions& option
 /// `action` is retry or drop, `job` a dead letter's number or "all".
 int change_queue(const Target& target, const Output& output, const ChangeOptions& options,
                  const std::string& queue, const std::string& action, const std::string& job);
+/// `action` is add or set, `amount` a whole number.
+int change_counter(const Target& target, const Output& output, const ChangeOptions& options,
+                   const std::string& name, const std::string& action, const std::string& amount);
+
+struct SubmitOptions {
+    std::uint32_t priority = 0;
+    std::optional<std::chrono::milliseconds> deadline;  ///< from now on
+};
+
+int submit(const Target& target, const Output& output, const ChangeOptions& options,
+           const std::string& queue, const std::string& item, const SubmitOptions& job);
 int reset_failed(const Target& target, const Output& output, const ChangeOptions& options,
                  const std::optional<std::string>& pool);
 

@@ -1,4 +1,5 @@
 #include "shm/base/unique_fd.hpp"
+#include "shm/limits.hpp"
 #include "supervisor/control/commands.hpp"
 #include "supervisor/control/control_client.hpp"
 #include "supervisor/control/json_writer.hpp"
@@ -47,6 +48,8 @@ struct Change {
     std::string path;
     std::string body;
     std::string verb;  ///< "scale"
+    std::string
+        doubt{};  ///< what nobody knows when there was no answer; empty: it can be looked at
 };
 
 JsonWriter begin_body(const ChangeOptions& options) {
@@ -72,18 +75,20 @@ int explain(const Output& output, const ClusterRecord& record, const Change& cha
             const Error& error) {
     const std::string who = "cluster " + record.cluster + ": ";
     const bool is_alive = posix::is_same_process_alive(record.pid, record.start_ticks);
+    const bool is_deaf = error.code == std::errc::connection_refused ||
+                         error.code == std::errc::no_such_file_or_directory;
+    const std::string doubt = is_deaf || change.doubt.empty() ? "" : "; " + change.doubt;
     if (!is_alive) {
-        print_error(output, who + "no master (pid " + std::to_string(record.pid) +
-                                " is gone); start it again with `topsman run " + record.file + "`");
+        print_error(output, who + "no master (pid " + std::to_string(record.pid) + " is gone)" +
+                                doubt + "; start it again with `topsman run " + record.file + "`");
         return kExitNotRunning;
     }
     if (error.code == std::errc::timed_out) {
-        print_error(output, who + change.verb + ": no answer in time; " + excuse_of(record));
+        print_error(output,
+                    who + change.verb + ": no answer in time" + doubt + "; " + excuse_of(record));
         return kExitTimedOut;
     }
-    const bool is_deaf = error.code == std::errc::connection_refused ||
-                         error.code == std::errc::no_such_file_or_directory;
-    print_error(output, who + change.verb + ": " + error.message +
+    print_error(output, who + change.verb + ": " + error.message + doubt +
                             (is_deaf ? " (the master, pid " + std::to_string(record.pid) +
                                            ", lives: is it starting or stopping?)"
                                      : ""));
@@ -297,6 +302,47 @@ int change_queue(const Target& target, const Output& output, const ChangeOptions
         w.member("job", job);
     }
     return change(target, output, options, {"/v1/queue", w.end_object().take(), action});
+}
+
+int change_counter(const Target& target, const Output& output, const ChangeOptions& options,
+                   const std::string& name, const std::string& action, const std::string& amount) {
+    std::int64_t number = 0;
+    const std::string_view digits =
+        std::string_view(amount).substr(amount.starts_with('+') ? 1 : 0);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (digits.empty() || error != std::errc{} || end != digits.data() + digits.size()) {
+        return usage_error(output, "counters " + action + ": " + printable(amount) +
+                                       " is no whole number below 2^63, as in topsman counters " +
+                                       action + " orders 1");
+    }
+    JsonWriter w;
+    w.begin_object().member("name", name).member(action, number).end_object();
+    return change(target, output, options,
+                  {"/v1/counter", w.take(), "counters " + action,
+                   "whether it was done nobody knows: see `topsman counters`"});
+}
+
+int submit(const Target& target, const Output& output, const ChangeOptions& options,
+           const std::string& queue, const std::string& item, const SubmitOptions& job) {
+    if (item.size() > shm::kMaxItemBytes) {
+        return usage_error(output, "queue submit: the job has more than " +
+                                       exact_size(shm::kMaxItemBytes) +
+                                       ", the most that any queue takes");
+    }
+    const bool is_name = std::all_of(queue.begin(), queue.end(), [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+               c == '-' || c == '_';
+    });
+    if (queue.empty() || !is_name) {
+        return usage_error(output, "queue submit: " + printable(queue) +
+                                       " is no queue's name: see topsman queues");
+    }
+    std::string path = "/v1/submit?queue=" + queue + "&priority=" + std::to_string(job.priority);
+    if (job.deadline) {
+        path += "&deadline_ms=" + std::to_string(job.deadline->count());
+    }
+    return change(target, output, options,
+                  {path, item, "queue submit", "whether the job was submitted nobody knows"});
 }
 
 int reset_failed(const Target& target, const Output& output, const ChangeOptions& options,

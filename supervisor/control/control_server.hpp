@@ -30,16 +30,24 @@ struct Request {
         Stop,
         ResetFailed,
         Queue,
-        Plan
+        Plan,
+        Counter,
+        Submit
     };
     Verb verb;
     std::optional<std::string> pool;
     std::optional<std::uint32_t> slot;
     std::uint32_t workers = 0;              ///< Scale
     std::string mode = "graceful";          ///< Stop: graceful | fast | now; Queue: retry | drop
-    std::optional<std::string> queue = {};  ///< Queue
+    std::optional<std::string> queue = {};  ///< Queue, Submit
     std::optional<std::uint64_t> job = {};  ///< Queue: a dead letter; none: all of them
-    bool wait = true;                       ///< false: answered as soon as it was taken on
+    std::optional<std::string> name = {};   ///< Counter: of a counter or a gauge
+    std::optional<std::int64_t> add = {};   ///< Counter: one of these two
+    std::optional<std::int64_t> set = {};
+    std::string item = {};                                   ///< Submit: the job, byte for byte
+    std::uint32_t priority = 0;                              ///< Submit
+    std::optional<std::chrono::milliseconds> deadline = {};  ///< Submit: from now on
+    bool wait = true;  ///< false: answered as soon as it was taken on
     std::uint32_t peer_uid = 0;
     std::uint32_t peer_pid = 0;
 };
@@ -48,7 +56,8 @@ struct Response {
     std::string result;  ///< done | failed | rolled_back | timed_out; of a plan also: changes
     std::string reason;
     std::vector<std::string> lines;
-    std::string details{};  ///< of a plan: a JSON object, its member `plan`; else empty
+    std::string details{};            ///< a JSON object, the member `details_key`; empty: none
+    std::string details_key{"plan"};  ///< plan | counter | job
 };
 
 /// Answers a request, at once or later, exactly once; harmless when the client has gone. When the

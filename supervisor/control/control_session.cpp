@@ -143,7 +143,7 @@ void ControlSession::route(Host& host) {
     } else if (is_look) {
         look(host, path, query);
     } else {
-        change(host, path, request.body());
+        change(host, path, query, request.body());
     }
 }
 
@@ -160,8 +160,9 @@ void ControlSession::look(Host& host, std::string_view path, std::string_view qu
     write(http::status::ok, host.handlers().events_json(*since));
 }
 
-void ControlSession::change(Host& host, std::string_view path, const std::string& body) {
-    auto request = parse_change(path, body);
+void ControlSession::change(Host& host, std::string_view path, std::string_view query,
+                            const std::string& body) {
+    auto request = parse_change(path, body, query);
     if (!request) {
         refuse(http::status::bad_request, request.error().message);
         return;

@@ -3,6 +3,7 @@
 // One client of the control socket. Only the server includes this.
 
 #include "shm/base/unique_fd.hpp"
+#include "shm/queue_shape.hpp"
 #include "supervisor/control/control_server.hpp"
 
 #include <boost/asio/local/stream_protocol.hpp>
@@ -52,9 +53,10 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
     void answer_change(std::uint64_t serial, const Response& response);
 
   private:
-    // Every answer is small and every request is smaller: a pool's name and a number.
+    // Every answer is small, and every request but a submit, whose body is a job.
     static constexpr std::uint32_t kMaxHeader = 8 * 1'024;
     static constexpr std::size_t kMaxBody = 65'536;
+    static_assert(kMaxBody >= shm::kMaxItemBytes);
 
     enum class State : std::uint8_t { Reading, Pending, Writing, Closed };
 
@@ -63,7 +65,7 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
     void refuse_unreadable(boost::beast::error_code error);
     void route(Host& host);
     void look(Host& host, std::string_view path, std::string_view query);
-    void change(Host& host, std::string_view path, const std::string& body);
+    void change(Host& host, std::string_view path, std::string_view query, const std::string& body);
     void write(boost::beast::http::status status, std::string body);
     void refuse(boost::beast::http::status status, const std::string& reason);
     void on_written();

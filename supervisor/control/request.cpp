@@ -23,14 +23,18 @@ struct Path {
     Request::Verb verb;
 };
 
-constexpr std::array<Path, 8> kPaths{{{"/v1/reload", Request::Verb::Reload},
-                                      {"/v1/rollback", Request::Verb::Rollback},
-                                      {"/v1/restart", Request::Verb::Restart},
-                                      {"/v1/scale", Request::Verb::Scale},
-                                      {"/v1/stop", Request::Verb::Stop},
-                                      {"/v1/reset-failed", Request::Verb::ResetFailed},
-                                      {"/v1/queue", Request::Verb::Queue},
-                                      {"/v1/plan", Request::Verb::Plan}}};
+constexpr std::array<Path, 10> kPaths{{{"/v1/reload", Request::Verb::Reload},
+                                       {"/v1/rollback", Request::Verb::Rollback},
+                                       {"/v1/restart", Request::Verb::Restart},
+                                       {"/v1/scale", Request::Verb::Scale},
+                                       {"/v1/stop", Request::Verb::Stop},
+                                       {"/v1/reset-failed", Request::Verb::ResetFailed},
+                                       {"/v1/queue", Request::Verb::Queue},
+                                       {"/v1/plan", Request::Verb::Plan},
+                                       {"/v1/counter", Request::Verb::Counter},
+                                       {"/v1/submit", Request::Verb::Submit}}};
+// What an answer may have beside result, reason and lines.
+constexpr std::array<const char*, 3> kDetails{"plan", "counter", "job"};
 
 std::optional<std::uint32_t> to_count(const json::value& value) {
     std::uint64_t number = 0;
@@ -53,15 +57,71 @@ std::optional<std::string> to_name(const json::value& value) {
     return std::string(text->data(), text->size());
 }
 
-/// As a string, because the numbers of JSON are not safe beyond 2^53.
-std::optional<std::uint64_t> to_job(const json::value& value) {
-    const std::string text = to_name(value).value_or("");
-    std::uint64_t number = 0;
+/// All of `text`, in digits.
+template <class Number>
+std::optional<Number> to_number(std::string_view text) {
+    Number number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (text.empty() || error != std::errc{} || end != text.data() + text.size()) {
         return std::nullopt;
     }
     return number;
+}
+
+/// As a string, because the numbers of JSON are not safe beyond 2^53.
+std::optional<std::uint64_t> to_job(const json::value& value) {
+    return to_number<std::uint64_t>(to_name(value).value_or(""));
+}
+
+/// A number that may be below zero.
+std::optional<std::int64_t> to_amount(const json::value& value) {
+    const auto* number = value.if_int64();
+    return number == nullptr ? std::nullopt : std::optional(*number);
+}
+
+std::string unknown(std::string_view what, std::string_view word) {
+    return "unknown " + std::string(what) + " \"" + printable(word.substr(0, 64)) + "\"";
+}
+
+/// One parameter of a submit. The sentence that is wrong with it, empty when nothing is.
+std::string take_parameter(Request& request, std::string_view key, std::string_view value) {
+    if (key == "queue") {
+        request.queue = std::string(value);
+        return !value.empty() && value.size() < shm::kNameBytes ? ""
+                                                                : "queue must be a queue's name";
+    }
+    if (key == "priority") {
+        const auto priority = to_number<std::uint32_t>(value);
+        request.priority = priority.value_or(0);
+        return priority ? "" : "priority must be a number from 0 on";
+    }
+    if (key == "deadline_ms") {
+        // So long that it never comes, and so short that it can be added to any clock.
+        constexpr std::uint64_t kLongest = std::uint64_t{365} * 24 * 3'600 * 1'000;
+        const auto ms = to_number<std::uint64_t>(value);
+        request.deadline = std::chrono::milliseconds(std::min(ms.value_or(0), kLongest));
+        return ms ? "" : "deadline_ms must be a number from 0 on";
+    }
+    return unknown("parameter", key);
+}
+
+Result<Request> parse_submit(std::string_view query, std::string_view body) {
+    Request request{
+        .verb = Request::Verb::Submit, .pool = {}, .slot = {}, .item = std::string(body)};
+    while (!query.empty()) {
+        const std::string_view pair = query.substr(0, query.find('&'));
+        query.remove_prefix(std::min(pair.size() + 1, query.size()));
+        const std::size_t equals = std::min(pair.find('='), pair.size());
+        std::string wrong = take_parameter(request, pair.substr(0, equals),
+                                           pair.substr(std::min(equals + 1, pair.size())));
+        if (!wrong.empty()) {
+            return plain_error(std::move(wrong));
+        }
+    }
+    if (!request.queue) {
+        return plain_error("submit needs a queue: POST /v1/submit?queue=NAME, the body is the job");
+    }
+    return request;
 }
 
 /// One member of the body. The sentence that is wrong with it, empty when nothing is.
@@ -94,6 +154,15 @@ std::string take_member(Request& request, std::string_view key, const json::valu
             request.mode == "graceful" || request.mode == "fast" || request.mode == "now";
         return known ? "" : "mode must be \"graceful\", \"fast\" or \"now\"";
     }
+    if (key == "name" && verb == Verb::Counter) {
+        request.name = to_name(value);
+        return request.name ? "" : "name must be the name of a counter or a gauge";
+    }
+    if ((key == "add" || key == "set") && verb == Verb::Counter) {
+        const auto amount = to_amount(value);
+        (key == "add" ? request.add : request.set) = amount;
+        return amount ? "" : std::string(key) + " must be a whole number";
+    }
     if (key == "queue" && verb == Verb::Queue) {
         request.queue = to_name(value);
         return request.queue ? "" : "queue must be a queue's name";
@@ -107,7 +176,7 @@ std::string take_member(Request& request, std::string_view key, const json::valu
         request.job = to_job(value);
         return request.job ? "" : "job must be a dead letter's number, as a string";
     }
-    return "unknown key \"" + printable(key.substr(0, 64)) + "\"";
+    return unknown("key", key);
 }
 
 }  // namespace
@@ -129,11 +198,14 @@ std::string change_paths() {
     return text;
 }
 
-Result<Request> parse_change(std::string_view path, std::string_view body) {
+Result<Request> parse_change(std::string_view path, std::string_view body, std::string_view query) {
     const auto verb = verb_of(path);
     if (!verb) {
         return plain_error("there is nothing to change at this path",
                            std::errc::no_such_file_or_directory);
+    }
+    if (*verb == Request::Verb::Submit) {
+        return parse_submit(query, body);
     }
     Request request{.verb = *verb, .pool = {}, .slot = {}};
     if (body.find_first_not_of(" \t\r\n") != std::string_view::npos) {
@@ -159,6 +231,11 @@ Result<Request> parse_change(std::string_view path, std::string_view body) {
     if (*verb == Request::Verb::Queue && (!request.queue || request.mode == "graceful")) {
         return plain_error(
             R"(queue needs a queue and an action: {"queue": "thumbnails", "action": "retry"})");
+    }
+    if (*verb == Request::Verb::Counter &&
+        (!request.name || request.add.has_value() == request.set.has_value())) {
+        return plain_error(
+            R"(counter needs a name and one of add and set: {"name": "orders", "add": 1})");
     }
     if (request.slot && !request.pool) {
         return plain_error("slot needs a pool");
@@ -192,7 +269,7 @@ std::string to_json(const Response& response) {
     }
     w.end_array();
     if (!response.details.empty()) {
-        w.key("plan").json(response.details);
+        w.key(response.details_key).json(response.details);
     }
     return w.end_object().take();
 }
@@ -217,8 +294,12 @@ Result<Response> parse_response(std::string_view body) {
             response.lines.push_back(text(line));
         }
     }
-    if (const auto* plan = object->if_contains("plan"); plan != nullptr && plan->is_object()) {
-        response.details = json::serialize(*plan);
+    for (const char* key : kDetails) {
+        if (const auto* details = object->if_contains(key);
+            details != nullptr && details->is_object()) {
+            response.details = json::serialize(*details);
+            response.details_key = key;
+        }
     }
     return response;
 }

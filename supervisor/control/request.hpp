@@ -18,8 +18,11 @@ namespace topsman::control {
 [[nodiscard]] std::string change_paths();
 
 /// A change as its path and body say it. Errors: errc::no_such_file_or_directory for an unknown
-/// path, else a sentence on what is wrong with the body. An empty body is {}.
-[[nodiscard]] Result<Request> parse_change(std::string_view path, std::string_view body);
+/// path, else a sentence on what is wrong with the body. An empty body is {}. Of "/v1/submit" the
+/// body is the job, byte for byte, and the query says the rest:
+/// "queue=thumbnails&priority=1&deadline_ms=30000"; others have no query.
+[[nodiscard]] Result<Request> parse_change(std::string_view path, std::string_view body,
+                                           std::string_view query = {});
 
 /// The `since` of "/v1/events?since=N"; 0 when it is not given.
 [[nodiscard]] Result<std::uint64_t> parse_since(std::string_view query);

@@ -30,6 +30,10 @@ void check_request(const control::Request& request) {
     CHECK(!request.slot || request.pool);
     CHECK(!request.pool || (!request.pool->empty() && request.pool->size() < shm::kNameBytes));
     CHECK(request.mode == "graceful" || request.mode == "fast" || request.mode == "now");
+    CHECK(request.verb != Verb::Counter ||
+          (request.name && request.add.has_value() != request.set.has_value()));
+    CHECK(request.verb != Verb::Submit ||
+          (request.queue && !request.queue->empty() && request.queue->size() < shm::kNameBytes));
 }
 
 }  // namespace
@@ -40,12 +44,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string path = text.substr(0, end);
     const std::string body = text.substr(std::min(end + 1, text.size()));
-    for (const std::string& at : {path, std::string("/v1/restart"), std::string("/v1/scale")}) {
+    for (const std::string& at :
+         {path, std::string("/v1/restart"), std::string("/v1/scale"), std::string("/v1/counter")}) {
         if (const auto request = control::parse_change(at, body)) {
             check_request(*request);
         } else {
             CHECK(control::printable(request.error().message) == request.error().message);
         }
+    }
+    if (const auto request = control::parse_change("/v1/submit", body, path)) {
+        check_request(*request);
+        CHECK(request->item == body);
     }
     (void)control::parse_since(path);
     (void)control::parse_duration(path);

@@ -182,9 +182,9 @@ class Cluster:
 
     # ---- the commands -----------------------------------------------------------------------
 
-    def cli(self, command, *args, expect=0, timeout=DEADLINE):
-        done = subprocess.run([*self.enter, self.topsman, command, "-n", self.name, *args], env=self.env, cwd=self.dir,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    def cli(self, command, *args, expect=0, timeout=DEADLINE, stdin=""):
+        done = subprocess.run([*self.enter, self.topsman, *command.split(), "-n", self.name, *args], env=self.env,
+                              cwd=self.dir, input=stdin, capture_output=True, text=True,
                               timeout=timeout + 5)
         if expect is not None:
             self.test.assertEqual(done.returncode, expect,

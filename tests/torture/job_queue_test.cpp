@@ -28,6 +28,19 @@ class JobSubmit : public JobOperation {
     }
 };
 
+/// By the master in its own lane, for a script. Its successor gives the half written one back.
+class JobSubmitForAScript : public JobSubmit {
+  public:
+    [[nodiscard]] std::string name() const override { return "job submit, by the master"; }
+
+    void run(const Arena& arena) override {
+        JobQueue queue = arena.segment.queue(0);
+        (void)submit(queue, Owner{}, kVictims);
+    }
+
+    void sweep(Arena& arena) override { sweep_as_new_master(arena); }
+};
+
 /// One that is taken before all that were there.
 class JobSubmitUrgent : public JobSubmit {
   public:
@@ -382,6 +395,12 @@ class JobSweep : public JobOperation {
 TEST(TortureTest, JobSubmit) {
     SKIP_WITHOUT_PTRACE();
     JobSubmit operation;
+    expect_survives(operation);
+}
+
+TEST(TortureTest, JobSubmitForAScript) {
+    SKIP_WITHOUT_PTRACE();
+    JobSubmitForAScript operation;
     expect_survives(operation);
 }
 

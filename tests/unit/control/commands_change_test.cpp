@@ -68,6 +68,38 @@ TEST_F(CommandsChangeTest, EachAsksForWhatItSays) {
     EXPECT_FALSE(requests_[5].wait);
 }
 
+TEST_F(CommandsChangeTest, ScriptsCountAndSubmit) {
+    answer_.reason = "17";
+    EXPECT_EQ(run([&](const auto& o) {
+                  return change_counter(target_, o, options_, "orders", "add", "+2");
+              }),
+              0);
+    EXPECT_EQ(printed_->out.str(), "17\n");
+    EXPECT_EQ(requests_.back().name, "orders");
+    EXPECT_EQ(requests_.back().add, 2);
+    EXPECT_EQ(run([&](const auto& o) {
+                  return change_counter(target_, o, options_, "load", "set", "-5");
+              }),
+              0);
+    EXPECT_EQ(requests_.back().set, -5);
+    const std::string job("a\0\r\n", 4);
+    EXPECT_EQ(run([&](const auto& o) {
+                  return submit(target_, o, options_, "thumbnails", job,
+                                {.priority = 3, .deadline = std::chrono::seconds(2)});
+              }),
+              0);
+    EXPECT_EQ(printed_->out.str(), "17\n");
+    EXPECT_EQ(requests_.back().verb, Request::Verb::Submit);
+    EXPECT_EQ(requests_.back().queue, "thumbnails");
+    EXPECT_EQ(requests_.back().item, job);
+    EXPECT_EQ(requests_.back().priority, 3U);
+    EXPECT_EQ(requests_.back().deadline, std::chrono::seconds(2));
+    const std::string longest(shm::kMaxItemBytes, 'x');
+    EXPECT_EQ(run([&](const auto& o) { return submit(target_, o, options_, "q", longest, {}); }),
+              0);
+    EXPECT_EQ(requests_.back().item, longest);
+}
+
 TEST_F(CommandsChangeTest, TheResultIsTheExitCode) {
     const std::pair<const char*, int> results[] = {
         {"done", 0}, {"failed", 1}, {"rolled_back", 4}, {"timed_out", 5}, {"odd", 1}};

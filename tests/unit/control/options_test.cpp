@@ -85,13 +85,27 @@ TEST_F(OptionsTest, EveryCommandHasHelpWithAnExample) {
     const std::string overview = out_;
     for (const char* command :
          {"run", "check", "status", "counters", "locks", "queues", "events", "plan", "reload",
-          "scale", "restart", "stop", "reset-failed", "version"}) {
+          "scale", "restart", "stop", "reset-failed", "queue", "version"}) {
         EXPECT_THAT(overview, HasSubstr(std::string("\n  ") + command));
         EXPECT_EQ(run({command, "--help"}), 0) << command;
         EXPECT_THAT(out_, AllOf(HasSubstr(std::string("Usage: topsman ") + command),
                                 HasSubstr("Example:\n  topsman "), HasSubstr("--json"),
                                 HasSubstr("-h --help")));
         EXPECT_EQ(err_, "");
+    }
+}
+
+TEST_F(OptionsTest, WhatIsBelowACommandHasHelpOfItsOwn) {
+    const std::vector<std::string> all[] = {
+        {"counters", "get"}, {"counters", "add"}, {"counters", "set"}, {"queue", "submit"}};
+    for (std::vector<std::string> words : all) {
+        const std::string path = "topsman " + words[0] + " " + words[1];
+        EXPECT_EQ(run({words[0], "--help"}), 0);
+        EXPECT_THAT(out_, HasSubstr("\n  " + path + " "));
+        words.emplace_back("--help");
+        EXPECT_EQ(run(words), 0);
+        EXPECT_THAT(out_, AllOf(HasSubstr("Usage: " + path), HasSubstr("Example:\n  " + path),
+                                HasSubstr("--json")));
     }
 }
 
@@ -124,6 +138,22 @@ TEST_F(OptionsTest, WhatIsWrongIsOneSentence) {
         {{"events", "--until", "any"}, "worker.exited worker.ready worker.spawned"},
         {{"run", "a", "b"}, "b"},
         {{"--frob"}, "--frob"},
+        {{"counters", "ad", "orders"},
+         "topsman counters: there is no command ad; did you mean add?"},
+        {{"counters", "orders"}, "see `topsman counters --help`"},
+        {{"counters", "get"}, "NAME"},
+        {{"counters", "add"}, "topsman counters add: NAME"},
+        {{"counters", "add", "orders", "many"}, "many is no whole number"},
+        {{"counters", "add", "orders", "9223372036854775808"}, "below 2^63"},
+        {{"counters", "add", "orders", "1", "2"}, "2"},
+        {{"counters", "set", "load"}, "N"},
+        {{"queue"}, "say what: topsman queue submit QUEUE"},
+        {{"queue", "sumbit", "q"}, "did you mean submit?"},
+        {{"queue", "submit"}, "QUEUE"},
+        {{"queue", "submit", "a&b", "job"}, "a&b is no queue's name"},
+        {{"queue", "submit", "q", std::string(65'537, 'x')}, "more than 64KiB"},
+        {{"queue", "submit", "q", "job", "--priority", "-1"}, "--priority"},
+        {{"queue", "submit", "q", "job", "--deadline", "soon"}, "soon is not a duration"},
     };
     for (const Case& c : cases) {
         EXPECT_EQ(run(c.words), 2) << c.says;
@@ -142,6 +172,15 @@ TEST_F(OptionsTest, CommandsReachTheClusterThatIsNamed) {
     EXPECT_THAT(out_, StartsWith("{\"cluster\":\"" + cluster.name()));
     EXPECT_EQ(run({"counters", "--json", "-n", cluster.name()}), 0);
     EXPECT_EQ(out_, "{}\n");
+    const auto row = cluster.segment().metric_names().find_or_add("orders", shm::NameKind::Counter,
+                                                                  0, {}, [](std::uint32_t) {});
+    cluster.segment().metrics().cell(3, row.value()).store(17);
+    EXPECT_EQ(run({"counters", "get", "orders", "-n", cluster.name()}), 0);
+    EXPECT_EQ(out_, "17\n");
+    EXPECT_EQ(run({"counters", "-n", cluster.name(), "get", "orders", "--json"}), 0);
+    EXPECT_EQ(out_, "{\"name\":\"orders\",\"value\":17}\n");
+    EXPECT_EQ(run({"counters", "get", "order", "-n", cluster.name()}), 1);
+    EXPECT_THAT(err_, HasSubstr("there is no counter or gauge order"));
     EXPECT_EQ(run({"events", "-n", cluster.name(), "--until", "worker.ready", "--timeout", "10ms"}),
               5);
     EXPECT_EQ(run({"status", "-n", "no-such-cluster"}), 3);

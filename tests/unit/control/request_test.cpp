@@ -39,6 +39,57 @@ TEST(RequestTest, TakesWhatEachChangeNeeds) {
     EXPECT_EQ(parse_change("/v1/reset-failed", R"({"pool": "web"})")->pool, "web");
 }
 
+TEST(RequestTest, ACounterIsAddedToOrSet) {
+    const auto add = parse_change("/v1/counter", R"({"name": "orders", "add": -3})");
+    ASSERT_TRUE(add);
+    EXPECT_EQ(add->verb, Request::Verb::Counter);
+    EXPECT_EQ(add->name, "orders");
+    EXPECT_EQ(add->add, -3);
+    EXPECT_FALSE(add->set);
+    EXPECT_EQ(parse_change("/v1/counter", R"({"name": "orders", "set": 0})")->set, 0);
+}
+
+TEST(RequestTest, TheBodyOfASubmitIsTheJobByteForByte) {
+    const std::string job("{\0\n\xff", 4);
+    const auto submit =
+        parse_change("/v1/submit", job, "queue=thumbnails&priority=7&deadline_ms=30000");
+    ASSERT_TRUE(submit);
+    EXPECT_EQ(submit->verb, Request::Verb::Submit);
+    EXPECT_EQ(submit->queue, "thumbnails");
+    EXPECT_EQ(submit->item, job);
+    EXPECT_EQ(submit->priority, 7U);
+    EXPECT_EQ(submit->deadline, std::chrono::seconds(30));
+    const auto plain = parse_change("/v1/submit", "", "queue=q");
+    ASSERT_TRUE(plain);
+    EXPECT_EQ(plain->item, "");
+    EXPECT_FALSE(plain->deadline);
+    // Added to any clock it stays a time to come.
+    const auto never = parse_change("/v1/submit", "", "queue=q&deadline_ms=18446744073709551615");
+    EXPECT_EQ(never->deadline, std::chrono::hours(24 * 365));
+}
+
+TEST(RequestTest, WhatIsWrongWithASubmitIsSaidInASentence) {
+    const std::pair<const char*, const char*> cases[] = {
+        {"", "needs a queue"},
+        {"priority=1", "needs a queue"},
+        {"queue=", "queue's name"},
+        {"queue=q&priority=", "priority must be"},
+        {"queue=q&priority=-1", "priority must be"},
+        {"queue=q&priority=4294967296", "priority must be"},
+        {"queue=q&deadline_ms=1.5", "deadline_ms must be"},
+        {"queue=q&deadline=30s", "unknown parameter \"deadline\""},
+        {"queue=q&&x", "unknown parameter \"\""},
+    };
+    for (const auto& [query, says] : cases) {
+        const auto request = parse_change("/v1/submit", "job", query);
+        ASSERT_FALSE(request) << query;
+        EXPECT_NE(request.error().message.find(says), std::string::npos)
+            << query << ": " << request.error().message;
+    }
+    const std::string endless(100, 'q');
+    EXPECT_FALSE(parse_change("/v1/submit", "", "queue=" + endless));
+}
+
 TEST(RequestTest, WhatIsWrongIsSaidInASentence) {
     struct Case {
         const char* path;
@@ -63,6 +114,13 @@ TEST(RequestTest, WhatIsWrongIsSaidInASentence) {
         {"/v1/restart", R"({"pool": "web", "slot": "1"})", "number"},
         {"/v1/stop", R"({"mode": "slow"})", "graceful"},
         {"/v1/stop", R"({"mode": 1})", "graceful"},
+        {"/v1/counter", "{}", "needs a name and one of add and set"},
+        {"/v1/counter", R"({"name": "orders"})", "one of add and set"},
+        {"/v1/counter", R"({"name": "orders", "add": 1, "set": 1})", "one of add and set"},
+        {"/v1/counter", R"({"name": 1, "add": 1})", "name of a counter or a gauge"},
+        {"/v1/counter", R"({"name": "orders", "add": 1.5})", "add must be a whole number"},
+        {"/v1/counter", R"({"name": "o", "set": 9223372036854775808})", "set must be a whole"},
+        {"/v1/scale", R"({"pool": "a", "workers": 1, "add": 1})", "unknown key \"add\""},
     };
     for (const Case& c : cases) {
         const auto request = parse_change(c.path, c.body);
@@ -102,6 +160,18 @@ TEST(RequestTest, AnAnswerSurvivesTheWay) {
     EXPECT_EQ(got->result, sent.result);
     EXPECT_EQ(got->reason, sent.reason);
     EXPECT_EQ(got->lines, sent.lines);
+}
+
+TEST(RequestTest, DetailsSurviveTheWay) {
+    for (const char* key : {"plan", "counter", "job"}) {
+        Response sent{.result = "done", .reason = {}, .lines = {}};
+        sent.details = R"({"value":17})";
+        sent.details_key = key;
+        const auto got = parse_response(to_json(sent));
+        ASSERT_TRUE(got);
+        EXPECT_EQ(got->details, sent.details);
+        EXPECT_EQ(got->details_key, key);
+    }
 }
 
 TEST(RequestTest, WhatIsNoAnswerIsRefused) {

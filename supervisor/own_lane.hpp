@@ -1,0 +1,22 @@
+#pragma once
+
+// What scripts share, done for them by the master: a shell's process has no lane, and what nobody
+// sweeps may not write. So the master writes in lane 0, its own. Nothing here waits: a full queue
+// refuses.
+
+#include "shm/segment.hpp"
+#include "supervisor/control/control_server.hpp"
+
+namespace topsman::supervisor {
+
+/// Adds to a counter or a gauge, or sets what scripts have added to a gauge so far. Answers with
+/// the sum over all lanes. Only of names that there are: names are never removed, and a slip of the
+/// finger would stay.
+[[nodiscard]] control::Response change_metric(const shm::Segment& segment,
+                                              const control::Request& request);
+
+/// Answers with the job's number: from then on it will be executed, or become a dead letter.
+[[nodiscard]] control::Response submit_job(const shm::Segment& segment,
+                                           const control::Request& request);
+
+}  // namespace topsman::supervisor

@@ -1,0 +1,131 @@
+"""Scripts are citizens: they count and submit by commands, and what was answered is done."""
+
+import http.client
+import json
+import socket
+import threading
+
+from harness import DEADLINE, TestCase, main
+
+YAML = """
+pools:
+  consumers:
+    command: [job_worker, work]
+    ready: { by: notify }
+    workers: %d
+shared:
+  counters: [orders, done]
+  queues:
+    jobs: { capacity: 50, item_size: 16, max_attempts: 2, priorities: 2 }
+    idle: { capacity: 2, item_size: 4 }
+"""
+
+
+class Control(http.client.HTTPConnection):
+    """The control socket, without a process for each request."""
+
+    def __init__(self, path):
+        super().__init__("topsman", timeout=DEADLINE)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self.path))
+
+    def ask(self, path, body):
+        self.request("POST", path, body=body)
+        return json.loads(self.getresponse().read())
+
+
+class Scripts(TestCase):
+    def up(self, workers=1):
+        return self.cluster(YAML % workers).start()
+
+    def refused(self, c, command, *args, expect=1):
+        done = c.cli(command, *args, expect=expect)
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(done.stderr.count("\n"), 1, "one sentence")
+        return done.stderr
+
+    def test_counting(self):
+        c = self.up()
+        self.assertEqual(c.cli("counters add", "orders").stdout, "1\n")
+        self.assertEqual(c.cli("counters add", "orders", "41").stdout, "42\n")
+        self.assertEqual(json.loads(c.cli("counters add", "orders", "1", "--json").stdout)["counter"],
+                         {"name": "orders", "value": 43})
+        self.assertEqual(c.cli("counters get", "orders").stdout, "43\n")
+        self.assertEqual(c.counter("orders"), 43)
+        self.assertIn("did you mean orders?", self.refused(c, "counters add", "ordres", "1"))
+        self.assertIn("it only grows", self.refused(c, "counters add", "orders", "-1"))
+        self.assertIn("it only grows", self.refused(c, "counters set", "orders", "7"))
+        self.assertIn("no counter or gauge ordres", self.refused(c, "counters get", "ordres"))
+
+    def test_what_scripts_have_counted_outlives_the_master(self):
+        c = self.up()
+        c.cli("counters add", "orders", "5")
+        c.kill_master()
+        self.assertEqual(c.cli("counters get", "orders").stdout, "5\n")
+        self.assertIn("no master", self.refused(c, "counters add", "orders", expect=3))
+        c.start()
+        self.assertEqual(c.cli("counters add", "orders").stdout, "6\n")
+
+    def test_submitting(self):
+        c = self.up()
+        job = c.cli("queue submit", "jobs", stdin="good").stdout
+        self.assertRegex(job, r"^[0-9]+\n$")
+        self.assertNotEqual(c.cli("queue submit", "jobs", "good", "--priority", "1").stdout, job)
+        c.cli("queue submit", "jobs", "good", "--deadline", "1h", "--json")
+        c.wait_status(lambda s: s["counters"]["done"]["total"] == 3)
+        c.cli("queue submit", "jobs", "fail")
+        c.wait_status(lambda s: s["queues"]["jobs"]["dead"] == 1)
+
+    def test_what_cannot_be_submitted(self):
+        c = self.up()
+        for text in ("1", "2"):
+            c.cli("queue submit", "idle", text)
+        self.assertIn("queue idle is full, with 2 jobs", self.refused(c, "queue submit", "idle", "3"))
+        self.assertIn("did you mean idle?", self.refused(c, "queue submit", "idel", "3"))
+        self.assertIn("has 17 bytes", self.refused(c, "queue submit", "jobs", "x" * 17))
+        self.assertIn("has 0 to 1", self.refused(c, "queue submit", "jobs", "x", "--priority", "2"))
+        self.assertIn("standard input is empty", self.refused(c, "queue submit", "jobs", expect=2))
+        self.assertEqual(c.status()["queues"]["idle"]["ready"], 2)
+
+    def test_what_was_answered_is_executed_though_the_master_is_killed(self):
+        c = self.up(workers=2)
+        enough = threading.Event()
+        acknowledged = [0, 0]
+        unknown = [0, 0]
+
+        def submit(me):
+            control = Control(c.runtime / f"{c.name}.sock")
+            while True:
+                try:
+                    answer = control.ask("/v1/submit?queue=jobs", b"good")
+                except (OSError, http.client.HTTPException):
+                    unknown[me] += 1
+                    control.close()
+                    return
+                if answer["result"] == "done":
+                    acknowledged[me] += 1
+                else:
+                    self.assertIn("is full", answer["reason"])
+                if sum(acknowledged) >= 500:
+                    enough.set()
+
+        threads = [threading.Thread(target=submit, args=(i,)) for i in range(2)]
+        for thread in threads:
+            thread.start()
+        self.assertTrue(enough.wait(DEADLINE))
+        c.kill_master()
+        for thread in threads:
+            thread.join(DEADLINE)
+        c.start()
+        c.wait_status(lambda s: s["queues"]["jobs"]["ready"] == 0 and s["queues"]["jobs"]["running"] == 0)
+        # Each client waited for one answer at most when the master died.
+        self.assertIn(c.counter("done"), range(sum(acknowledged), sum(acknowledged) + sum(unknown) + 1))
+        # Nothing of the dead master's is left half done: the queue is whole.
+        self.assertEqual(c.cli("queue submit", "jobs", "good").stderr, "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+// What the master does in its own lane for scripts that have none.
+
+#include "supervisor/own_lane.hpp"
+
+#include "shm/sweep.hpp"
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+namespace topsman::supervisor {
+namespace {
+
+using control::Request;
+using control::Response;
+
+class OwnLaneTest : public testing::Test {
+  protected:
+    OwnLaneTest() {
+        (void)shm::Segment::remove(name());
+        orders_ = add("orders", shm::NameKind::Counter);
+        load_ = add("load", shm::NameKind::Gauge);
+    }
+
+    ~OwnLaneTest() override { (void)shm::Segment::remove(name()); }
+
+    static std::string name() { return "topsman.own_lane." + std::to_string(::getpid()); }
+
+    static shm::Segment make() {
+        (void)shm::Segment::remove(name());
+        return shm::Segment::create(
+                   {.name = name(),
+                    .lanes = 4,
+                    .queues = {{"mails", {}},
+                               {"thumbnails", {.capacity = 2, .item_size = 8, .priorities = 2}}}})
+            .value();
+    }
+
+    std::uint32_t add(const char* metric, shm::NameKind kind) {
+        return segment_.metric_names().find_or_add(metric, kind, 0, {}, nullptr).value();
+    }
+
+    Response change(const char* metric, std::optional<std::int64_t> more,
+                    std::optional<std::int64_t> set = {}) {
+        Request request{.verb = Request::Verb::Counter, .pool = {}, .slot = {}};
+        request.name = metric;
+        request.add = more;
+        request.set = set;
+        return change_metric(segment_, request);
+    }
+
+    Response submit(const char* queue, const std::string& item, std::uint32_t priority = 0,
+                    std::optional<std::chrono::milliseconds> deadline = {}) {
+        Request request{.verb = Request::Verb::Submit, .pool = {}, .slot = {}};
+        request.queue = queue;
+        request.item = item;
+        request.priority = priority;
+        request.deadline = deadline;
+        return submit_job(segment_, request);
+    }
+
+    std::string take() {
+        shm::JobQueue queue = segment_.queue(1);
+        const auto job = queue.take({1, 1});
+        if (!job) {
+            return "nothing";
+        }
+        std::string text(reinterpret_cast<const char*>(job->item.data()), job->item.size());
+        EXPECT_TRUE(queue.ack(*job));
+        return text;
+    }
+
+    shm::Segment segment_ = make();
+    std::uint32_t orders_ = 0;
+    std::uint32_t load_ = 0;
+};
+
+TEST_F(OwnLaneTest, ACounterIsAddedToInLaneZeroAndItsSumIsTheAnswer) {
+    segment_.metrics().cell(3, orders_).store(40);
+    const Response response = change("orders", 2);
+    EXPECT_EQ(response.result, "done");
+    EXPECT_EQ(response.reason, "42");
+    EXPECT_EQ(response.details, R"({"name":"orders","value":42})");
+    EXPECT_EQ(segment_.metrics().cell(0, orders_).load(), 2U);
+    EXPECT_EQ(segment_.metrics().cell(3, orders_).load(), 40U);
+    segment_.metrics().cell(3, orders_).store(~std::uint64_t{0} - 2);
+    EXPECT_EQ(change("orders", 0).reason, "18446744073709551615") << "a sum is unsigned";
+}
+
+TEST_F(OwnLaneTest, ACounterOnlyGrows) {
+    EXPECT_EQ(change("orders", -1).reason, "orders is a counter: it only grows");
+    EXPECT_EQ(change("orders", {}, 1).result, "failed");
+    EXPECT_EQ(segment_.metrics().cell(0, orders_).load(), 0U);
+}
+
+TEST_F(OwnLaneTest, AGaugeGoesUpAndDownAndOutlivesTheMaster) {
+    segment_.metrics().cell(2, load_).store(10);
+    EXPECT_EQ(change("load", {}, 5).reason, "15");
+    EXPECT_EQ(change("load", -7).reason, "8");
+    EXPECT_EQ(change("load", -10).details, R"({"name":"load","value":-2})");
+    (void)shm::sweep_dead_lanes(segment_, [](auto, auto) { return true; });
+    EXPECT_EQ(change("load", 0).reason, "-2");
+}
+
+TEST_F(OwnLaneTest, ANameThatIsNotThereIsNotMade) {
+    EXPECT_EQ(change("ordres", 1).reason,
+              "there is no counter or gauge ordres; did you mean orders?");
+    EXPECT_EQ(change("x", 1).reason, "there is no counter or gauge x; there is orders and load");
+    EXPECT_EQ(segment_.metric_names().entries().size(), 2U);
+}
+
+TEST_F(OwnLaneTest, AJobIsSubmittedByteForByteAndItsNumberIsTheAnswer) {
+    const std::string job("a\0\n", 3);
+    const Response response = submit("thumbnails", job);
+    ASSERT_EQ(response.result, "done") << response.reason;
+    EXPECT_EQ(response.details, R"({"queue":"thumbnails","job":")" + response.reason + R"("})");
+    EXPECT_EQ(submit("thumbnails", "urgent", 1).result, "done");
+    EXPECT_EQ(take(), "urgent");
+    EXPECT_EQ(take(), job);
+}
+
+TEST_F(OwnLaneTest, AJobThatIsTooLateIsNotHandedOut) {
+    EXPECT_EQ(submit("thumbnails", "late", 0, std::chrono::milliseconds(0)).result, "done");
+    EXPECT_EQ(submit("thumbnails", "good", 0, std::chrono::hours(1)).result, "done");
+    EXPECT_EQ(take(), "good");
+    EXPECT_EQ(take(), "nothing");
+}
+
+TEST_F(OwnLaneTest, WhatCannotBeSubmittedIsRefusedWithASentence) {
+    EXPECT_EQ(submit("thumbnials", "x").reason,
+              "there is no queue thumbnials; did you mean thumbnails?");
+    EXPECT_EQ(submit("zzz", "x").reason, "there is no queue zzz; there is mails and thumbnails");
+    EXPECT_EQ(submit("thumbnails", "123456789").reason,
+              "the job has 9 bytes; queue thumbnails takes at most 8 "
+              "(shared.queues.thumbnails.item_size)");
+    EXPECT_EQ(submit("thumbnails", "x", 2).reason,
+              "priority 2: queue thumbnails has 0 to 1 (shared.queues.thumbnails.priorities)");
+    EXPECT_EQ(submit("mails", "x", 1).reason,
+              "priority 1: queue mails has no priorities (shared.queues.mails.priorities)");
+    EXPECT_EQ(take(), "nothing");
+    EXPECT_EQ(submit("thumbnails", "1").result, "done");
+    EXPECT_EQ(submit("thumbnails", "2").result, "done");
+    EXPECT_EQ(submit("thumbnails", "3").reason, "queue thumbnails is full, with 2 jobs");
+}
+
+TEST_F(OwnLaneTest, WithoutQueuesItIsSaidWhereTheyAreNamed) {
+    (void)shm::Segment::remove(name());
+    segment_ = shm::Segment::create({.name = name(), .lanes = 4}).value();
+    EXPECT_EQ(submit("thumbnails", "x").reason,
+              "there is no queue thumbnails; name it in the file, below shared.queues");
+    EXPECT_EQ(change("orders", 1).reason,
+              "there is no counter or gauge orders; name it in the file, below shared.counters");
+}
+
+}  // namespace
+}  // namespace topsman::supervisor
