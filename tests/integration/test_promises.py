@@ -1,6 +1,7 @@
 """The promises under load: what operators do drops no request, what is killed loses no count."""
 
 import http.client
+import random
 import signal
 import threading
 
@@ -10,17 +11,29 @@ def yaml(workers=3, more=""):
     return http_yaml(workers, more=more) + SHARED
 
 
-class Load:
-    """Clients that ask without pause, half of them on connections that they keep."""
+def ask_again(connection):
+    """(status, closes): what a connection that was kept is told."""
+    connection.request("GET", "/")
+    response = connection.getresponse()
+    response.read()
+    return response.status, response.will_close
 
-    def __init__(self, port, clients=4):
+
+class Load:
+    """Clients that ask, half of them on connections that they keep, without pause; with `pause` all
+    keep theirs and ask at random moments, so many seconds apart at most."""
+
+    def __init__(self, port, clients=4, pause=0.0):
         self.port = port
+        self.pause = pause
+        self.kept = 0  # answers on a connection that had been idle
         self.stopped = threading.Event()
         self.answers = 0
         self.failures = []
         self.lock = threading.Lock()
         self.going = threading.Barrier(clients + 1)
-        self.threads = [threading.Thread(target=self.ask, args=(i % 2 == 0,)) for i in range(clients)]
+        self.threads = [threading.Thread(target=self.ask, args=(pause > 0 or i % 2 == 0, random.Random(i)))
+                        for i in range(clients)]
 
     def __enter__(self):
         for thread in self.threads:
@@ -33,10 +46,11 @@ class Load:
         for thread in self.threads:
             thread.join(DEADLINE)
 
-    def ask(self, keep):
+    def ask(self, keep, dice):
         connection = None
         first = True
-        while not self.stopped.is_set():
+        while not self.stopped.wait(0 if first else dice.uniform(0, self.pause)):
+            kept = connection is not None
             try:
                 if connection is None:
                     connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
@@ -45,6 +59,7 @@ class Load:
                 response.read()
                 with self.lock:
                     self.answers += 1
+                    self.kept += kept
                     if response.status != 200:
                         self.failures.append(f"status {response.status}")
                 if response.will_close or not keep:
@@ -79,6 +94,39 @@ class P1NothingIsDropped(TestCase):
         gone = [e for e in c.events() if e["event"] == "worker.exited"]
         self.assertGreaterEqual(len(gone), 3 * (3 + 5 + 1))
         self.assertTrue(all("code 0" in e["reason"] for e in gone), gone)
+
+
+    def test_kept_connections_are_told_and_never_closed_under_a_request(self):
+        c = self.cluster(yaml()).start()
+        port = port_of(c)
+        with Load(port, clients=12, pause=0.1) as load, Load(port) as busy:
+            for _ in range(30):
+                c.cli("restart", "web")
+            for _ in range(20):
+                c.cli("scale", "web=4")
+                c.cli("scale", "web=3")
+        self.assertEqual(load.failures + busy.failures, [])
+        self.assertGreater(load.kept, 100)
+        self.assertEqual(c.counter("http_requests"), load.answers + busy.answers)
+        gone = [e for e in c.events() if e["event"] == "worker.exited"]
+        self.assertTrue(all("code 0" in e["reason"] for e in gone), gone)
+
+    def test_who_asks_on_an_idle_connection_while_its_worker_leaves_is_answered(self):
+        c = self.cluster(yaml(2)).start()
+        kept = [http.client.HTTPConnection("127.0.0.1", port_of(c), timeout=DEADLINE) for _ in range(8)]
+        self.assertEqual([ask_again(connection) for connection in kept], [(200, False)] * 8)
+        seq = c.last_seq()
+        restart = c.background("restart", "web")
+        for slot in range(2):
+            c.wait_event("worker.draining", since=seq, slot=slot)
+        # The signal was sent; when its worker takes it, nobody but itself knows.
+        for connection in kept:
+            answer = (200, False)
+            while answer == (200, False):
+                answer = ask_again(connection)
+            self.assertEqual(answer, (200, True))
+        self.assertEqual(restart.communicate(timeout=DEADLINE)[1], "")
+        self.assertEqual(restart.returncode, 0)
 
 
 class P4ABadReleaseCannotTakeDownAGoodOne(TestCase):
