@@ -25,7 +25,7 @@ const std::vector<Layer> kLayers{
     {"supervisor/core", {"shm/base/", "config/model.hpp"}},
     {"supervisor/posix", {"shm/", "config/model.hpp", "supervisor/core/"}},
     {"supervisor/control", {"shm/", "config/", "supervisor/"}},
-    {"worker", {"shm/", "topsman/"}},
+    {"worker", {"shm/", "topsman/", "topsman.h"}},
     {"tests", {""}},
 };
 

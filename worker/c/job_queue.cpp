@@ -1,0 +1,107 @@
+#include "worker/c/handles.hpp"
+#include "worker/c/last_error.hpp"
+
+#include <cstring>
+
+using topsman::c::all_handles;
+using topsman::c::deadline_of;
+using topsman::c::done;
+using topsman::c::guarded;
+using topsman::c::null_argument;
+
+namespace {
+
+/// What an older program knows of the options, and nothing for the rest.
+topsman::JobOptions options_of(const topsman_job_options* given) {
+    topsman_job_options known = TOPSMAN_JOB_OPTIONS_INIT;
+    if (given != nullptr) {
+        std::memcpy(&known, given, std::min(given->struct_size, sizeof known));
+    }
+    topsman::JobOptions options;
+    options.priority = known.priority;
+    if (known.deadline_ns > 0) {
+        options.deadline = deadline_of(known.deadline_ns);
+    }
+    return options;
+}
+
+}  // namespace
+
+extern "C" {
+
+int topsman_queue_open(topsman_worker* worker, const char* name, topsman_queue** queue) {
+    if (worker == nullptr || name == nullptr || queue == nullptr) {
+        return null_argument(__func__);
+    }
+    return guarded([&] {
+        const auto found = worker->worker.queue(name);
+        if (!found) {
+            return topsman::c::failed(found.error());
+        }
+        *queue = all_handles<topsman_queue>().of(name, *found);
+        return 0;
+    });
+}
+
+int topsman_queue_submit(topsman_queue* queue, const void* item, size_t size,
+                         const topsman_job_options* options, int64_t timeout_ns, uint64_t* id) {
+    if (queue == nullptr || (item == nullptr && size != 0)) {
+        return null_argument(__func__);
+    }
+    return guarded([&] {
+        const std::span bytes(static_cast<const std::byte*>(item), size);
+        const topsman::JobOptions terms = options_of(options);
+        const auto submitted =
+            timeout_ns == 0 ? queue->queue.try_submit(bytes, terms)
+                            : queue->queue.submit_until(bytes, deadline_of(timeout_ns), terms);
+        if (submitted && id != nullptr) {
+            *id = *submitted;
+        }
+        return done(submitted);
+    });
+}
+
+int topsman_queue_take(topsman_queue* queue, int64_t timeout_ns, topsman_job** job) {
+    if (queue == nullptr || job == nullptr) {
+        return null_argument(__func__);
+    }
+    return guarded([&] {
+        auto taken = timeout_ns == 0 ? queue->queue.try_take()
+                                     : queue->queue.take_until(deadline_of(timeout_ns));
+        if (!taken) {
+            return topsman::c::failed(taken.error());
+        }
+        *job = *taken ? new topsman_job{std::move(**taken)} : nullptr;
+        return *taken ? 1 : 0;
+    });
+}
+
+const void* topsman_job_item(const topsman_job* job, size_t* size) {
+    const auto item = job == nullptr ? std::span<const std::byte>() : job->job.item();
+    if (size != nullptr) {
+        *size = item.size();
+    }
+    return item.data();
+}
+
+uint64_t topsman_job_id(const topsman_job* job) {
+    return job == nullptr ? 0 : job->job.id();
+}
+
+uint32_t topsman_job_attempt(const topsman_job* job) {
+    return job == nullptr ? 0 : job->job.attempt();
+}
+
+int topsman_job_ack(topsman_job* job) {
+    const std::unique_ptr<topsman_job> end(job);
+    return job == nullptr ? null_argument(__func__) : guarded([&] { return done(job->job.ack()); });
+}
+
+int topsman_job_nack(topsman_job* job, int64_t delay_ns) {
+    const std::unique_ptr<topsman_job> end(job);
+    return job == nullptr
+               ? null_argument(__func__)
+               : guarded([&] { return done(job->job.nack(std::chrono::nanoseconds(delay_ns))); });
+}
+
+}  // extern "C"
