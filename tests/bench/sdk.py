@@ -22,11 +22,13 @@ def sdk(lab):
     rounds = 1 if lab.quick else 5
     text = lab.run([lab.program("sdk_bench"), "--benchmark_format=json",
                     f"--benchmark_min_time={seconds}", f"--benchmark_repetitions={rounds}"])
-    runs = {}
+    runs, busy = {}, {}
     for run in json.loads(text)["benchmarks"]:
         if run.get("run_type") != "aggregate":
             runs.setdefault(run["name"].split("/")[0], []).append(run["real_time"])
+            busy.setdefault(run["name"].split("/")[0], []).append(run["cpu_time"])
     times = {name: median(values) for name, values in runs.items()}
+    cpu_times = {name: median(values) for name, values in busy.items()}
     add, hot = time_of(times, "CounterAdd"), time_of(times, "FetchAddOnOneHotWord")
     yield Row("a counter's add in the worker's lane", ns(add),
               f"{ns(hot)} fetch_add on one word of two processes", hot / add, ">=", 10, raw=times)
@@ -36,7 +38,8 @@ def sdk(lab):
     over, copy = time_of(times, "BlockHandOver"), time_of(times, "CopyOfOneMiB")
     yield Row("a block of 1 MiB passed and taken", ns(over), f"{ns(copy)} memcpy of 1 MiB",
               copy / over, ">=", 100)
-    record, alone = time_of(times, "HistogramRecord"), time_of(times, "NumbersAlone")
+    # A difference of two small numbers: of the CPU's time, lest it be that of a neighbour.
+    record, alone = time_of(cpu_times, "HistogramRecord"), time_of(cpu_times, "NumbersAlone")
     yield Row("a histogram's record, over the empty loop", ns(record - alone),
               f"{ns(alone)} the same loop without it", record - alone, "<=", 1, limit="1 ns")
 
