@@ -166,7 +166,7 @@ void SupervisorCore::State::go_back(const std::string& why) {
         if (pool.generation != runs) {
             undone.push_back(pool.id);
         }
-        if (pool.rollout && pool.rollout->target) {
+        if (pool.rollout && (pool.rollout->target || has_to_roll(pool, runs))) {
             tickets.rollout_failed(pool.id, why, *out);
             withdraw_rollout(pool, back.leaving);
         }

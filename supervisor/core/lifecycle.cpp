@@ -171,7 +171,10 @@ void SupervisorCore::State::take_seat(Worker& worker) {
     Pool& pool = pool_of(worker);
     Slot* slot = pool.find_slot(worker.slot);
     CHECK(slot != nullptr);
-    if (!worker.outdated) {
+    // What is being taken back proves nothing any more.
+    const bool is_taken_back = pool.rollout && pool.rollout->stage == RolloutStage::RollingBack &&
+                               pool.rollout->target != worker.generation;
+    if (!worker.outdated && !is_taken_back) {
         slot->proven(worker.generation);
     }
     if (pool.rollout && worker.rollout == pool.rollout->id) {

@@ -214,6 +214,44 @@ TEST(GoingBack, AnEmptiedSeatIsFilledWithTheOldOne) {
     EXPECT_EQ(stage.all<Spawn>().at(0).generation, kOld);
 }
 
+// Found by the simulation.
+TEST(GoingBack, WhatIsTakenBackProvesNothingWhenItBecomesReadyMeanwhile) {
+    Serving stage(cluster_of({safe_pool("web", 3)}));
+    stage.step(Reload{Ticket{7}, cluster_of({safe_pool("web", 3, "other")})});
+    stage.ready(stage.holder(0, Role::Successor));
+    stage.pass(1s);
+    stage.ready(stage.holder(1, Role::Successor));
+    stage.pass(2s);
+    stage.exit(stage.holder(1), signaled(SIGSEGV));
+    const WorkerId refill = stage.holder(1);
+    ASSERT_EQ(stage.worker(refill).generation, kNew);
+    stage.step(Rollback{Ticket{8}});
+    stage.ready(refill);
+    stage.pass(2s);
+    stage.exit(refill, signaled(SIGSEGV));
+    EXPECT_EQ(stage.worker(stage.holder(1)).generation, kOld);
+}
+
+// Found by the simulation.
+TEST(GoingBack, ARestartThatItOvertakesIsToldSo) {
+    config::Pool second = safe_pool("jobs", 2, "other");
+    second.rollout.on_failure = config::OnFailure::Pause;
+    Serving stage(cluster_of({safe_pool("web", 2), safe_pool("jobs", 2)}));
+    stage.step(Reload{Ticket{7}, cluster_of({safe_pool("web", 2, "other"), second})});
+    const WorkerId canary = stage.holder(0, Role::Successor, 0);
+    stage.ready(stage.holder(0, Role::Successor, 1));
+    stage.pass(1s);
+    stage.exit(stage.holder(1, Role::Successor, 1), exited(3));
+    ASSERT_EQ(stage.pool(1).stage, RolloutStage::Paused);
+    stage.step(Restart{Ticket{8}, "jobs", std::nullopt});
+    ASSERT_EQ(stage.pool(1).stage, RolloutStage::Rolling);
+    stage.exit(canary, exited(3));
+    const Reply reply = stage.only_reply();
+    EXPECT_EQ(reply.ticket, Ticket{8});
+    EXPECT_EQ(reply.result, Reply::Result::Failed);
+    EXPECT_EQ(reply.reason, "web/0: new worker exited with code 3");
+}
+
 TEST(Change, TakesAwayLastAndNothingWhenItFails) {
     Serving stage(cluster_of({safe_pool("web", 1), safe_pool("many", 3), safe_pool("old", 1)}));
     const config::Config next = cluster_of({safe_pool("web", 1, "other"), safe_pool("many", 1)});
