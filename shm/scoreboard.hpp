@@ -18,7 +18,15 @@
 namespace topsman::shm {
 
 enum class MasterState : std::uint32_t { Starting = 0, Running = 1, Stopping = 2, Stopped = 3 };
-enum class SlotPhase : std::uint32_t { Unused, Vacant, Waiting, Occupied, Tripped, Finished };
+enum class SlotPhase : std::uint32_t {
+    Unused,
+    Vacant,
+    Waiting,
+    Occupied,
+    Tripped,
+    Finished,
+    Drained
+};
 enum class WorkerRole : std::uint32_t { None, Current, Successor, Leaving };
 enum class WorkerState : std::uint32_t { None, Starting, Serving, Draining, Aborting, Killing };
 enum class BreakerState : std::uint32_t { Closed, Open };

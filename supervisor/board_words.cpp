@@ -10,12 +10,13 @@ namespace {
 template <class Core, class Board, std::size_t N>
 using Words = std::array<std::pair<Core, Board>, N>;
 
-constexpr Words<core::SlotPhase, shm::SlotPhase, 5> kPhases{{
+constexpr Words<core::SlotPhase, shm::SlotPhase, 6> kPhases{{
     {core::SlotPhase::Vacant, shm::SlotPhase::Vacant},
     {core::SlotPhase::Waiting, shm::SlotPhase::Waiting},
     {core::SlotPhase::Occupied, shm::SlotPhase::Occupied},
     {core::SlotPhase::Tripped, shm::SlotPhase::Tripped},
     {core::SlotPhase::Finished, shm::SlotPhase::Finished},
+    {core::SlotPhase::Drained, shm::SlotPhase::Drained},
 }};
 
 constexpr Words<core::Role, shm::WorkerRole, 3> kRoles{{

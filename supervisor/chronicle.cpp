@@ -35,6 +35,8 @@ NoticeWords words(core::Notice notice) {
             return {"slot.waiting", nullptr};  // the obituary said it
         case core::Notice::SlotTripped:
             return {"slot.tripped", "tripped"};
+        case core::Notice::SlotDrained:
+            return {"slot.drained", "drained"};
         case core::Notice::RolloutStarted:
             return {"rollout.started", "rollout started"};
         case core::Notice::RolloutCanary:

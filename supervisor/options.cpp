@@ -44,6 +44,7 @@ Change
   rollback               go back to the configuration before the last reload
   scale POOL=N           more or fewer workers, until the next reload
   restart [POOL[/SLOT]]  new processes, one after the other, successor ready first
+  drain POOL/SLOT        take a worker out of use: it finishes and ends, until a restart
   reset-failed [POOL]    try again what was given up
   counters add NAME [N]  count from a script; `counters set GAUGE N` sets a gauge
   queue submit QUEUE     submit a job from a script: its bytes are standard input
@@ -431,6 +432,16 @@ void CommandLine::add_changes() {
         "  topsman restart web\n  topsman restart web/2",
         [this] { return control::restart(target(), output(), change_, given(what_)); });
     restart->add_option("POOL[/SLOT]", what_, "Which; without: all");
+
+    CLI::App* drain = add_change(
+        "drain",
+        "Take a worker out of use: it is told to stop (the pool's stop_signal), finishes what it "
+        "has\nbegun within stop_timeout and ends, and no other takes its slot: not after a reload, "
+        "a scaling or\na new master, only after `topsman restart POOL/SLOT`. The last worker that "
+        "serves a listener stays.",
+        "  topsman drain web/2\n  topsman restart web/2",
+        [this] { return control::drain(target(), output(), change_, what_); });
+    drain->add_option("POOL/SLOT", what_, "Which, as in web/2")->required();
 
     CLI::App* reset = add_change(
         "reset-failed", "Try again what was given up after too many failures.",

@@ -95,6 +95,9 @@ void Master::on_request(const control::Request& request, const control::Responde
         case control::Request::Verb::Restart:
             request_restart(ticket, request);
             break;
+        case control::Request::Verb::Drain:
+            enqueue(core::Drain{ticket, request.pool.value_or(""), request.slot.value_or(0)});
+            break;
         case control::Request::Verb::Scale:
             enqueue(core::Scale{ticket, request.pool.value_or(""), request.workers});
             break;

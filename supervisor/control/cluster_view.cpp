@@ -68,7 +68,8 @@ std::string word(const char* const (&words)[N], E value) {
 }
 
 constexpr const char* kMasterWords[] = {"starting", "running", "stopping", "dead"};
-constexpr const char* kSlotWords[] = {"", "vacant", "waiting", "", "tripped", "finished"};
+constexpr const char* kSlotWords[] = {"",        "vacant",   "waiting", "",
+                                      "tripped", "finished", "drained"};
 constexpr const char* kRoleWords[] = {"", "current", "successor", "leaving"};
 constexpr const char* kWorkerWords[] = {"",         "starting", "serving",
                                         "draining", "aborting", "killing"};
@@ -255,12 +256,14 @@ void Reader::read_pools() {
 
 void Reader::read_slot(const shm::SlotRecord& slot, PoolLines& pool) {
     const auto [begin, end] = by_slot_.equal_range(slot_key(slot.pool, slot.slot));
+    pool.drained += slot.phase == SlotPhase::Drained ? 1U : 0U;
     bool is_taken = false;
     for (auto it = begin; it != end; ++it) {
         WorkerLine line = worker_line(workers_[it->second]);
         line.restarts = slot.restarts;
         line.last_exit = printable(slot.last_exit);
-        is_taken = is_taken || line.role != "leaving" || slot.phase == SlotPhase::Vacant;
+        is_taken = is_taken || line.role != "leaving" || slot.phase == SlotPhase::Vacant ||
+                   slot.phase == SlotPhase::Drained;
         pool.slots.push_back(std::move(line));
     }
     by_slot_.erase(begin, end);

@@ -21,7 +21,7 @@ struct WorkerLine {
     std::string role;          ///< current | successor | leaving; empty slot: ""
     std::uint32_t pid = 0;
     std::string state;  ///< starting serving draining aborting killing; else the slot's:
-                        ///< vacant waiting tripped finished
+                        ///< vacant waiting tripped finished drained
     std::uint32_t generation = 0;
     double uptime_s = 0;
     std::uint64_t restarts = 0;  ///< of the slot
@@ -42,7 +42,8 @@ struct PoolLines {
     std::string name;
     std::uint32_t wanted = 0;
     std::uint32_t ready = 0;
-    std::string breaker;  ///< closed | open
+    std::uint32_t drained = 0;  ///< of `wanted`: slots out of use, by `topsman drain`
+    std::string breaker;        ///< closed | open
     std::uint32_t generation = 0;
     std::string rollout;  ///< "canary 0/4", "rolling 2/4", "rolling back 1/2", "paused", ...
     std::string note;

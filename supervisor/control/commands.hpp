@@ -71,6 +71,8 @@ int plan(const Target& target, const Output& output, const ChangeOptions& option
 int rollback(const Target& target, const Output& output, const ChangeOptions& options);
 int restart(const Target& target, const Output& output, const ChangeOptions& options,
             const std::optional<std::string>& what);  ///< POOL or POOL/SLOT
+int drain(const Target& target, const Output& output, const ChangeOptions& options,
+          const std::string& what);  ///< POOL/SLOT
 int scale(const Target& target, const Output& output, const ChangeOptions& options,
           const std::string& what);  ///< POOL=N
 

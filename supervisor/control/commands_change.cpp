@@ -227,22 +227,43 @@ int rollback(const Target& target, const Output& output, const ChangeOptions& op
                   {"/v1/rollback", begin_body(options).end_object().take(), "rollback"});
 }
 
+namespace {
+
+/// "web/2"; false: it is not of that form.
+bool add_slot(JsonWriter& w, std::string_view what) {
+    const std::size_t slash = std::min(what.find('/'), what.size());
+    const auto slot = to_number(what.substr(std::min(slash + 1, what.size())));
+    if (slash == 0 || !slot) {
+        return false;
+    }
+    w.member("pool", what.substr(0, slash)).member("slot", std::uint64_t{*slot});
+    return true;
+}
+
+}  // namespace
+
 int restart(const Target& target, const Output& output, const ChangeOptions& options,
             const std::optional<std::string>& what) {
     JsonWriter w = begin_body(options);
     if (what) {
         const std::size_t slash = std::min(what->find('/'), what->size());
-        w.member("pool", std::string_view(*what).substr(0, slash));
-        if (slash != what->size()) {
-            const auto slot = to_number(std::string_view(*what).substr(slash + 1));
-            if (!slot) {
-                return usage_error(output, "restart: " + printable(*what) +
-                                               " is not POOL or POOL/SLOT, as in web or web/2");
-            }
-            w.member("slot", std::uint64_t{*slot});
+        if (slash == what->size()) {
+            w.member("pool", *what);
+        } else if (!add_slot(w, *what)) {
+            return usage_error(output, "restart: " + printable(*what) +
+                                           " is not POOL or POOL/SLOT, as in web or web/2");
         }
     }
     return change(target, output, options, {"/v1/restart", w.end_object().take(), "restart"});
+}
+
+int drain(const Target& target, const Output& output, const ChangeOptions& options,
+          const std::string& what) {
+    JsonWriter w = begin_body(options);
+    if (!add_slot(w, what)) {
+        return usage_error(output, "drain: " + printable(what) + " is not POOL/SLOT, as in web/2");
+    }
+    return change(target, output, options, {"/v1/drain", w.end_object().take(), "drain"});
 }
 
 int scale(const Target& target, const Output& output, const ChangeOptions& options,

@@ -26,6 +26,7 @@ struct Request {
         Reload,
         Rollback,
         Restart,
+        Drain,
         Scale,
         Stop,
         ResetFailed,

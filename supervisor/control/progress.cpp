@@ -22,11 +22,12 @@ struct Words {
 
 // What is not here is not worth a line: each start is followed by a ready or an end, and that a
 // rollout is done is the answer itself.
-constexpr std::array<Words, 10> kWords{{{"rollout.started", "rollout started"},
+constexpr std::array<Words, 11> kWords{{{"rollout.started", "rollout started"},
                                         {"rollout.canary", "the first new worker stays"},
                                         {"rollout.failed", "rollout failed"},
                                         {"rollout.paused", "rollout paused"},
                                         {"rollout.rolled_back", "rolled back"},
+                                        {"slot.drained", "drained"},
                                         {"slot.tripped", "given up"},
                                         {"slot.waiting", ""},
                                         {"worker.ready", "ready"},

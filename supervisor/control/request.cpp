@@ -23,9 +23,10 @@ struct Path {
     Request::Verb verb;
 };
 
-constexpr std::array<Path, 10> kPaths{{{"/v1/reload", Request::Verb::Reload},
+constexpr std::array<Path, 11> kPaths{{{"/v1/reload", Request::Verb::Reload},
                                        {"/v1/rollback", Request::Verb::Rollback},
                                        {"/v1/restart", Request::Verb::Restart},
+                                       {"/v1/drain", Request::Verb::Drain},
                                        {"/v1/scale", Request::Verb::Scale},
                                        {"/v1/stop", Request::Verb::Stop},
                                        {"/v1/reset-failed", Request::Verb::ResetFailed},
@@ -133,12 +134,12 @@ std::string take_member(Request& request, std::string_view key, const json::valu
         request.wait = wait == nullptr || *wait;
         return wait != nullptr ? "" : "wait must be true or false";
     }
-    if (key == "pool" &&
-        (verb == Verb::Restart || verb == Verb::Scale || verb == Verb::ResetFailed)) {
+    if (key == "pool" && (verb == Verb::Restart || verb == Verb::Drain || verb == Verb::Scale ||
+                          verb == Verb::ResetFailed)) {
         request.pool = to_name(value);
         return request.pool ? "" : "pool must be a pool's name";
     }
-    if (key == "slot" && verb == Verb::Restart) {
+    if (key == "slot" && (verb == Verb::Restart || verb == Verb::Drain)) {
         request.slot = to_count(value);
         return request.slot ? "" : "slot must be a slot's number";
     }
@@ -227,6 +228,9 @@ Result<Request> parse_change(std::string_view path, std::string_view body, std::
     }
     if (*verb == Request::Verb::Scale && (!request.pool || request.workers == 0)) {
         return plain_error(R"(scale needs a pool and a number: {"pool": "web", "workers": 4})");
+    }
+    if (*verb == Request::Verb::Drain && (!request.pool || !request.slot)) {
+        return plain_error(R"(drain needs a pool and a slot: {"pool": "web", "slot": 2})");
     }
     if (*verb == Request::Verb::Queue && (!request.queue || request.mode == "graceful")) {
         return plain_error(

@@ -28,7 +28,8 @@ void write_worker(JsonWriter& w, const WorkerLine& line) {
 void write_pool(JsonWriter& w, const PoolLines& pool) {
     w.begin_object();
     w.member("name", pool.name).member("wanted", std::uint64_t{pool.wanted});
-    w.member("ready", std::uint64_t{pool.ready}).member("breaker", pool.breaker);
+    w.member("ready", std::uint64_t{pool.ready});
+    w.member("drained", std::uint64_t{pool.drained}).member("breaker", pool.breaker);
     w.member("generation", std::uint64_t{pool.generation});
     w.member("rollout", pool.rollout).member("note", pool.note);
     w.key("slots").begin_array();

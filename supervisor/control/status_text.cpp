@@ -156,6 +156,9 @@ std::vector<Table::Cell> worker_row(const PoolLines& pool, const WorkerLine& lin
 std::string pool_line(const PoolLines& pool) {
     std::string line = pool.name + ": " + std::to_string(pool.ready) + " of " +
                        plural(pool.wanted, "worker") + " ready";
+    if (pool.drained > 0) {
+        line += ", " + std::to_string(pool.drained) + " drained";
+    }
     if (pool.breaker == "open") {
         line += ", breaker open (`topsman reset-failed " + pool.name + "` tries again)";
     }
@@ -172,7 +175,7 @@ Tint pool_tint(const PoolLines& pool) {
     if (pool.breaker == "open" || (pool.ready == 0 && pool.wanted != 0)) {
         return Tint::Bad;
     }
-    return pool.ready < pool.wanted ? Tint::Warn : Tint::Bold;
+    return pool.ready + pool.drained < pool.wanted ? Tint::Warn : Tint::Bold;
 }
 
 void append_pools(std::string& out, const ClusterView& view, const TextStyle& style,

@@ -40,6 +40,7 @@ enum class Notice : std::uint8_t {
     WorkerExited,
     SlotWaiting,
     SlotTripped,
+    SlotDrained,  ///< nobody is left in it
     RolloutStarted,
     RolloutCanary,  ///< the first new worker has stayed ready: the others follow
     RolloutDone,

@@ -189,6 +189,9 @@ void SupervisorCore::State::resume_slots(Pool& pool, const Inheritance& left, bo
         if (before.restarts > 0 || before.phase != SlotPhase::Vacant) {
             slot->resume(before.restarts);
         }
+        if (before.phase == SlotPhase::Drained) {
+            slot->drain();  // the operator's will, whatever the file says by now
+        }
         // What failed with another specification is tried with the new one.
         if (outdated) {
             continue;
@@ -252,7 +255,7 @@ void SupervisorCore::State::take_in(const LeftWorker& left, bool is_known) {
     }
     last_worker = std::max(last_worker, left.worker.value);
     Slot* slot = pool.find_slot(worker.slot);
-    if (slot == nullptr || left.role == Role::Leaving) {
+    if (slot == nullptr || left.role == Role::Leaving || slot->phase() == SlotPhase::Drained) {
         return;
     }
     if (!slot->current()) {

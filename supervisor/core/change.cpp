@@ -172,7 +172,9 @@ void SupervisorCore::State::go_back(const std::string& why) {
         }
         pool.stable = runs;
         for (Slot& slot : pool.slots) {
-            if (slot.generation() != runs && !slot.current() && slot.phase() != SlotPhase::Vacant) {
+            const bool is_empty = !slot.current() && slot.phase() != SlotPhase::Vacant &&
+                                  slot.phase() != SlotPhase::Drained;
+            if (slot.generation() != runs && is_empty) {
                 slot.vacate();
             }
             slot.proven(runs);

@@ -33,7 +33,8 @@ void SupervisorCore::State::on(const Exited& event) {
     if (phase != Phase::Running) {
         obituary.next = "the master is stopping";
     } else if (role == Role::Leaving) {
-        obituary.next = "it was to leave";
+        const bool is_drained = slot != nullptr && slot->phase() == SlotPhase::Drained;
+        obituary.next = is_drained ? "its slot is drained" : "it was to leave";
     } else if (role == Role::Successor) {
         obituary.next = bury_successor(pool, *slot);
     } else {
@@ -42,6 +43,9 @@ void SupervisorCore::State::on(const Exited& event) {
     out->emplace_back(std::move(obituary));
     if (role != Role::Leaving && phase == Phase::Running) {
         report_failed_start(pool, *slot, dead, event.report);
+    }
+    if (phase == Phase::Running && slot != nullptr && slot->phase() == SlotPhase::Drained) {
+        say_drained(pool, dead.slot);
     }
     tickets.worker_gone(dead.id);
 }
@@ -137,6 +141,7 @@ void SupervisorCore::State::open_breaker(Pool& pool) {
         const auto current = slot.current();
         const auto successor = slot.successor();
         if (slot.phase() == SlotPhase::Finished || slot.phase() == SlotPhase::Tripped ||
+            slot.phase() == SlotPhase::Drained ||
             (current && action == config::BreakerAction::Degrade)) {
             continue;
         }

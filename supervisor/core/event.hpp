@@ -83,6 +83,14 @@ struct Restart {
     std::optional<std::uint32_t> slot;
 };
 
+/// Take a slot out of use: its worker finishes what it has begun, and no other comes until the slot
+/// is restarted by name.
+struct Drain {
+    Ticket ticket;
+    std::string pool;
+    std::uint32_t slot = 0;
+};
+
 struct ResetFailed {
     Ticket ticket;
     std::optional<std::string> pool;
@@ -107,7 +115,7 @@ struct Adopt {
 };
 
 using Event = std::variant<Spawned, BecameReady, Beat, AskedAbort, AskedExtension, SaidStopping,
-                           DumpsCore, Exited, Measured, Reload, Rollback, Scale, Restart,
+                           DumpsCore, Exited, Measured, Reload, Rollback, Scale, Restart, Drain,
                            ResetFailed, Stop, Tick, Stalled, Adopt>;
 
 /// It says that a worker lives. The shell sorts these before all else.

@@ -18,6 +18,11 @@ const Worker& worker_of(const Slot& slot, const Workers& workers) {
     return found->second;
 }
 
+/// Nobody will be started in it without the operator, though somebody should.
+bool has_given_up(SlotPhase phase) {
+    return phase == SlotPhase::Tripped || phase == SlotPhase::Finished;
+}
+
 bool surplus_allowed(const Pool& pool, const Census& census) {
     return census.successors < pool.max_surge();
 }
@@ -81,6 +86,12 @@ std::optional<TimePoint> Pool::observed_until() const {
     return *rollout->observed_since + clock_duration(spec.rollout.observe);
 }
 
+std::size_t Pool::slots_in_use() const {
+    return static_cast<std::size_t>(std::count_if(slots.begin(), slots.end(), [](const Slot& slot) {
+        return slot.phase() != SlotPhase::Drained;
+    }));
+}
+
 void Pool::forgive() {
     failures = 0;
     not_before = TimePoint{};
@@ -94,7 +105,7 @@ void Pool::forgive() {
 
 void Pool::restart_empty_slots() {
     for (Slot& slot : slots) {
-        if (slot.phase() != SlotPhase::Occupied && slot.phase() != SlotPhase::Vacant) {
+        if (has_given_up(slot.phase()) || slot.phase() == SlotPhase::Waiting) {
             slot.vacate();
         }
     }
@@ -146,12 +157,13 @@ std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers
     if (!pool.rollout || !may_add_leaver(pool, census) || canary_is_out(pool)) {
         return std::nullopt;
     }
-    // An empty slot that a reload takes away at its end is not missed, unless it was emptied for
-    // another worker: that one is to come.
+    // A drained slot is not missed, nor an empty one that a reload takes away at its end, unless it
+    // was emptied for another worker: that one is to come.
     const auto missed = [lasting](const Slot& slot) {
         const auto* vacant = std::get_if<Vacant>(&slot.seat());
         const bool is_emptied = vacant != nullptr && vacant->after;
-        return slot.id().index < lasting || slot.current() || is_emptied;
+        return slot.phase() != SlotPhase::Drained &&
+               (slot.id().index < lasting || slot.current() || is_emptied);
     };
     const auto expected =
         static_cast<std::size_t>(std::count_if(pool.slots.begin(), pool.slots.end(), missed));
@@ -185,7 +197,7 @@ std::optional<Replacement> next_recycling(const Pool& pool, const Workers& worke
         const auto due = recycle_time(worker, pool.spec);
         const bool leaves_first = pool.max_surge() == 0;
         if (due && (!next || *due < next->due) &&
-            (!leaves_first || absence_allowed(pool, worker, census, pool.slots.size()))) {
+            (!leaves_first || absence_allowed(pool, worker, census, pool.slots_in_use()))) {
             next = Replacement{slot.id().index, *due, leaves_first};
         }
     }
@@ -195,7 +207,7 @@ std::optional<Replacement> next_recycling(const Pool& pool, const Workers& worke
 bool is_given_up(const Pool& pool) {
     return pool.breaker_open ||
            std::all_of(pool.slots.begin(), pool.slots.end(), [](const Slot& slot) {
-               return slot.phase() == SlotPhase::Tripped || slot.phase() == SlotPhase::Finished;
+               return has_given_up(slot.phase()) || slot.phase() == SlotPhase::Drained;
            });
 }
 

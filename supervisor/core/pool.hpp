@@ -69,9 +69,12 @@ struct Pool {
     /// When the canary has been ready for long enough; none: it is not ready.
     [[nodiscard]] std::optional<TimePoint> observed_until() const;
 
+    /// Slots that are to have a worker: all but the drained ones.
+    [[nodiscard]] std::size_t slots_in_use() const;
+
     /// Failure counts, breaker and start limit begin anew.
     void forgive();
-    /// Each empty slot is filled at once.
+    /// Each slot that failed or was finished is filled at once.
     void restart_empty_slots();
 };
 

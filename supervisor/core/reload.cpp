@@ -127,22 +127,7 @@ void SupervisorCore::State::resize(Pool& pool, std::uint32_t size, Wait& wait) {
     while (pool.slots.size() > size) {
         const Slot slot = pool.slots.back();
         pool.slots.pop_back();
-        tickets.worker_failed(slot.id(), "overtaken by a newer request", *out);
-        if (pool.rollout && slot.renewal != Renewal::None) {
-            --pool.rollout->total;
-        }
-        if (pool.rollout && pool.rollout->canary &&
-            slot.role_of(*pool.rollout->canary) != Role::Leaving) {
-            pool.rollout->canary.reset();
-            pool.rollout->observed_since.reset();
-        }
-        for (const auto& id : {slot.current(), slot.successor()}) {
-            if (id) {
-                tickets.worker_replaced(pool.id, *id);
-                send_away(workers.at(*id));
-                wait.leaving.insert(*id);
-            }
-        }
+        clear_seat(pool, slot, "", wait);
     }
     while (pool.slots.size() < size) {
         Slot& slot = pool.slots.emplace_back(

@@ -33,13 +33,16 @@ void SupervisorCore::State::want_renewal(Pool& pool, Slot& slot) {
 }
 
 // A restart joins whatever rolls.
-void SupervisorCore::State::begin_restart(Pool& pool, std::optional<std::uint32_t> only) {
+void SupervisorCore::State::begin_restart(Pool& pool, std::optional<std::uint32_t> only,
+                                          Wait& wait) {
+    put_back(pool, only, wait);
     if (!pool.rollout) {
         start_rollout(pool, std::nullopt, RolloutStage::Rolling);
         announce(Notice::RolloutStarted, pool);
     }
     for (Slot& slot : pool.slots) {
-        if ((!only || *only == slot.id().index) && slot.renewal == Renewal::None) {
+        const bool is_meant = only ? *only == slot.id().index : slot.phase() != SlotPhase::Drained;
+        if (is_meant && slot.renewal == Renewal::None) {
             want_renewal(pool, slot);
         }
     }
@@ -53,7 +56,8 @@ bool SupervisorCore::State::begin_target(Pool& pool, Generation target) {
     std::vector<Slot*> wanted;
     for (Slot& slot : pool.slots) {
         // Going back, an empty slot is filled at its own pace.
-        const bool stays = runs(slot, target, workers) || (goes_back && !slot.current());
+        const bool stays = runs(slot, target, workers) || (goes_back && !slot.current()) ||
+                           slot.phase() == SlotPhase::Drained;
         const bool lasts = slot.id().index < size;
         if (goes_back && lasts) {
             slot.proven(target);  // in others of the pool it has proven itself
@@ -73,6 +77,11 @@ bool SupervisorCore::State::begin_target(Pool& pool, Generation target) {
     }
     if (wanted.empty()) {
         pool.stable = target;
+        for (Slot& slot : pool.slots) {
+            if (slot.phase() == SlotPhase::Drained) {
+                slot.proven(target);  // there is nobody who could prove it
+            }
+        }
         return false;
     }
     const bool has_somebody = count(pool, workers).serving > 0;

@@ -17,6 +17,7 @@ static_assert(is_named(SlotPhase::Waiting, Waiting{}));
 static_assert(is_named(SlotPhase::Occupied, Occupied{}));
 static_assert(is_named(SlotPhase::Tripped, Tripped{}));
 static_assert(is_named(SlotPhase::Finished, Finished{}));
+static_assert(is_named(SlotPhase::Drained, Drained{}));
 
 }  // namespace
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// A numbered seat of a pool that should be filled. What it is right now is one of five things, so
+// A numbered seat of a pool that should be filled. What it is right now is one of six things, so
 // that a waiting slot cannot have a worker, and a successor not be without a current.
 
 #include "supervisor/core/types.hpp"
@@ -31,7 +31,9 @@ struct Tripped {};  ///< given up until somebody resets it
 
 struct Finished {};  ///< its worker ended and the policy does not want another
 
-using SeatState = std::variant<Vacant, Waiting, Occupied, Tripped, Finished>;
+struct Drained {};  ///< taken out of use by the operator, until it is restarted
+
+using SeatState = std::variant<Vacant, Waiting, Occupied, Tripped, Finished, Drained>;
 
 /// Where a slot is in its pool's rollout.
 enum class Renewal : std::uint8_t {
@@ -75,6 +77,8 @@ class Slot {
     void trip() { seat_ = Tripped{}; }
 
     void finish() { seat_ = Finished{}; }
+
+    void drain() { seat_ = Drained{}; }
 
     Renewal renewal = Renewal::None;
     std::uint32_t failures = 0;  ///< early deaths in a row

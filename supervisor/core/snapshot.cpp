@@ -25,6 +25,7 @@ PoolView view(const Pool& pool, const Workers& workers) {
     view_of_pool.wanted = static_cast<std::uint32_t>(pool.slots.size());
     view_of_pool.configured = pool.spec.workers;
     view_of_pool.ready = census.serving;
+    view_of_pool.drained = static_cast<std::uint32_t>(pool.slots.size() - pool.slots_in_use());
     view_of_pool.failures = pool.failures;
     view_of_pool.not_before = pool.not_before;
     // To the operator a slot that was given up is an open breaker too, whoever opened it.

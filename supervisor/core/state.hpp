@@ -1,8 +1,8 @@
 #pragma once
 
 // Everything that the core knows, and the verbs on it. Private to supervisor/core/: the verbs are
-// spread over lifecycle, death, rollout, reconcile, change, reload and wishes, one file for each
-// reason to act.
+// spread over lifecycle, death, rollout, reconcile, change, reload, drain and wishes, one file for
+// each reason to act.
 
 #include "supervisor/core/action.hpp"
 #include "supervisor/core/event.hpp"
@@ -123,7 +123,7 @@ struct SupervisorCore::State {
     void report_failed_start(Pool& pool, Slot& slot, const Worker& dead, const ExitReport& report);
 
     // rollout.cpp
-    void begin_restart(Pool& pool, std::optional<std::uint32_t> only);
+    void begin_restart(Pool& pool, std::optional<std::uint32_t> only, Wait& wait);
     void start_rollout(Pool& pool, std::optional<Generation> target, RolloutStage stage);
     bool begin_target(Pool& pool, Generation target);
     [[nodiscard]] std::size_t lasting_size(const Pool& pool) const;
@@ -168,6 +168,14 @@ struct SupervisorCore::State {
     void revive_slots(Pool& pool, bool finished_too);
     void resize(Pool& pool, std::uint32_t workers, Wait& wait);
 
+    // drain.cpp: slots out of use, and back
+    void on(const Drain& event);
+    [[nodiscard]] bool is_last_to_serve(const Pool& pool, const Slot& slot) const;
+    [[nodiscard]] std::set<WorkerId> workers_in(SlotId slot) const;
+    void say_drained(const Pool& pool, SlotId slot) const;
+    void put_back(Pool& pool, std::optional<std::uint32_t> only, Wait& wait);
+    void clear_seat(Pool& pool, const Slot& seat, const std::string& why, Wait& wait);
+
     // wishes.cpp
     void on(const Scale& event);
     void on(const Restart& event);
@@ -175,6 +183,7 @@ struct SupervisorCore::State {
     void on(const Stop& event);
     void begin_stop(StopMode mode, int code, const std::string& why);
     [[nodiscard]] std::string no_such_pool(const std::string& name) const;
+    [[nodiscard]] static std::string no_such_slot(const Pool& pool, std::uint32_t index);
     void refuse(Ticket ticket, const std::string& why) const;
 };
 

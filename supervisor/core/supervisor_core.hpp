@@ -48,6 +48,7 @@ struct PoolView {
     std::uint32_t wanted = 0;
     std::uint32_t configured = 0;  ///< workers in the file; `wanted` may have been scaled
     std::uint32_t ready = 0;       ///< workers Serving
+    std::uint32_t drained = 0;     ///< of `wanted`: slots that the operator took out of use
     std::uint32_t failures = 0;    ///< early deaths in a row, of all slots
     TimePoint not_before{};        ///< its own delay, while nobody in it is ready
     bool breaker_open = false;

@@ -30,7 +30,7 @@ struct SlotId {
 /// A Worker object exists only while its process does.
 enum class WorkerState : std::uint8_t { Starting, Serving, Draining, Aborting, Killing };
 enum class Role : std::uint8_t { Current, Successor, Leaving };
-enum class SlotPhase : std::uint8_t { Vacant, Waiting, Occupied, Tripped, Finished };
+enum class SlotPhase : std::uint8_t { Vacant, Waiting, Occupied, Tripped, Finished, Drained };
 enum class Phase : std::uint8_t { Running, Stopping, Stopped };
 enum class RolloutStage : std::uint8_t { Idle, Canary, Rolling, RollingBack, Paused };
 enum class StopMode : std::uint8_t { Graceful, Fast, Now };

@@ -22,6 +22,11 @@ std::string SupervisorCore::State::no_such_pool(const std::string& name) const {
     return "no pool \"" + name + "\"; there is " + known;
 }
 
+std::string SupervisorCore::State::no_such_slot(const Pool& pool, std::uint32_t index) {
+    return "no slot " + pool.name_of({pool.id, index}) + "; the last is " +
+           pool.name_of(pool.slots.back().id());
+}
+
 void SupervisorCore::State::on(const Scale& event) {
     if (phase != Phase::Running) {
         refuse(event.ticket, "the master is stopping");
@@ -75,15 +80,13 @@ void SupervisorCore::State::on(const Restart& event) {
         return;
     }
     if (event.slot && *event.slot >= only->slots.size()) {
-        refuse(event.ticket, "no slot " + only->spec.name + "/" + std::to_string(*event.slot) +
-                                 "; the last is " + only->spec.name + "/" +
-                                 std::to_string(only->slots.size() - 1));
+        refuse(event.ticket, no_such_slot(*only, *event.slot));
         return;
     }
     Wait wait;
     for (Pool& pool : pools) {
         if (!pool.removed && (only == nullptr || only == &pool)) {
-            begin_restart(pool, event.slot);
+            begin_restart(pool, event.slot, wait);
             wait.rollouts.insert(pool.id);
         }
     }
@@ -106,7 +109,8 @@ void SupervisorCore::State::on(const ResetFailed& event) {
         }
         const auto empty =
             std::count_if(pool.slots.begin(), pool.slots.end(), [](const Slot& slot) {
-                return slot.phase() != SlotPhase::Occupied && slot.phase() != SlotPhase::Vacant;
+                return slot.phase() != SlotPhase::Occupied && slot.phase() != SlotPhase::Vacant &&
+                       slot.phase() != SlotPhase::Drained;
             });
         pool.forgive();
         pool.restart_empty_slots();

@@ -5,17 +5,18 @@
 namespace topsman::sim {
 namespace {
 
-constexpr std::array kEvents{
-    "Spawned",   "BecameReady", "Beat",     "AskedAbort", "AskedExtension", "SaidStopping",
-    "DumpsCore", "Exited",      "Measured", "Reload",     "Rollback",       "Scale",
-    "Restart",   "ResetFailed", "Stop",     "Tick",       "Stalled",        "Adopt"};
+constexpr std::array kEvents{"Spawned",        "BecameReady",  "Beat",        "AskedAbort",
+                             "AskedExtension", "SaidStopping", "DumpsCore",   "Exited",
+                             "Measured",       "Reload",       "Rollback",    "Scale",
+                             "Restart",        "Drain",        "ResetFailed", "Stop",
+                             "Tick",           "Stalled",      "Adopt"};
 static_assert(kEvents.size() == std::variant_size_v<core::Event>);
 
-constexpr std::array kNotices{"config.loaded",   "master.stopping", "worker.spawned",
-                              "worker.adopted",  "worker.ready",    "worker.draining",
-                              "worker.exited",   "slot.waiting",    "slot.tripped",
-                              "rollout.started", "rollout.canary",  "rollout.done",
-                              "rollout.failed",  "rollout.paused",  "rollout.rolled_back"};
+constexpr std::array kNotices{
+    "config.loaded", "master.stopping", "worker.spawned",  "worker.adopted",
+    "worker.ready",  "worker.draining", "worker.exited",   "slot.waiting",
+    "slot.tripped",  "slot.drained",    "rollout.started", "rollout.canary",
+    "rollout.done",  "rollout.failed",  "rollout.paused",  "rollout.rolled_back"};
 
 constexpr std::array kResults{"done", "failed", "rolled_back", "timed_out"};
 

@@ -26,6 +26,7 @@ FaultPlan::FaultPlan(std::uint64_t seed) : dice(seed) {
     rollback = weight(dice, 0.005);
     scale = weight(dice, 0.02);
     restart = weight(dice, 0.02);
+    drain = weight(dice, 0.02);
     reset = weight(dice, 0.01);
     stop = dice.chance(0.2) ? 0.002 : 0.0;
     stall = weight(dice, 0.02);
@@ -64,6 +65,9 @@ config::Pool FaultPlan::new_pool(const std::string& name) {
     pool.name = name;
     pool.workers = static_cast<std::uint32_t>(dice.between(1, 5));
     pool.exec.command = {program::kGood};
+    if (dice.chance(0.5)) {
+        pool.exec.listeners = {"http"};
+    }
     if (dice.chance(bad_program_ / 2)) {
         draw_program(pool);
     }

@@ -60,6 +60,7 @@ class FaultPlan {
     double rollback = 0;
     double scale = 0;
     double restart = 0;
+    double drain = 0;
     double reset = 0;
     double stop = 0;
     double stall = 0;

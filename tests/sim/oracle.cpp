@@ -71,6 +71,8 @@ void Oracle::before(const core::Event& event, TimePoint now, const core::Supervi
     died_.reset();
     finished_ = false;
     obituaries_ = 0;
+    drain_.reset();
+    restart_.reset();
     started_anew_ = false;
     rolled_back_ = false;
     spawned_.clear();
@@ -209,7 +211,13 @@ void Oracle::note(const core::Scale& event) {
     }
 }
 
+void Oracle::note(const core::Drain& event) {
+    drain_ = event;
+    open(event.ticket);
+}
+
 void Oracle::note(const core::Restart& event) {
+    restart_ = event;
     std::set<WorkerId> old;
     for (auto& [id, pool] : pools_) {
         if (event.pool && *event.pool != pool.spec.name) {

@@ -43,6 +43,8 @@ inline constexpr std::array kProperties{
     "DoneMeansDone",
     "OneObituaryPerDeath",
     "LeavingIsNoFailure",
+    "DrainedStaysEmpty",
+    "DrainLeavesSomebody",
     "NoBusyTick",
     "SameSeedSameTrace",
     "HealsInTime",
@@ -143,6 +145,7 @@ class Oracle {
     void note(const core::Rollback& event);
     void note(const core::Scale& event);
     void note(const core::Restart& event);
+    void note(const core::Drain& event);
     void note(const core::ResetFailed& event);
     void note(const core::Stop& event);
     void note(const core::Tick& event);
@@ -180,6 +183,8 @@ class Oracle {
     void check_canary(const core::PoolView& view);
     void check_way_back(const core::Snapshot& snapshot);
     void check_generations(const core::Snapshot& snapshot);
+    void check_drained(const core::Snapshot& snapshot);
+    void check_newly_drained(const core::PoolView& view, core::SlotId slot);
     void check_bounds(const core::Snapshot& snapshot, const core::SupervisorCore& core);
     void check_tick(const std::vector<core::Action>& actions, const core::SupervisorCore& core);
 
@@ -193,6 +198,7 @@ class Oracle {
     std::map<core::PoolId, PoolBook> pools_;
     std::map<core::Ticket, TicketBook> open_tickets_;
     std::set<core::Ticket> answered_;
+    std::set<core::SlotId> drained_;
     core::WorkerId newest_;
     std::optional<core::StopMode> stopping_;
     std::optional<TimePoint> fast_since_;
@@ -205,8 +211,10 @@ class Oracle {
     std::optional<std::pair<core::WorkerId, Life>> died_;
     bool finished_ = false;  ///< and is not wanted again
     std::uint32_t obituaries_ = 0;
-    bool started_anew_ = false;  ///< a rollout began
-    bool rolled_back_ = false;   ///< somebody is told so
+    std::optional<core::Drain> drain_;      ///< was asked for
+    std::optional<core::Restart> restart_;  ///< was asked for
+    bool started_anew_ = false;             ///< a rollout began
+    bool rolled_back_ = false;              ///< somebody is told so
     std::vector<core::Spawn> spawned_;
     std::vector<core::WorkerId> sent_away_;
     std::vector<core::WorkerId> done_but_there_;

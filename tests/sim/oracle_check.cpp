@@ -37,6 +37,7 @@ void Oracle::after(const std::vector<core::Action>& actions, const core::Supervi
     check_death(snapshot);
     check_seats(snapshot);
     check_deadlines(snapshot, core);
+    check_drained(snapshot);
     check_replacements(snapshot);
     check_way_back(snapshot);
     check_generations(snapshot);
@@ -138,21 +139,26 @@ void Oracle::check_replacements(const Snapshot& snapshot) {
         const PoolBook& pool = pools_[view.pool];
         const config::Rollout& limits = pool.spec.rollout;
         const std::uint32_t after = served_slots(view.pool);
-        // An empty slot that a reload takes away at its end is not missed.
+        // A drained slot is not missed, nor an empty one that a reload takes away at its end.
         const auto missed = static_cast<std::uint32_t>(std::count_if(
             view.slots.begin(), view.slots.end(), [&pool](const core::SlotView& slot) {
-                return slot.slot.index < pool.spec.workers ||
-                       slot.phase == core::SlotPhase::Occupied;
+                return slot.phase != core::SlotPhase::Drained &&
+                       (slot.slot.index < pool.spec.workers ||
+                        slot.phase == core::SlotPhase::Occupied);
             }));
         for (const WorkerId worker : sent_away_) {
             const Life* life = find(worker);
             if (life == nullptr || life->slot.pool != view.pool ||
-                life->slot.index >= view.wanted || view.breaker_open) {
+                life->slot.index >= view.wanted || view.breaker_open ||
+                drained_.contains(life->slot)) {
                 continue;
             }
+            // That the other one is found dead in the same turn is nobody's plan.
             const bool relieved =
                 std::any_of(living_.begin(), living_.end(), [life](const auto& entry) {
-                    return entry.second.slot == life->slot && entry.second.serves();
+                    const Life& other = entry.second;
+                    return other.slot == life->slot &&
+                           (other.serves() || (other.served_before && other.aborted));
                 });
             if (limits.max_surge > 0 && !relieved) {
                 report("BadGenerationNeverEmptiesPool",
@@ -177,6 +183,12 @@ void Oracle::check_canary(const core::PoolView& view) {
                    entry.second.generation == view.generation;
         });
         pool.whole = all ? std::optional(view.generation) : pool.whole;
+    }
+    const bool nobody_is_wanted = std::all_of(
+        view.slots.begin(), view.slots.end(),
+        [](const core::SlotView& slot) { return slot.phase == core::SlotPhase::Drained; });
+    if (view.stage == RolloutStage::Idle && nobody_is_wanted) {
+        pool.whole = view.generation;
     }
     if (pool.went_back) {
         pool.whole = view.generation;
@@ -256,6 +268,51 @@ void Oracle::check_generations(const Snapshot& snapshot) {
             report("SurgeWithinLimit",
                    view->name + ": " + std::to_string(undisturbed) + " workers at a time");
         }
+    }
+}
+
+// By request, and until somebody restarts that very slot.
+void Oracle::check_drained(const Snapshot& snapshot) {
+    std::set<core::SlotId> drained;
+    for (const core::PoolView& view : snapshot.pools) {
+        for (const core::SlotView& slot : view.slots) {
+            const bool was = drained_.contains(slot.slot);
+            const bool put_back = stopping_ || (restart_ && restart_->pool == view.name &&
+                                                restart_->slot == slot.slot.index);
+            if (slot.phase == core::SlotPhase::Drained) {
+                drained.insert(slot.slot);
+                if (!was) {
+                    check_newly_drained(view, slot.slot);
+                }
+            } else if (was && !put_back) {
+                report("DrainedStaysEmpty", view.name + "/" + std::to_string(slot.slot.index) +
+                                                " is in use again and nobody asked for that");
+            }
+        }
+    }
+    drained_ = std::move(drained);
+    for (const core::Spawn& spawn : spawned_) {
+        if (drained_.contains(spawn.slot)) {
+            report("DrainedStaysEmpty",
+                   "worker " + std::to_string(spawn.worker.value) + " is started in it");
+        }
+    }
+}
+
+void Oracle::check_newly_drained(const core::PoolView& view, core::SlotId slot) {
+    const std::string name = view.name + "/" + std::to_string(slot.index);
+    if (!drain_ || drain_->pool != view.name || drain_->slot != slot.index) {
+        report("DrainedStaysEmpty", name + " is drained and nobody asked for that");
+    }
+    bool took_away = false;
+    bool left = false;
+    for (const auto& [id, life] : living_) {
+        if (life.slot.pool == slot.pool && life.served_before) {
+            (life.slot == slot ? took_away : left) = true;
+        }
+    }
+    if (took_away && !left && !pools_[slot.pool].spec.exec.listeners.empty()) {
+        report("DrainLeavesSomebody", name + " was the last to serve");
     }
 }
 

@@ -175,6 +175,10 @@ void Simulation::make_a_wish() {
                               : std::nullopt;
         deliver(core::Restart{ticket(), pool, slot});
     }
+    if (dice.chance(plan_.drain)) {
+        deliver(core::Drain{ticket(), some_pool().value_or(wanted_.pools[0].name),
+                            static_cast<std::uint32_t>(dice.below(5))});
+    }
     if (dice.chance(plan_.reset)) {
         deliver(core::ResetFailed{ticket(), some_pool()});
     }
@@ -222,11 +226,22 @@ bool Simulation::settled() const {
     return snapshot.workers.size() == wanted && oracle_.open_tickets() == 0;
 }
 
+void Simulation::put_back() {
+    for (const core::PoolView& pool : core_.snapshot().pools) {
+        for (const core::SlotView& slot : pool.slots) {
+            if (slot.phase == core::SlotPhase::Drained) {
+                deliver(core::Restart{core::Ticket{++tickets_}, pool.name, slot.slot.index});
+            }
+        }
+    }
+}
+
 void Simulation::heal() {
     kernel_.heal();
     wanted_ = plan_.healed(wanted_);
     deliver(core::Reload{core::Ticket{++tickets_}, wanted_});
     deliver(core::ResetFailed{core::Ticket{++tickets_}, std::nullopt});
+    put_back();
     let_time_pass(kTimeToHeal);
     // Workers of the bad times may have failed the first attempt; the same file once more.
     deliver(core::Reload{core::Ticket{++tickets_}, wanted_});

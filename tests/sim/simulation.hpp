@@ -32,6 +32,7 @@ class Simulation {
   private:
     void deliver(const core::Event& event);
     void turn();
+    void put_back();
     void heal();
     void stop();
     void make_a_wish();

@@ -133,6 +133,23 @@ TEST(ClusterViewTest, SlotsShowTheirWorkers) {
     EXPECT_EQ(view.pools[0].slots[2].state, "tripped");
 }
 
+TEST(ClusterViewTest, DrainedSlotsAreCountedAndShowWhoStillLeaves) {
+    HandMadeCluster cluster;
+    cluster.set_tables(1, 2, 0);
+    cluster.add_pool(0, "web", 2, 0);
+    cluster.add_slot(0, 0, 0, shm::SlotPhase::Drained);
+    cluster.add_slot(1, 0, 1, shm::SlotPhase::Drained);
+    shm::WorkerRecord record = cluster.add_worker(5, 0, 1);
+    record.role = shm::WorkerRole::Leaving;
+    record.state = shm::WorkerState::Draining;
+    cluster.segment().scoreboard().workers[5].store(record);
+    const PoolLines pool = cluster.look().pools.at(0);
+    EXPECT_EQ(pool.drained, 2U);
+    ASSERT_EQ(pool.slots.size(), 2U);
+    EXPECT_EQ(pool.slots[0].state, "drained");
+    EXPECT_EQ(pool.slots[1].state, "draining");
+}
+
 TEST(ClusterViewTest, CurrentSuccessorAndLeavingAreShownInThatOrder) {
     HandMadeCluster cluster;
     cluster.set_tables(1, 1, 0);

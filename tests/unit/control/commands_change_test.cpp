@@ -146,6 +146,8 @@ TEST_F(CommandsChangeTest, WrongWordsAreUsageErrors) {
         EXPECT_EQ(scale(target_, printed.plain(), options_, wrong), 2) << wrong;
     }
     EXPECT_EQ(restart(target_, printed.plain(), options_, "web/x"), 2);
+    EXPECT_EQ(drain(target_, printed.plain(), options_, "web"), 2);
+    EXPECT_EQ(drain(target_, printed.plain(), options_, "/2"), 2);
     EXPECT_THAT(printed.err.str(), AllOf(HasSubstr("web=4"), HasSubstr("web/2")));
     EXPECT_TRUE(requests_.empty());
 }

@@ -24,6 +24,10 @@ TEST(RequestTest, TakesWhatEachChangeNeeds) {
     const auto restart = parse_change("/v1/restart", R"({"pool": "web", "slot": 0})");
     ASSERT_TRUE(restart);
     EXPECT_EQ(restart->slot, 0U);
+    const auto drain = parse_change("/v1/drain", R"({"pool": "web", "slot": 2})");
+    ASSERT_TRUE(drain);
+    EXPECT_EQ(drain->verb, Request::Verb::Drain);
+    EXPECT_EQ(drain->slot, 2U);
 
     EXPECT_EQ(parse_change("/v1/stop", "")->mode, "graceful");
     EXPECT_EQ(parse_change("/v1/stop", R"({"mode": "now"})")->mode, "now");
@@ -111,6 +115,8 @@ TEST(RequestTest, WhatIsWrongIsSaidInASentence) {
         {"/v1/scale", R"({"pool": 1, "workers": 1})", "pool's name"},
         {"/v1/scale", R"({"pool": "", "workers": 1})", "pool's name"},
         {"/v1/restart", R"({"slot": 1})", "slot needs a pool"},
+        {"/v1/drain", R"({"pool": "web"})", "drain needs a pool and a slot"},
+        {"/v1/drain", R"({"slot": 1})", "drain needs a pool and a slot"},
         {"/v1/restart", R"({"pool": "web", "slot": "1"})", "number"},
         {"/v1/stop", R"({"mode": "slow"})", "graceful"},
         {"/v1/stop", R"({"mode": 1})", "graceful"},

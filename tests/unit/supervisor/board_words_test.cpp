@@ -10,7 +10,7 @@ TEST(BoardWordsTest, EachWordComesBackAsItself) {
     using core::SlotPhase;
     using core::WorkerState;
     for (const SlotPhase phase : {SlotPhase::Vacant, SlotPhase::Waiting, SlotPhase::Occupied,
-                                  SlotPhase::Tripped, SlotPhase::Finished}) {
+                                  SlotPhase::Tripped, SlotPhase::Finished, SlotPhase::Drained}) {
         EXPECT_EQ(from_board(to_board(phase)), phase);
     }
     for (const Role role : {Role::Current, Role::Successor, Role::Leaving}) {
