@@ -104,6 +104,63 @@ void refuse(std::vector<std::string>& refused, const std::string& what) {
                       "again");
 }
 
+const std::string& name_of(const std::string& name) {
+    return name;
+}
+
+template <class Named>
+const std::string& name_of(const Named& named) {
+    return named.name;
+}
+
+template <class T>
+const T* find_named(const std::vector<T>& all, const std::string& name) {
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const T& one) { return name_of(one) == name; });
+    return found == all.end() ? nullptr : &*found;
+}
+
+/// What became of the objects of one kind. Their order means nothing: they are found by name.
+template <class T>
+void note_shared(std::vector<std::string>& lines, const std::string& key,
+                 const std::vector<T>& before, const std::vector<T>& after) {
+    Keys added;
+    Keys changed;
+    Keys removed;
+    for (const T& one : after) {
+        const T* old = find_named(before, name_of(one));
+        if (old == nullptr) {
+            added.push_back(name_of(one));
+        } else if (!(*old == one)) {
+            changed.push_back(name_of(one));
+        }
+    }
+    for (const T& one : before) {
+        if (find_named(after, name_of(one)) == nullptr) {
+            removed.push_back(name_of(one));
+        }
+    }
+    if (!added.empty()) {
+        lines.push_back(key + ": " + listed(added) + " added, for all workers at once");
+    }
+    if (!changed.empty()) {
+        lines.push_back(key + ": " + listed(changed) + " changed, for all workers at once");
+    }
+    if (!removed.empty()) {
+        lines.push_back(key + ": " + listed(removed) +
+                        " not named any more, but there until topsman is stopped");
+    }
+}
+
+std::vector<std::string> shared_changes(const Shared& before, const Shared& after) {
+    std::vector<std::string> lines;
+    note_shared(lines, "shared.counters", before.counters, after.counters);
+    note_shared(lines, "shared.mutexes", before.mutexes, after.mutexes);
+    note_shared(lines, "shared.semaphores", before.semaphores, after.semaphores);
+    note_shared(lines, "shared.rate_limits", before.rate_limits, after.rate_limits);
+    return lines;
+}
+
 std::vector<std::string> refused_changes(const Config& before, const Config& after) {
     std::vector<std::string> refused;
     if (before.cluster != after.cluster) {
@@ -117,20 +174,8 @@ std::vector<std::string> refused_changes(const Config& before, const Config& aft
         refuse(refused, "segment.lanes: " + std::to_string(before.segment.lanes) + " -> " +
                             std::to_string(after.segment.lanes));
     }
-    if (before.shared.counters != after.shared.counters) {
-        refuse(refused, "shared.counters");
-    }
-    if (before.shared.mutexes != after.shared.mutexes) {
-        refuse(refused, "shared.mutexes");
-    }
     if (before.shared.histograms != after.shared.histograms) {
         refuse(refused, "shared.histograms");
-    }
-    if (before.shared.semaphores != after.shared.semaphores) {
-        refuse(refused, "shared.semaphores");
-    }
-    if (before.shared.rate_limits != after.shared.rate_limits) {
-        refuse(refused, "shared.rate_limits");
     }
     if (before.shared.queues != after.shared.queues) {
         refuse(refused, "shared.queues");
@@ -182,6 +227,7 @@ Diff diff(const Config& before, const Config& after) {
         }
     }
     result.refused = refused_changes(before, after);
+    result.shared = shared_changes(before.shared, after.shared);
     note(result.other, "log.level", before.log.level, after.log.level);
     note(result.other, "log.format", before.log.format, after.log.format);
     note(result.other, "watch", before.watch, after.watch);
@@ -209,6 +255,7 @@ std::vector<std::string> Diff::lines() const {
                                          : " changed: applies at once"));
         }
     }
+    lines.insert(lines.end(), shared.begin(), shared.end());
     for (const std::string& key : other) {
         lines.push_back(key + " changed: applies at once");
     }

@@ -27,8 +27,11 @@ struct Diff {
     std::vector<std::string> refused;  ///< one sentence for each change that a reload cannot make
     std::vector<std::string>
         other;  ///< changed keys outside of pools that apply at once: "log.level"
+    std::vector<std::string> shared;  ///< a line for each key below `shared` that changes
 
-    [[nodiscard]] bool empty() const { return pools.empty() && refused.empty() && other.empty(); }
+    [[nodiscard]] bool empty() const {
+        return pools.empty() && refused.empty() && other.empty() && shared.empty();
+    }
 
     /// One line for each change, for the operator: "web: workers 4 -> 8".
     [[nodiscard]] std::vector<std::string> lines() const;

@@ -1,8 +1,10 @@
 #include "supervisor/master.hpp"
 
 #include "shm/base/check.hpp"
+#include "shm/parking.hpp"
 #include "supervisor/control/cluster_view.hpp"
 #include "supervisor/control/status_json.hpp"
+#include "supervisor/shared_objects.hpp"
 
 #include <algorithm>
 #include <random>
@@ -113,6 +115,7 @@ int Master::run() {
     publisher_.publish_listeners(base_.listeners);
     chronicle_.master_started(static_cast<std::uint32_t>(::getpid()));
     file_config_ = base_.file;
+    shared_ = base_.config.shared;  // the start has declared it
     watch_config(base_.config.watch);
     wait_for_signals();
     snapshot_ = core_.snapshot();
@@ -438,13 +441,28 @@ void Master::follow_config() {
     if (config.watch != config_watch_.has_value()) {
         watch_config(config.watch);
     }
+    follow_shared();
     tell_note();
+}
+
+// Before anybody is started who asks for it. That there is room was seen when the file was read.
+void Master::follow_shared() {
+    if (core_.config().shared == shared_) {
+        return;
+    }
+    shared_ = core_.config().shared;
+    if (const auto declared = declare_shared(base_.segment, shared_); !declared) {
+        journal_.warning(declared.error().message + ": a worker was faster");
+    }
+    // There may be more permits than there were for those who wait.
+    shm::wake_everyone(base_.segment.lanes());
 }
 
 // What runs is not what the file said when it was read last: a reload was rolled back.
 bool Master::differs_from_file() const {
     return core_.config().pools != file_config_.pools || core_.config().log != file_config_.log ||
-           core_.config().watch != file_config_.watch;
+           core_.config().watch != file_config_.watch ||
+           core_.config().shared != file_config_.shared;
 }
 
 void Master::tell_note() {

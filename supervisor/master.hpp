@@ -94,6 +94,7 @@ class Master {
     void forget_old_specs();
     void keep_generations();
     void follow_config();
+    void follow_shared();
     [[nodiscard]] bool differs_from_file() const;
     void tell_note();
     [[nodiscard]] const config::Pool& policy_of(core::SlotId slot) const;
@@ -110,6 +111,7 @@ class Master {
     void refuse_file(const std::vector<std::string>& reasons,
                      const std::vector<core::Ticket>& tickets);
     void refuse(const std::vector<std::string>& reasons, const std::vector<core::Ticket>& tickets);
+    [[nodiscard]] std::vector<std::string> misfits(const Candidate& candidate) const;
     void request_plan(core::Ticket ticket);
     void request_restart(core::Ticket ticket, const control::Request& request);
     void scale_first_pool(int difference);
@@ -141,6 +143,7 @@ class Master {
     std::optional<FdWatch> config_fd_watch_;
     std::uint64_t watches_ = 0;
     config::Config file_config_;  ///< what the file said when it was last read
+    config::Shared shared_;       ///< what the segment was told last
     std::string refused_;         ///< why it was refused since; empty: it was not
     std::unique_ptr<control::ControlServer> control_;
     SpecBook specs_;

@@ -122,6 +122,10 @@ std::string details(const std::vector<Row>& rows, const config::Diff& diff) {
         }
         w.end_array().end_object();
     }
+    w.end_array().key("shared").begin_array();
+    for (const std::string& line : diff.shared) {
+        w.value(line);
+    }
     w.end_array().key("other").begin_array();
     for (const std::string& key : diff.other) {
         w.value(key);
@@ -131,10 +135,13 @@ std::string details(const std::vector<Row>& rows, const config::Diff& diff) {
 
 }  // namespace
 
-control::Response plan_reload(const core::SupervisorCore& core, const Candidate& candidate) {
+control::Response plan_reload(const core::SupervisorCore& core, const Candidate& candidate,
+                              const std::vector<std::string>& misfits) {
     control::Response response;
     const config::Config running = core.config_as_scaled();
-    if (Lines refused = refusals(candidate, running); !refused.empty()) {
+    Lines refused = refusals(candidate, running);
+    refused.insert(refused.end(), misfits.begin(), misfits.end());
+    if (!refused.empty()) {
         response.result = "failed";
         response.reason = "a reload would refuse the file, and change nothing";
         response.lines = std::move(refused);
@@ -146,6 +153,7 @@ control::Response plan_reload(const core::SupervisorCore& core, const Candidate&
     for (const Row& row : planned) {
         say(row, wanted, response.lines);
     }
+    response.lines.insert(response.lines.end(), diff.shared.begin(), diff.shared.end());
     for (const std::string& key : diff.other) {
         response.lines.push_back(key + " changed: applies at once");
     }

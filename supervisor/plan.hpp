@@ -9,8 +9,9 @@
 namespace topsman::supervisor {
 
 /// Result `done`: nothing would change; `changes`: lines and `details` say what; `failed`: it would
-/// be refused, lines say why.
+/// be refused, lines say why. `misfits` (misfits_of()) are reasons to refuse it.
 [[nodiscard]] control::Response plan_reload(const core::SupervisorCore& core,
-                                            const Candidate& candidate);
+                                            const Candidate& candidate,
+                                            const std::vector<std::string>& misfits = {});
 
 }  // namespace topsman::supervisor

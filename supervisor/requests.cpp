@@ -4,6 +4,7 @@
 #include "supervisor/plan.hpp"
 #include "supervisor/posix/clock.hpp"
 #include "supervisor/posix/orphans.hpp"
+#include "supervisor/shared_objects.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -191,6 +192,10 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
         refuse_file(diff.refused, tickets);
         return;
     }
+    if (const auto misfits = misfits_of(base_.segment, config.shared); !misfits.empty()) {
+        refuse_file(misfits, tickets);
+        return;
+    }
     refused_.clear();
     tell_note();
     if (why == kAtStart && config == file_config_) {
@@ -249,14 +254,20 @@ void Master::refuse(const std::vector<std::string>& reasons,
     }
 }
 
+/// What the segment has no room for.
+std::vector<std::string> Master::misfits(const Candidate& candidate) const {
+    return candidate.loaded.config ? misfits_of(base_.segment, candidate.loaded.config->shared)
+                                   : std::vector<std::string>();
+}
+
 void Master::request_plan(core::Ticket ticket) {
-    const bool taken =
-        loader_.submit([file = base_.config_file] { return load_candidate(file); },
-                       [this, ticket](const Candidate& candidate) {
-                           const bool is_stopping = snapshot_.phase != core::Phase::Running;
-                           answer(ticket, is_stopping ? control::Response{"failed", kStopping, {}}
-                                                      : plan_reload(core_, candidate));
-                       });
+    const bool taken = loader_.submit(
+        [file = base_.config_file] { return load_candidate(file); },
+        [this, ticket](const Candidate& candidate) {
+            const bool is_stopping = snapshot_.phase != core::Phase::Running;
+            answer(ticket, is_stopping ? control::Response{"failed", kStopping, {}}
+                                       : plan_reload(core_, candidate, misfits(candidate)));
+        });
     if (!taken) {
         answer(ticket, {"failed", kStillReading, {}});
     }

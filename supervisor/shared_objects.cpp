@@ -3,6 +3,9 @@
 #include "shm/rate_limit.hpp"
 #include "shm/semaphore.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace topsman::supervisor {
 
 namespace {
@@ -44,7 +47,67 @@ Result<void> declare_limits(shm::Segment& segment, const config::Shared& shared)
     return {};
 }
 
+/// Those of one key, in the table that they share with what workers register.
+class Asked {
+  public:
+    Asked(std::string key, shm::NameKind kind, const shm::NameTable& table, std::size_t rows)
+        : key_(std::move(key)), kind_(kind), entries_(table.entries()), rows_(rows) {}
+
+    void name(const std::string& name) {
+        const auto found =
+            std::find_if(entries_.begin(), entries_.end(),
+                         [&](const shm::NameTable::Entry& entry) { return entry.name == name; });
+        if (found == entries_.end()) {
+            ++missing_;
+        } else if (found->kind != kind_) {
+            misfits_.push_back(key_ + ": " + name +
+                               ": a worker has given this name to something else; take another");
+        }
+    }
+
+    void tell(std::vector<std::string>& misfits) const {
+        misfits.insert(misfits.end(), misfits_.begin(), misfits_.end());
+        const std::size_t left = rows_ - std::min(rows_, entries_.size());
+        if (missing_ > left) {
+            misfits.push_back(key_ + ": " + std::to_string(missing_) + " new, and room for " +
+                              std::to_string(left) + ": " + std::to_string(missing_ - left) +
+                              " too many. Names that are not used any more have their place until "
+                              "topsman is stopped");
+        }
+    }
+
+  private:
+    std::string key_;
+    shm::NameKind kind_;
+    std::vector<shm::NameTable::Entry> entries_;
+    std::size_t rows_;
+    std::size_t missing_ = 0;
+    std::vector<std::string> misfits_;
+};
+
 }  // namespace
+
+std::vector<std::string> misfits_of(const shm::Segment& segment, const config::Shared& shared) {
+    using shm::NameKind;
+    std::vector<std::string> misfits;
+    const auto ask = [&misfits](Asked asked, const auto& all, auto name_of) {
+        for (const auto& one : all) {
+            asked.name(name_of(one));
+        }
+        asked.tell(misfits);
+    };
+    const auto itself = [](const std::string& name) { return name; };
+    const auto its_name = [](const auto& named) { return named.name; };
+    ask({"shared.counters", NameKind::Counter, segment.metric_names(), shm::kMaxMetrics},
+        shared.counters, itself);
+    ask({"shared.mutexes", NameKind::Mutex, segment.mutex_names(), shm::kMaxMutexes},
+        shared.mutexes, itself);
+    ask({"shared.semaphores", NameKind::Semaphore, segment.array_names(), shm::kMaxArrays},
+        shared.semaphores, its_name);
+    ask({"shared.rate_limits", NameKind::RateLimit, segment.object_names(), shm::kMaxObjects},
+        shared.rate_limits, its_name);
+    return misfits;
+}
 
 Result<void> declare_shared(shm::Segment& segment, const config::Shared& shared) {
     const auto nothing = [](std::uint32_t) {};

@@ -118,6 +118,9 @@ void SupervisorCore::State::go_to(const Version& target, Ticket ticket) {
             change = Change{++last_change, base, {}, false, {}, {}};
         }
     }
+    if (config.shared != target.config.shared) {
+        wait.lines.emplace_back("shared: as the configuration says now");
+    }
     config = target.config;
     generation = target.generation;
     ++revision;

@@ -23,7 +23,7 @@ class Plan(TestCase):
         c = self.cluster(http_yaml(2)).start()
         self.assertEqual(self.plan(c, 0), ["nothing would change"])
         answer = self.details(c, 0)
-        self.assertEqual((answer["result"], answer["plan"]), ("done", {"pools": [], "other": []}))
+        self.assertEqual((answer["result"], answer["plan"]), ("done", {"pools": [], "shared": [], "other": []}))
 
     def test_it_says_what_each_pool_would_do_and_does_nothing(self):
         c = self.cluster(http_yaml(3) + JOBS).start()

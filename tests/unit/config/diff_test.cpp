@@ -149,17 +149,8 @@ TEST(Diff, RefusesWhatIsMadeOnce) {
     EXPECT_THAT(refused("cluster: a", "cluster: b"), ElementsAre(StartsWith("cluster: a -> b: ")));
     EXPECT_THAT(refused("segment: { lanes: 100 }", "segment: { lanes: 200 }"),
                 ElementsAre(StartsWith("segment.lanes: 100 -> 200: ")));
-    EXPECT_THAT(refused("shared: { counters: [a] }", "shared: { counters: [a, b] }"),
-                ElementsAre(StartsWith("shared.counters: ")));
-    EXPECT_THAT(refused("shared: { mutexes: [a] }", ""),
-                ElementsAre(StartsWith("shared.mutexes: ")));
     EXPECT_THAT(refused("shared: { histograms: [a] }", "shared: { histograms: [b] }"),
                 ElementsAre(StartsWith("shared.histograms: ")));
-    EXPECT_THAT(refused("shared: { semaphores: { a: 1 } }", "shared: { semaphores: { a: 2 } }"),
-                ElementsAre(StartsWith("shared.semaphores: ")));
-    EXPECT_THAT(refused("shared: { rate_limits: { a: { rate: 1/s } } }",
-                        "shared: { rate_limits: { a: { rate: 1/m } } }"),
-                ElementsAre(StartsWith("shared.rate_limits: ")));
     EXPECT_THAT(
         refused("shared: { queues: { a: {} } }", "shared: { queues: { a: { capacity: 5 } } }"),
         ElementsAre(StartsWith("shared.queues: ")));
@@ -169,6 +160,28 @@ TEST(Diff, RefusesWhatIsMadeOnce) {
                 ElementsAre(StartsWith("control.socket: ")));
     EXPECT_THAT(refused("", "control: { mode: '0660', group: root }"),
                 ElementsAre(StartsWith("control.mode: "), StartsWith("control.group: ")));
+}
+
+TEST(Diff, WhatIsSharedByNameMayComeAndChangeAndGo) {
+    const std::string web = pool("workers: 1");
+    const auto lines = [&](const std::string& before, const std::string& after) {
+        const Diff changed =
+            between("shared: " + before + "\n" + web, "shared: " + after + "\n" + web);
+        EXPECT_EQ(changed.lines(), changed.shared);
+        return changed.shared;
+    };
+    EXPECT_THAT(lines("{ counters: [a] }", "{ counters: [c, a, b] }"),
+                ElementsAre("shared.counters: c and b added, for all workers at once"));
+    EXPECT_THAT(lines("{ mutexes: [a] }", "{}"),
+                ElementsAre("shared.mutexes: a not named any more, but there until topsman is "
+                            "stopped"));
+    EXPECT_THAT(lines("{ semaphores: { a: 1 } }", "{ semaphores: { a: 2, b: 1 } }"),
+                ElementsAre("shared.semaphores: b added, for all workers at once",
+                            "shared.semaphores: a changed, for all workers at once"));
+    EXPECT_THAT(
+        lines("{ rate_limits: { a: { rate: 1/s } } }", "{ rate_limits: { a: { rate: 1/m } } }"),
+        ElementsAre("shared.rate_limits: a changed, for all workers at once"));
+    EXPECT_THAT(lines("{ counters: [a, b] }", "{ counters: [b, a] }"), ElementsAre());
 }
 
 TEST(Diff, TheRestAppliesAtOnce) {

@@ -1,0 +1,85 @@
+"""What workers share, changed by a reload: they live on, and find what is new by its name."""
+
+import json
+
+from harness import TestCase, http_yaml, main
+
+
+def yaml(shared):
+    return http_yaml(2) + f"shared: {shared}\n"
+
+
+class Shared(TestCase):
+    def up(self, shared):
+        c = self.cluster(yaml(shared)).start()
+        self.pids = c.pids()
+        return c
+
+    def reload(self, c, shared, expect=0):
+        c.write_yaml(yaml(shared))
+        return c.cli("reload", expect=expect)
+
+    def test_what_is_named_by_a_reload_is_there_and_nobody_is_replaced(self):
+        c = self.up("{ counters: [orders] }")
+        c.cli("counters add", "orders", "5")
+        c.cli("counters add", "refunds", expect=1)
+        c.write_yaml(yaml("{ counters: [orders, refunds], mutexes: [till], semaphores: { db: 3 } }"))
+        plan = c.cli("plan", expect=6)
+        self.assertEqual(plan.stdout.splitlines(), [
+            "shared.counters: refunds added, for all workers at once",
+            "shared.mutexes: till added, for all workers at once",
+            "shared.semaphores: db added, for all workers at once"])
+        self.assertEqual(len(json.loads(c.cli("plan", "--json", expect=6).stdout)["plan"]["shared"]), 3)
+        c.cli("reload")
+        self.assertEqual(c.cli("plan").stdout, "nothing would change\n")
+        self.assertEqual(c.cli("counters add", "refunds").stdout, "1\n")
+        self.assertEqual(c.cli("counters get", "orders").stdout, "5\n")
+        status = c.status()
+        self.assertIn("till", status["mutexes"])
+        self.assertEqual(c.pids(), self.pids)
+
+    def test_what_is_not_named_any_more_stays_until_the_stop(self):
+        c = self.up("{ counters: [orders] }")
+        c.cli("counters add", "orders", "5")
+        c.write_yaml(yaml("{}"))
+        self.assertIn("not named any more, but there until topsman is stopped", c.cli("plan", expect=6).stdout)
+        c.cli("reload")
+        self.assertEqual(c.cli("counters get", "orders").stdout, "5\n")
+
+    def test_numbers_change_and_a_rollback_puts_them_back(self):
+        def permits():
+            [db] = [one for one in c.status()["shared"] if one["name"] == "db"]
+            return db["permits"]
+
+        c = self.up("{ semaphores: { db: 3 } }")
+        self.assertEqual(permits(), 3)
+        self.assertIn("shared: as the configuration says now", self.reload(c, "{ semaphores: { db: 5 } }").stdout)
+        self.assertEqual(permits(), 5)
+        c.cli("rollback")
+        self.assertEqual(permits(), 3)
+        self.assertIn("the file differs from what runs", c.status()["master"]["note"])
+
+    def test_what_has_no_room_is_refused_with_how_much_and_changes_nothing(self):
+        c = self.up("{ counters: [orders] }")
+        many = ", ".join(f"n{i}" for i in range(256))
+        refused = self.reload(c, f"{{ counters: [{many}], mutexes: [till] }}", expect=1)
+        # topsman-http has registered names of its own.
+        self.assertRegex(refused.stdout, r"shared.counters: 256 new, and room for 2\d\d: \d+ too many\.")
+        self.assertIn("nothing has changed", refused.stderr)
+        self.assertNotIn("till", c.status()["mutexes"])
+        self.assertIn("too many", c.cli("plan", expect=1).stdout)
+
+    def test_the_next_master_knows_what_a_reload_has_named(self):
+        c = self.up("{ counters: [orders] }")
+        self.reload(c, "{ counters: [orders, refunds] }")
+        c.cli("counters add", "refunds", "7")
+        c.kill_master()
+        c.write_yaml(yaml("{ counters: [orders, refunds, returns] }"))
+        c.start()
+        self.assertEqual(c.cli("counters add", "refunds").stdout, "8\n")
+        self.assertEqual(c.cli("counters add", "returns").stdout, "1\n")
+        self.assertEqual(c.pids(), self.pids)
+
+
+if __name__ == "__main__":
+    main()
