@@ -28,6 +28,12 @@ struct Offsets {
 
 constexpr std::size_t kTaken = sizeof(QueueControl);
 
+/// So many entries are passed before their jobs are looked at once more.
+constexpr std::size_t kPassedAtOnce = 16;
+
+/// No job.
+constexpr std::uint32_t kNone = ~std::uint32_t{0};
+
 constexpr Offsets offsets_of(const QueueShape& shape) noexcept {
     Offsets at{};
     const std::size_t set = rounded_up(taken_words(shape.capacity) * 8, kCacheLine);
@@ -38,6 +44,19 @@ constexpr Offsets offsets_of(const QueueShape& shape) noexcept {
     at.stride = rounded_up(sizeof(JobRecord) + shape.item_size, 64);
     at.end = at.records + rounded_up(at.stride * shape.capacity, kCacheLine);
     return at;
+}
+
+/// What another processor has written last, and this one is about to: asked for ahead of time, for
+/// an exchange waits for its line.
+inline void prefetch(const JobRecord& record) noexcept {
+    const auto* bytes = reinterpret_cast<const std::byte*>(&record);
+    for (const std::size_t line : {std::size_t{0}, std::size_t{64}}) {
+#if defined(__x86_64__)
+        asm volatile("prefetchw %0" : : "m"(bytes[line]));  // the builtin has no intent to write
+#else
+        __builtin_prefetch(bytes + line, 1);
+#endif
+    }
 }
 
 template <class T>
@@ -57,12 +76,15 @@ JobQueue::JobQueue(std::byte* memory, const QueueShape& shape, std::span<Lane> l
       taken_(at<std::atomic<std::uint64_t>>(memory, kTaken)),
       later_(control_->due, at<std::atomic<std::uint64_t>>(memory, offsets_of(shape).later),
              shape.capacity),
-      ring_(control_->ends[0], at<std::atomic<std::uint64_t>>(memory, offsets_of(shape).ring),
-            JobRing::slots_for(shape.capacity)),
       records_(memory + offsets_of(shape).records),
       stride_(offsets_of(shape).stride),
       lanes_(lanes) {
     CHECK(is_sound(shape));
+    const std::uint64_t size = JobRing::slots_for(shape.capacity);
+    auto* slots = at<std::atomic<std::uint64_t>>(memory, offsets_of(shape).ring);
+    for (std::uint32_t priority = 0; priority < shape.priorities; ++priority) {
+        rings_[priority].ring = JobRing(control_->ends[priority], slots + priority * size, size);
+    }
 }
 
 JobQueue::JobQueue(const JobQueue& other) noexcept
@@ -70,11 +92,14 @@ JobQueue::JobQueue(const JobQueue& other) noexcept
       control_(other.control_),
       taken_(other.taken_),
       later_(other.later_),
-      ring_(other.ring_),
       records_(other.records_),
       stride_(other.stride_),
       lanes_(other.lanes_),
-      cursor_(other.cursor_.load(std::memory_order_relaxed)) {}
+      cursor_(other.cursor_.load(std::memory_order_relaxed)) {
+    for (std::size_t priority = 0; priority < rings_.size(); ++priority) {
+        rings_[priority].ring = other.rings_[priority].ring;
+    }
+}
 
 void JobQueue::join(Owner me) noexcept {
     control_->users.insert(me.lane);
@@ -89,12 +114,12 @@ void JobQueue::join(Owner me) noexcept {
 std::optional<JobId> JobQueue::submit(Owner me, std::span<const std::byte> item,
                                       const JobTerms& terms) noexcept {
     CHECK(item.size() <= shape_.item_size && terms.priority < shape_.priorities);
-    const auto number = claim(me);
-    if (!number) {
+    std::uint64_t writing = 0;
+    const std::uint32_t number = claim(me, writing);
+    if (number == kNone) {
         return std::nullopt;
     }
-    JobRecord& record = job(*number);
-    JobWord word = JobWord::unpack(record.word.load(std::memory_order_relaxed));
+    JobRecord& record = job(number);
     record.length.store(static_cast<std::uint32_t>(item.size()), std::memory_order_relaxed);
     record.since_ns.store(terms.now_ns, std::memory_order_relaxed);
     record.deadline_ns.store(terms.deadline_ns, std::memory_order_relaxed);
@@ -102,18 +127,30 @@ std::optional<JobId> JobQueue::submit(Owner me, std::span<const std::byte> item,
     if (!item.empty()) {
         std::memcpy(item_of(record), item.data(), item.size());
     }
-    word = JobWord{JobState::Ready, 0, 0, 0, word.version};
+    const std::uint64_t ready =
+        JobWord{JobState::Ready, 0, 0, 0, JobWord::unpack(writing).version}.pack();
     // The commit point: from this store on the job will be executed, whoever dies.
-    record.word.store(word.pack(), std::memory_order_release);
-    ring(*number);
-    return job_id(*number, word.pack());
+    record.word.store(ready, std::memory_order_release);
+    ring(number, record, terms.priority);
+    return job_id(number, ready);
 }
 
 /// In turns within one word of the set, and in the next one only when there is none: what was freed
 /// in the order of its submits is free again when its turn comes, and still in the cache.
-std::optional<std::uint32_t> JobQueue::claim(Owner me) noexcept {
-    const std::size_t words = taken_words(shape_.capacity);
+inline std::uint32_t JobQueue::claim(Owner me, std::uint64_t& writing) noexcept {
     const std::uint32_t next = cursor_.load(std::memory_order_relaxed);
+    // In the ordinary case it is the next one.
+    if (next < shape_.capacity && !is_taken(next) && (writing = claim_one(me, next)) != 0) {
+        const std::uint32_t after = (next & ~63U) | ((next + 1) & 63U);
+        cursor_.store(after, std::memory_order_relaxed);
+        prefetch(record(after));
+        return next;
+    }
+    return claim_any(me, next, writing);
+}
+
+std::uint32_t JobQueue::claim_any(Owner me, std::uint32_t next, std::uint64_t& writing) noexcept {
+    const std::size_t words = taken_words(shape_.capacity);
     const std::uint64_t after = ~std::uint64_t{0} << (next % 64);
     std::size_t at = next / 64;
     // The first word is visited twice: what is after `next`, and what is before it.
@@ -127,24 +164,28 @@ std::optional<std::uint32_t> JobQueue::claim(Owner me) noexcept {
             if (number >= shape_.capacity) {
                 break;
             }
-            if (claim_one(me, number)) {
+            if ((writing = claim_one(me, number)) != 0) {
                 cursor_.store(number - bit + (bit + 1) % 64, std::memory_order_relaxed);
                 return number;
             }
             set_taken(number);
         }
     }
-    return std::nullopt;
+    return kNone;
 }
 
-/// FREE -> WRITING. Whoever dies from here to the commit point leaves a job that names it.
-bool JobQueue::claim_one(Owner me, std::uint32_t number) noexcept {
+/// FREE -> WRITING. Whoever dies from here to the commit point leaves a job that names it. Returns
+/// the word; 0: it is not the caller's.
+inline std::uint64_t JobQueue::claim_one(Owner me, std::uint32_t number) noexcept {
     JobRecord& record = job(number);
     std::uint64_t packed = record.word.load(std::memory_order_relaxed);
     const JobWord free = JobWord::unpack(packed);
-    const JobWord mine{JobState::Writing, me.lane, me.generation, 0, free.version + 1};
-    return free.state == JobState::Free &&
-           record.word.compare_exchange_strong(packed, mine.pack(), std::memory_order_acq_rel);
+    if (free.state != JobState::Free) {
+        return 0;
+    }
+    const std::uint64_t mine =
+        JobWord{JobState::Writing, me.lane, me.generation, 0, free.version + 1}.pack();
+    return record.word.compare_exchange_strong(packed, mine, std::memory_order_acq_rel) ? mine : 0;
 }
 
 /// So that others who look for a FREE one need not come here. Only who has come in vain says so:
@@ -158,15 +199,24 @@ void JobQueue::set_taken(std::uint32_t number) noexcept {
     }
 }
 
-JobRing JobQueue::ring_of(const JobRecord& record) const noexcept {
-    return ring_.next(
-        std::min(record.priority.load(std::memory_order_relaxed), shape_.priorities - 1));
+std::uint32_t JobQueue::priority_of(const JobRecord& record) const noexcept {
+    return std::min(record.priority.load(std::memory_order_relaxed), shape_.priorities - 1);
+}
+
+/// So that takers come to it, if it is READY. After a seq_cst exchange of its word.
+bool JobQueue::is_in_ring(std::uint32_t number) const noexcept {
+    const JobRecord& here = record(number);
+    return rings_[priority_of(here)].ring.holds(here.place.load(std::memory_order_seq_cst), number);
 }
 
 /// Puts a READY job where takers look first. Twice is as good as once.
 void JobQueue::ring(std::uint32_t number) noexcept {
-    JobRecord& record = job(number);
-    if (!ring_of(record).push(number, record.place)) {
+    ring(number, job(number), priority_of(job(number)));
+}
+
+inline void JobQueue::ring(std::uint32_t number, JobRecord& record,
+                           std::uint32_t priority) noexcept {
+    if (!rings_[priority].ring.push(number, record.place, rings_[priority].passed)) {
         control_->unringed.store(1, std::memory_order_seq_cst);  // takers look for it themselves
     }
     wake_one(control_->takers);
@@ -192,108 +242,145 @@ void JobQueue::wake_one(Parking& parking) const noexcept {
 // -- take -------------------------------------------------------------------------------------
 
 std::optional<TakenJob> JobQueue::take(Owner me, Clock clock) noexcept {
+    std::optional<TakenJob> taken;
+    if (const TakenWord word = take_word(me, clock); word.word != 0) {
+        taken = TakenJob{word.number, word.word, std::span(item(word.number), word.length)};
+    }
+    return taken;
+}
+
+TakenWord JobQueue::take_word(Owner me, Clock clock) noexcept {
     if (later_.first_due_ns() != 0) {
         look_for_due(clock());
     }
-    std::optional<TakenJob> taken;
-    for (std::uint32_t priority = shape_.priorities; !taken && priority-- != 0;) {
-        taken = take_from(ring_.next(priority), me, clock);
+    std::uint32_t number = 0;
+    std::uint64_t running = 0;
+    for (std::uint32_t priority = shape_.priorities; running == 0 && priority-- != 0;) {
+        running = take_from(priority, me, clock, number);
     }
-    if (!taken && control_->unringed.load(std::memory_order_relaxed) != 0) {
-        return take_unringed(me, clock);
+    if (running == 0 && control_->unringed.load(std::memory_order_relaxed) != 0) {
+        running = take_unringed(me, clock, number);
     }
-    return taken;
+    if (running == 0) {
+        return {};
+    }
+    const std::uint32_t length = job(number).length.load(std::memory_order_relaxed);
+    return {running, number, std::min(length, shape_.item_size)};
 }
 
-std::optional<TakenJob> JobQueue::take_from(const JobRing& ring_here, Owner me,
-                                            Clock clock) noexcept {
-    JobRing::Entry entry{};
-    std::uint64_t place = ring_here.head();
-    const std::uint64_t begin = place;
-    std::optional<TakenJob> taken;
+/// The first READY job from where this process has come to, or from the head if others have come
+/// further. What is passed on the way there is looked at once more. Returns its word; 0: there is
+/// none.
+inline std::uint64_t JobQueue::take_from(std::uint32_t priority, Owner me, Clock clock,
+                                         std::uint32_t& number) noexcept {
+    const JobRing& ring_here = rings_[priority].ring;
+    std::atomic<std::uint64_t>& next = rings_[priority].next;
+    const std::uint64_t head = ring_here.head();
+    std::uint64_t place = std::max(head, next.load(std::memory_order_relaxed));
+    std::array<std::uint32_t, kPassedAtOnce> passed;
+    std::size_t count = 0;
     std::uint64_t steps = 4 * ring_here.size();
-    while (!taken && ring_here.first(place, entry, steps)) {
-        --steps;
-        const std::uint32_t number = entry.number();
-        if (number >= shape_.capacity) {
-            (void)ring_here.remove(entry);  // nobody of ours wrote this
-            continue;
-        }
-        // Claimed first, and removed then: a taker that dies in between has left it in its hands.
-        taken = take_this(me, number, clock);
-        const bool was_removed = ring_here.remove(entry);
-        // A stale entry: but it may have become ready since it was looked at, by a submitter or a
-        // sweep that saw it in the ring still, and has been taken out now.
-        if (!taken && was_removed &&
-            JobWord::unpack(job(number).word.load(std::memory_order_seq_cst)).state ==
-                JobState::Ready) {
-            ring(number);
+    std::uint64_t running = 0;
+    for (; running == 0 && ring_here.first(place, number, steps); --steps) {
+        if (number < shape_.capacity) {  // else nobody of ours wrote this
+            running = take_this(me, number, clock);
+            passed[count] = number;
+            count += running == 0 ? 1 : 0;
         }
         ++place;
+        if (count == passed.size()) {
+            ring_here.pass(place);
+            look_again(passed);
+            count = 0;
+        }
     }
-    if (place != begin) {
-        ring_here.set_head(place);
+    if (count != 0) {
+        ring_here.pass(place);
+        look_again(std::span(passed).first(count));
+    } else if (place - head >= (running != 0 ? ring_here.row() : 1)) {
+        ring_here.pass(place);
     }
-    return taken;
+    next.store(place, std::memory_order_relaxed);
+    std::uint32_t following = 0;
+    if (ring_here.first(place, following, steps) && following < shape_.capacity) {
+        prefetch(record(following));
+    }
+    return running;
 }
 
-/// READY -> RUNNING, the commit point of take(); too late it is READY -> DEAD.
-std::optional<TakenJob> JobQueue::take_this(Owner me, std::uint32_t number, Clock clock) noexcept {
+/// They were passed, and may have become READY since they were looked at: by a sweep that saw
+/// their entries still to come, say.
+void JobQueue::look_again(std::span<const std::uint32_t> passed) noexcept {
+    for (const std::uint32_t number : passed) {
+        if (JobWord::unpack(job(number).word.load(std::memory_order_seq_cst)).state ==
+                JobState::Ready &&
+            !is_in_ring(number)) {
+            ring(number);
+        }
+    }
+}
+
+/// READY -> RUNNING, the commit point of take(); too late it is READY -> DEAD. Returns the word; 0:
+/// it is not the caller's.
+inline std::uint64_t JobQueue::take_this(Owner me, std::uint32_t number, Clock clock) noexcept {
     JobRecord& record = job(number);
     std::uint64_t packed = record.word.load(std::memory_order_seq_cst);
     const JobWord ready = JobWord::unpack(packed);
     if (ready.state != JobState::Ready) {
-        return std::nullopt;
+        return 0;
     }
     const std::uint64_t deadline = record.deadline_ns.load(std::memory_order_relaxed);
     if (deadline != 0 && ready.generation != JobWord::kAnyTime && deadline <= clock()) {
         const JobWord late{JobState::Dead, 0, JobWord::kTooLate, ready.attempts, ready.version};
         (void)record.word.compare_exchange_strong(packed, late.pack(), std::memory_order_acq_rel);
-        return std::nullopt;
+        return 0;
     }
-    const JobWord running{JobState::Running, me.lane, me.generation,
-                          std::min(ready.attempts + 1, JobWord::kMaxAttempts), ready.version};
-    if (!record.word.compare_exchange_strong(packed, running.pack(), std::memory_order_acq_rel)) {
-        return std::nullopt;
+    const std::uint64_t running =
+        JobWord{JobState::Running, me.lane, me.generation,
+                std::min(ready.attempts + 1, JobWord::kMaxAttempts), ready.version}
+            .pack();
+    if (!record.word.compare_exchange_strong(packed, running, std::memory_order_acq_rel)) {
+        return 0;
     }
+    // Its entry is stale now, even when it is READY again: this process goes on behind it.
+    record.place.store(JobRing::kNowhere, std::memory_order_relaxed);
     if (ready.generation == JobWord::kAnyTime) {
         record.deadline_ns.store(0, std::memory_order_relaxed);  // nor at its next attempts
     }
-    const std::uint32_t length = record.length.load(std::memory_order_relaxed);
-    return TakenJob{number, running.pack(), {item_of(record), std::min(length, shape_.item_size)}};
+    return running;
 }
 
 /// For the rare job that did not fit into its ring: in the order of their numbers.
-std::optional<TakenJob> JobQueue::take_unringed(Owner me, Clock clock) noexcept {
+std::uint64_t JobQueue::take_unringed(Owner me, Clock clock, std::uint32_t& number) noexcept {
     (void)control_->unringed.exchange(0, std::memory_order_seq_cst);
-    for (std::uint32_t number = 0; number < shape_.capacity; ++number) {
-        if (auto taken = take_this(me, number, clock)) {
+    for (number = 0; number < shape_.capacity; ++number) {
+        if (const std::uint64_t running = take_this(me, number, clock)) {
             control_->unringed.store(1, std::memory_order_seq_cst);  // there may be more
-            return taken;
+            return running;
         }
     }
-    return std::nullopt;
+    return 0;
 }
 
 // -- the end of a job -------------------------------------------------------------------------
 
-bool JobQueue::ack(const TakenJob& job_taken) noexcept {
-    JobRecord& record = job(job_taken.number);
-    std::uint64_t packed = job_taken.word;
+bool JobQueue::ack(std::uint32_t number, std::uint64_t word) noexcept {
+    JobRecord& record = job(number);
+    std::uint64_t packed = word;
     const JobWord running = JobWord::unpack(packed);
     const JobWord free{JobState::Free, 0, 0, 0, running.version};
     // The commit point: it will not be executed again.
     if (!record.word.compare_exchange_strong(packed, free.pack(), std::memory_order_seq_cst)) {
         return false;
     }
-    set_free(job_taken.number);
+    set_free(number);
     return true;
 }
 
 void JobQueue::set_free(std::uint32_t number) noexcept {
-    const std::uint64_t bit = std::uint64_t{1} << (number % 64);
-    if ((taken_[number / 64].load(std::memory_order_seq_cst) & bit) != 0) {
-        taken_[number / 64].fetch_and(~bit, std::memory_order_seq_cst);
+    if (is_taken(number)) {
+        taken_[number / 64].fetch_and(~(std::uint64_t{1} << (number % 64)),
+                                      std::memory_order_seq_cst);
     }
     wake_one(control_->submitters);
 }

@@ -13,7 +13,7 @@
 // owns the job; only that lane's holder, or the sweep after its death, changes them. The rest is
 // hints, which peers help forward and the sweep repairs: the ring of READY jobs, the set of taken
 // ones, that of LATER ones and when to look there: takers do, and sleep no longer than until then.
-// A job is claimed before it is taken out of the ring, so it is never in neither.
+// A job is claimed before the ring's head passes it, so it is never in neither.
 //
 // A view like std::span: it is made from a shape that was checked and copied, and trusts no word in
 // the segment; every number is checked before it is an index.
@@ -27,6 +27,7 @@
 #include "shm/parking.hpp"
 #include "shm/queue_shape.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -51,7 +52,7 @@ struct alignas(kCacheLine) QueueControl {
 /// As it lies in the segment, followed by the item.
 struct JobRecord {
     std::atomic<std::uint64_t> word;           ///< JobWord: the truth
-    std::atomic<std::uint64_t> place;          ///< where in the ring its last entry was put, a hint
+    std::atomic<std::uint64_t> place;          ///< of its last entry in the ring, a hint
     std::atomic<std::uint64_t> since_ns;       ///< CLOCK_MONOTONIC of its submit; 0: unknown
     std::atomic<std::uint64_t> not_before_ns;  ///< of a LATER job
     std::atomic<std::uint64_t> deadline_ns;    ///< not taken before it: a dead letter; 0: none
@@ -64,6 +65,13 @@ struct JobTerms {
     std::uint64_t now_ns = 0;       ///< for lookers, who show its age
     std::uint64_t deadline_ns = 0;  ///< not taken before it: a dead letter; 0: none
     std::uint32_t priority = 0;     ///< below the shape's number of them
+};
+
+/// A job that the caller has taken, as it fits into two registers; a word of 0: none.
+struct TakenWord {
+    std::uint64_t word = 0;
+    std::uint32_t number = 0;
+    std::uint32_t length = 0;
 };
 
 /// A job that the caller has taken; the word is the token that ack and nack need.
@@ -113,6 +121,8 @@ class JobQueue {
     /// The job that was ready first among those of the highest priority. Nothing when none is
     /// ready. One whose deadline has passed is not handed out: it becomes a dead letter.
     [[nodiscard]] std::optional<TakenJob> take(Owner me, Clock clock = &monotonic_ns) noexcept;
+    /// The same, for who is in a hurry.
+    [[nodiscard]] TakenWord take_word(Owner me, Clock clock = &monotonic_ns) noexcept;
 
     // -- the same, waiting: in job_queue_wait.cpp ----------------------------------------------
     // Until it can be done, the deadline has passed or `is_over()` (which may be asked at any time,
@@ -131,7 +141,9 @@ class JobQueue {
     // -- the end of a job ----------------------------------------------------------------------
 
     /// It is done. False: the job is not the caller's any more (it acked or nacked it before).
-    [[nodiscard]] bool ack(const TakenJob& job) noexcept;
+    [[nodiscard]] bool ack(const TakenJob& job) noexcept { return ack(job.number, job.word); }
+
+    [[nodiscard]] bool ack(std::uint32_t number, std::uint64_t word) noexcept;
 
     /// It is not done: again, behind those that are ready by now, or a dead letter. Not again
     /// before `not_before_ns` (CLOCK_MONOTONIC), if it is not 0.
@@ -170,22 +182,32 @@ class JobQueue {
         return reinterpret_cast<std::byte*>(&record) + sizeof(JobRecord);
     }
 
-    [[nodiscard]] std::optional<std::uint32_t> claim(Owner me) noexcept;
-    [[nodiscard]] bool claim_one(Owner me, std::uint32_t number) noexcept;
-    [[nodiscard]] std::optional<TakenJob> take_from(const JobRing& ring_here, Owner me,
-                                                    Clock clock) noexcept;
-    [[nodiscard]] std::optional<TakenJob> take_this(Owner me, std::uint32_t number,
-                                                    Clock clock) noexcept;
-    [[nodiscard]] std::optional<TakenJob> take_unringed(Owner me, Clock clock) noexcept;
+    [[nodiscard]] std::uint32_t claim(Owner me, std::uint64_t& writing) noexcept;
+    [[nodiscard]] std::uint64_t claim_one(Owner me, std::uint32_t number) noexcept;
+    [[nodiscard]] std::uint32_t claim_any(Owner me, std::uint32_t next,
+                                          std::uint64_t& writing) noexcept;
+    [[nodiscard]] std::uint64_t take_from(std::uint32_t priority, Owner me, Clock clock,
+                                          std::uint32_t& number) noexcept;
+    void look_again(std::span<const std::uint32_t> passed) noexcept;
+    [[nodiscard]] std::uint64_t take_this(Owner me, std::uint32_t number, Clock clock) noexcept;
+    [[nodiscard]] std::uint64_t take_unringed(Owner me, Clock clock,
+                                              std::uint32_t& number) noexcept;
     [[nodiscard]] NackResult put_off(const TakenJob& job_taken,
                                      std::uint64_t not_before_ns) noexcept;
     void look_for_due(std::uint64_t now_ns) noexcept;
     [[nodiscard]] std::optional<std::uint64_t> due_time(std::uint32_t number,
                                                         std::uint64_t now_ns) noexcept;
-    [[nodiscard]] JobRing ring_of(const JobRecord& record) const noexcept;
+    [[nodiscard]] std::uint32_t priority_of(const JobRecord& record) const noexcept;
+    [[nodiscard]] bool is_in_ring(std::uint32_t number) const noexcept;
     void ring(std::uint32_t number) noexcept;
+    void ring(std::uint32_t number, JobRecord& record, std::uint32_t priority) noexcept;
     void ring_if_there_is_room(std::uint32_t number) noexcept;
     void wake_one(Parking& parking) const noexcept;
+
+    [[nodiscard]] bool is_taken(std::uint32_t number) const noexcept {
+        return (taken_[number / 64].load(std::memory_order_seq_cst) >> (number % 64) & 1U) != 0;
+    }
+
     void set_taken(std::uint32_t number) noexcept;
     void set_free(std::uint32_t number) noexcept;
     void give_back(Owner dead, std::uint32_t number, QueueSweep& found) noexcept;
@@ -196,12 +218,21 @@ class JobQueue {
     QueueControl* control_;
     std::atomic<std::uint64_t>* taken_;  ///< a bit per job: somebody has found it not free, a hint
     LaterJobs later_;
-    JobRing ring_;  ///< of priority 0; the others follow it
     std::byte* records_;
     std::size_t stride_;
     std::span<Lane> lanes_;
-    /// Where this process looks first for a FREE job; no matter to anybody else.
+
+    // What this process alone knows, and what makes it quicker.
+    /// Where it looks first for a FREE job.
     std::atomic<std::uint32_t> cursor_ = 0;
+
+    struct OfPriority {
+        JobRing ring;
+        std::atomic<std::uint64_t> next = 0;    ///< between the head and it: what we have taken
+        std::atomic<std::uint64_t> passed = 0;  ///< a head that we have seen
+    };
+
+    std::array<OfPriority, kMaxPriorities> rings_;
 };
 
 }  // namespace topsman::shm

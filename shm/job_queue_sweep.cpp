@@ -61,11 +61,10 @@ void JobQueue::repair_hints(std::uint32_t number) noexcept {
     if (word.state == JobState::Free) {
         // When a living one has freed it just now, or claims it meanwhile, the bit is wrong for a
         // while: who relies on it finds that the job is not free.
-        if ((taken_[number / 64].load(std::memory_order_relaxed) >> (number % 64) & 1U) != 0) {
+        if (is_taken(number)) {
             set_free(number);
         }
-    } else if (word.state == JobState::Ready &&
-               !ring_of(record).holds(record.place.load(std::memory_order_seq_cst), number)) {
+    } else if (word.state == JobState::Ready && !is_in_ring(number)) {
         ring_if_there_is_room(number);
     } else if (word.state == JobState::Later) {
         later_.mark(number);

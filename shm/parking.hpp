@@ -56,12 +56,11 @@ class Parking {
     /// saves the fence when it is so.
     [[nodiscard]] bool is_empty(std::span<Lane> lanes) const noexcept {
         const std::size_t words = std::min<std::size_t>((lanes.size() + 63) / 64, LaneSet::kWords);
+        std::uint64_t any = 0;
         for (std::size_t i = 0; i < words; ++i) {
-            if (waiting_.words[i].load(std::memory_order_seq_cst) != 0) {
-                return false;
-            }
+            any |= waiting_.words[i].load(std::memory_order_seq_cst);
         }
-        return true;
+        return any == 0;
     }
 
     /// Does the lane wait here, as far as anybody knows?

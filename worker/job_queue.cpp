@@ -59,9 +59,14 @@ bool is_leaving() noexcept {
            process->draining.load(std::memory_order_acquire);
 }
 
-/// Why this item cannot be submitted at all; no error when it can.
-std::optional<Error> problem_with(const QueueState& state, std::size_t size,
-                                  const JobOptions& options) {
+bool can_be_submitted(const QueueState& state, std::size_t size,
+                      const JobOptions& options) noexcept {
+    const shm::QueueShape& shape = state.queue.shape();
+    return !detail::is_detached() && options.priority < shape.priorities && size <= shape.item_size;
+}
+
+/// Why this item cannot be submitted at all.
+Error problem_with(const QueueState& state, std::size_t size, const JobOptions& options) {
     if (detail::is_detached()) {
         return detail::detached_error();
     }
@@ -72,14 +77,10 @@ std::optional<Error> problem_with(const QueueState& state, std::size_t size,
                            std::to_string(state.queue.shape().priorities - 1),
                        std::errc::invalid_argument);
     }
-    const std::size_t most = state.queue.shape().item_size;
-    if (size > most) {
-        return refusal(state,
-                       "an item has at most " + std::to_string(most) + " bytes, this one has " +
-                           std::to_string(size),
-                       std::errc::message_size);
-    }
-    return std::nullopt;
+    return refusal(state,
+                   "an item has at most " + std::to_string(state.queue.shape().item_size) +
+                       " bytes, this one has " + std::to_string(size),
+                   std::errc::message_size);
 }
 
 Result<std::shared_ptr<QueueState>> find_in_segment(const Process& process, std::string_view name) {
@@ -142,8 +143,8 @@ Result<JobId> JobQueue::submit(std::span<const std::byte> item, const JobOptions
 }
 
 Result<JobId> JobQueue::try_submit(std::span<const std::byte> item, const JobOptions& options) {
-    if (auto problem = problem_with(*state_, item.size(), options)) {
-        return *std::move(problem);
+    if (!can_be_submitted(*state_, item.size(), options)) {
+        return problem_with(*state_, item.size(), options);
     }
     const auto id = state_->queue.submit(state_->owner, item, terms_of(options));
     if (!id) {
@@ -155,11 +156,14 @@ Result<JobId> JobQueue::try_submit(std::span<const std::byte> item, const JobOpt
 
 Result<JobId> JobQueue::submit_until(std::span<const std::byte> item, Deadline deadline,
                                      const JobOptions& options) {
-    if (auto problem = problem_with(*state_, item.size(), options)) {
-        return *std::move(problem);
+    if (!can_be_submitted(*state_, item.size(), options)) {
+        return problem_with(*state_, item.size(), options);
     }
-    const auto id =
-        state_->queue.submit_until(state_->owner, item, terms_of(options), deadline, &is_leaving);
+    const shm::JobTerms terms = terms_of(options);
+    auto id = state_->queue.submit(state_->owner, item, terms);
+    if (!id) {
+        id = state_->queue.submit_until(state_->owner, item, terms, deadline, &is_leaving);
+    }
     if (id) {
         return *id;
     }
@@ -171,15 +175,12 @@ Result<JobId> JobQueue::submit_until(std::span<const std::byte> item, Deadline d
 
 namespace {
 
-/// Of the first item that cannot be submitted, before any is.
-std::optional<Error> problem_with_any(const QueueState& state,
-                                      std::span<const std::string_view> items,
-                                      const JobOptions& options) {
+std::size_t longest_of(std::span<const std::string_view> items) noexcept {
     std::size_t longest = 0;
     for (const std::string_view item : items) {
         longest = std::max(longest, item.size());
     }
-    return problem_with(state, longest, options);
+    return longest;
 }
 
 /// How many `submit` accepts, from the first on.
@@ -195,8 +196,8 @@ std::size_t count_submitted(std::span<const std::string_view> items, Submit&& su
 
 Result<std::size_t> JobQueue::submit_all(std::span<const std::string_view> items,
                                          const JobOptions& options) {
-    if (auto problem = problem_with_any(*state_, items, options)) {
-        return *std::move(problem);
+    if (const std::size_t size = longest_of(items); !can_be_submitted(*state_, size, options)) {
+        return problem_with(*state_, size, options);
     }
     return count_submitted(items, [&, terms = terms_of(options)](std::span<const std::byte> item) {
         return state_->queue.submit_until(state_->owner, item, terms, Deadline::max(), &is_leaving);
@@ -205,8 +206,8 @@ Result<std::size_t> JobQueue::submit_all(std::span<const std::string_view> items
 
 Result<std::size_t> JobQueue::try_submit_all(std::span<const std::string_view> items,
                                              const JobOptions& options) {
-    if (auto problem = problem_with_any(*state_, items, options)) {
-        return *std::move(problem);
+    if (const std::size_t size = longest_of(items); !can_be_submitted(*state_, size, options)) {
+        return problem_with(*state_, size, options);
     }
     return count_submitted(items, [&, terms = terms_of(options)](std::span<const std::byte> item) {
         return state_->queue.submit(state_->owner, item, terms);
@@ -221,18 +222,31 @@ Result<std::optional<Job>> JobQueue::try_take() {
     if (detail::is_detached()) {
         return detail::detached_error();
     }
-    const auto taken = state_->queue.take(state_->owner);
-    return taken ? std::optional<Job>(Job(state_, taken->number, taken->word, taken->item))
-                 : std::nullopt;
+    const shm::TakenWord taken = state_->queue.take_word(state_->owner);
+    if (taken.word == 0) {
+        return std::nullopt;
+    }
+    return handed_out(taken.word, taken.number, taken.length);
 }
 
 Result<std::optional<Job>> JobQueue::take_until(Deadline deadline) {
     if (detail::is_detached()) {
         return detail::detached_error();
     }
+    if (const shm::TakenWord taken = state_->queue.take_word(state_->owner); taken.word != 0) {
+        return handed_out(taken.word, taken.number, taken.length);
+    }
     const auto taken = state_->queue.take_until(state_->owner, deadline, &is_leaving);
-    return taken ? std::optional<Job>(Job(state_, taken->number, taken->word, taken->item))
+    return taken ? handed_out(taken->word, taken->number,
+                              static_cast<std::uint32_t>(taken->item.size()))
                  : std::nullopt;
+}
+
+/// In place: a Job that is moved twice costs as much as an exchange.
+Result<std::optional<Job>> JobQueue::handed_out(std::uint64_t word, std::uint32_t number,
+                                                std::uint32_t length) const noexcept {
+    return {boost::system::in_place_value,
+            Job(state_, number, word, state_->queue.item(number), length)};
 }
 
 QueueSize JobQueue::size() const noexcept {
@@ -240,28 +254,17 @@ QueueSize JobQueue::size() const noexcept {
     return {shape.capacity, shape.item_size, shape.max_attempts, shape.priorities};
 }
 
-Job::Job(QueueState* state, std::uint32_t number, std::uint64_t word,
-         std::span<const std::byte> item) noexcept
-    : state_(state), number_(number), word_(word), item_(item) {}
-
-Job::Job(Job&& other) noexcept
-    : state_(std::exchange(other.state_, nullptr)),
-      number_(other.number_),
-      word_(other.word_),
-      item_(std::exchange(other.item_, {})) {}
-
 Job& Job::operator=(Job&& other) noexcept {
     std::swap(state_, other.state_);
     std::swap(number_, other.number_);
     std::swap(word_, other.word_);
     std::swap(item_, other.item_);
+    std::swap(length_, other.length_);
     return *this;
 }
 
-Job::~Job() {
-    if (state_ != nullptr) {
-        (void)nack();
-    }
+void Job::give_back() noexcept {
+    (void)nack();
 }
 
 JobId Job::id() const noexcept {
@@ -277,7 +280,7 @@ Result<void> Job::ack() {
         return detail::detached_error();
     }
     QueueState* state = std::exchange(state_, nullptr);
-    if (state == nullptr || !state->queue.ack({number_, word_, item_})) {
+    if (state == nullptr || !state->queue.ack(number_, word_)) {
         return plain_error("this job has ended already", std::errc::operation_not_permitted);
     }
     return {};
@@ -291,7 +294,7 @@ Result<void> Job::nack(std::chrono::nanoseconds delay) {
     const std::uint64_t not_before = wait == 0 ? 0 : shm::JobQueue::monotonic_ns() + wait;
     QueueState* state = std::exchange(state_, nullptr);
     if (state == nullptr ||
-        state->queue.nack({number_, word_, item_}, not_before) == shm::NackResult::NotYours) {
+        state->queue.nack({number_, word_, item()}, not_before) == shm::NackResult::NotYours) {
         return plain_error("this job has ended already", std::errc::operation_not_permitted);
     }
     return {};

@@ -139,6 +139,63 @@ class JobTakeStale : public JobTake {
     }
 };
 
+/// The ring's first entry is of a job that a dead worker had taken, and that is swept meanwhile.
+class JobTakePast : public JobOperation {
+  public:
+    JobTakePast() : JobOperation(kVictims) {}
+
+    [[nodiscard]] std::string name() const override { return "job take past one of the dead"; }
+
+    [[nodiscard]] bool lives_on() const override { return true; }
+
+    void prepare(const Arena& /*arena*/, JobQueue& queue) override {
+        queue.join(kDead);
+        auto& word = const_cast<shm::JobRecord&>(queue.record(0)).word;
+        JobWord first = JobWord::unpack(word.load());
+        CHECK(first.state == JobState::Ready);
+        first.state = JobState::Running;
+        first.lane = kDead.lane;
+        first.generation = kDead.generation;
+        first.attempts = 1;
+        word.store(first.pack());
+    }
+
+    void run(const Arena& arena) override {
+        JobQueue queue = arena.segment.queue(0);
+        if (const auto job = queue.take(kVictim)) {
+            (void)queue.ack(*job);
+        }
+    }
+
+    void peers(const Arena& arena) override { (void)arena.segment.queue(0).sweep(kDead); }
+
+    std::string verify(Arena& arena, Fate /*fate*/) override {
+        JobQueue queue = arena.segment.queue(0);
+        (void)queue.sweep(kDead);
+        Ledger ledger{};
+        while (execute_one(queue, ledger)) {
+        }
+        std::uint32_t missing = 0;
+        for (std::uint32_t value = 1; value <= kFirst; ++value) {
+            if (ledger[value] > 1) {
+                return "job " + std::to_string(value) + " was executed twice";
+            }
+            missing += ledger[value] == 0 ? 1U : 0U;
+        }
+        if (missing > 1) {  // one was the victim's
+            return "a job is ready, and in the ring no more";
+        }
+        return is_whole(queue) ? "" : "its capacity is not whole";
+    }
+
+    std::string check(JobQueue& /*queue*/, const Ledger& /*ledger*/, Fate /*fate*/) override {
+        return "";
+    }
+
+  private:
+    static constexpr Owner kDead{kSleepySubmitter, 1};
+};
+
 class JobTakeAck : public JobOperation {
   public:
     JobTakeAck() : JobOperation(1) {}
@@ -332,7 +389,7 @@ class JobSweep : public JobOperation {
         const auto word_of = [&](std::uint32_t number) -> auto& {
             return const_cast<shm::JobRecord&>(queue.record(number)).word;
         };
-        // 2: taken by the dead, who has not removed it from the ring: it is stale there.
+        // 2: taken by the dead, who has not passed its entry: it is stale there.
         JobWord second = JobWord::unpack(word_of(1).load());
         second.state = JobState::Running;
         second.lane = kVictim.lane;
@@ -419,6 +476,12 @@ TEST(TortureTest, JobTake) {
 TEST(TortureTest, JobTakeStale) {
     SKIP_WITHOUT_PTRACE();
     JobTakeStale operation;
+    expect_survives(operation);
+}
+
+TEST(TortureTest, JobTakePast) {
+    SKIP_WITHOUT_PTRACE();
+    JobTakePast operation;
     expect_survives(operation);
 }
 

@@ -346,6 +346,46 @@ TEST_F(JobQueueTest, AJobThatFoundNoRoomInTheRingIsFoundAllTheSame) {
     expect_whole();
 }
 
+TEST_F(JobQueueTest, TheRingsHeadFollowsWhoTakes) {
+    for (std::uint64_t i = 0; i < 5'000; ++i) {
+        ASSERT_TRUE(submit(i));
+        const auto job = queue_.take(i % 2 == 0 ? kMe : kOther);
+        ASSERT_TRUE(job && queue_.ack(*job));
+        ASSERT_EQ(queue_.control().unringed.load(), 0U);
+    }
+    EXPECT_GE(queue_.control().ends[0].head.load(), 5'000U - 16);
+    EXPECT_FALSE(queue_.take(kMe));
+    EXPECT_EQ(queue_.control().ends[0].head.load(), 5'000U) << "at rest nothing is left to walk";
+}
+
+TEST_F(JobQueueTest, WhatWasTakenInARowIsNotInTheRingAnyMore) {
+    // Large enough that who takes in a row does not move the head each time.
+    constexpr QueueShape kLarge{.capacity = 1'024, .item_size = 8, .max_attempts = 3};
+    auto* memory = static_cast<std::byte*>(shared_memory(queue_bytes(kLarge)));
+    JobQueue queue(memory, kLarge, lanes_);
+    queue.join(kMe);
+    for (std::uint64_t i = 0; i < 5; ++i) {
+        ASSERT_TRUE(queue.submit(kMe, std::as_bytes(std::span(&i, 1))));
+    }
+    const auto job = queue.take(kMe);
+    ASSERT_TRUE(queue.take(kMe));
+    EXPECT_EQ(queue.control().ends[0].head.load(), 0U);
+    // Put off, and made ready in time by one who has died before it was in the ring again.
+    JobQueue others(memory, kLarge, lanes_);
+    others.join(kOther);
+    ASSERT_EQ(queue.nack(*job, JobQueue::monotonic_ns() + 3'600'000'000'000U), NackResult::Later);
+    auto& word = const_cast<JobRecord&>(queue.record(job->number)).word;
+    JobWord ready = JobWord::unpack(word.load());
+    ready.state = JobState::Ready;
+    word.store(ready.pack());
+    (void)queue.sweep(kOther);
+    std::size_t there = 0;
+    while (queue.take(kMe)) {
+        ++there;
+    }
+    EXPECT_EQ(there, 4U) << "three that were never taken, and that one";
+}
+
 TEST_F(JobQueueTest, ThreadsShareIt) {
     constexpr std::uint64_t kThreads = 2;
     constexpr std::uint64_t kEach = 5'000;

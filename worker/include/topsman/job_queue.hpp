@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 namespace topsman {
 
@@ -45,17 +46,28 @@ struct JobOptions {
 /// Threads: one at a time.
 class Job {
   public:
-    Job(Job&& other) noexcept;
+    Job(Job&& other) noexcept
+        : state_(std::exchange(other.state_, nullptr)),
+          number_(other.number_),
+          item_(other.item_),
+          length_(other.length_),
+          word_(other.word_) {}
+
     Job& operator=(Job&& other) noexcept;
     Job(const Job&) = delete;
     Job& operator=(const Job&) = delete;
-    ~Job();
+
+    ~Job() {
+        if (state_ != nullptr) {
+            give_back();
+        }
+    }
 
     /// What was submitted; in shared memory, not copied. Not to be used after ack() or nack().
-    [[nodiscard]] std::span<const std::byte> item() const noexcept { return item_; }
+    [[nodiscard]] std::span<const std::byte> item() const noexcept { return {item_, length_}; }
 
     [[nodiscard]] std::string_view text() const noexcept {
-        return {reinterpret_cast<const char*>(item_.data()), item_.size()};
+        return {reinterpret_cast<const char*>(item_), length_};
     }
 
     [[nodiscard]] JobId id() const noexcept;
@@ -72,13 +84,20 @@ class Job {
 
   private:
     friend class JobQueue;
-    Job(detail::QueueState* state, std::uint32_t number, std::uint64_t word,
-        std::span<const std::byte> item) noexcept;
 
+    Job(detail::QueueState* state, std::uint32_t number, std::uint64_t word, const std::byte* item,
+        std::uint32_t length) noexcept
+        : state_(state), number_(number), item_(item), length_(length), word_(word) {}
+
+    void give_back() noexcept;
+
+    // In this order no two words can be moved as one, before they have reached the cache one by
+    // one.
     detail::QueueState* state_;  ///< null: ended
-    std::uint32_t number_ = 0;
-    std::uint64_t word_ = 0;
-    std::span<const std::byte> item_;
+    std::uint32_t number_;
+    const std::byte* item_;
+    std::uint32_t length_;
+    std::uint64_t word_;
 };
 
 /// A bounded queue of jobs between all workers of the cluster.
@@ -95,11 +114,11 @@ class Job {
 /// the worker drains, try_take() when no job is ready, take_until() when none has been until the
 /// deadline. Errors: `std::errc::no_buffer_space` full; `std::errc::timed_out`;
 /// `std::errc::operation_canceled` it was full and the worker drains; `std::errc::message_size` the
-/// item is too long; `std::errc::not_connected` in a forked child of the worker. Cost: about 0.1 us
-/// for submit, take and ack of 64 bytes together. No system call unless somebody sleeps; a waiting
-/// worker costs no CPU. Threads: any. Kill safety: every change of a job is one exchange of one
-/// word, which names its owner; see shm/job_queue.hpp. After Tsigas and Zhang's ring, with owners.
-/// The handle is trivially copyable and valid for the process's life.
+/// item is too long; `std::errc::not_connected` in a forked child of the worker. Cost: about 0.06
+/// us for submit, take and ack of 64 bytes together. No system call unless somebody sleeps; a
+/// waiting worker costs no CPU. Threads: any. Kill safety: every change of a job is one exchange of
+/// one word, which names its owner; see shm/job_queue.hpp. After Tsigas and Zhang's ring, with
+/// owners. The handle is trivially copyable and valid for the process's life.
 ///
 /// @code
 /// #include <topsman/worker.hpp>
@@ -155,6 +174,9 @@ class JobQueue {
     friend class Worker;
 
     explicit JobQueue(detail::QueueState* state) noexcept : state_(state) {}
+
+    [[nodiscard]] Result<std::optional<Job>> handed_out(std::uint64_t word, std::uint32_t number,
+                                                        std::uint32_t length) const noexcept;
 
     static std::span<const std::byte> bytes_of(std::string_view text) noexcept {
         return std::as_bytes(std::span(text.data(), text.size()));
