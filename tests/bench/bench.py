@@ -31,6 +31,7 @@ MEASURES = {
     "fairness": traffic.fairness,
     "sdk": sdk.sdk,
     "queue": sdk.queue,
+    "sweep": sdk.sweep,
 }
 
 

@@ -54,3 +54,12 @@ def queue(lab):
         yield Row(f"a job of 64 bytes submitted, taken, acked, {where}", ns(own),
                   f"{ns(boost)} boost message_queue, send and receive", boost / own, ">=", goal,
                   raw=times)
+
+
+def sweep(lab):
+    """The master's sweep of a worker that was killed with all jobs of a queue in its hands."""
+    times = json.loads(lab.run([lab.program("sweep_bench"), "5" if lab.quick else "51"]))
+    for jobs, limit in (("1024", 50), ("65536", 2000)):
+        took = time_of(times, jobs)
+        yield Row(f"sweep of a dead worker that ran {int(jobs):,} jobs", f"{took:.1f} us", "",
+                  took, "<=", limit, limit=f"{limit} us", raw=times)
