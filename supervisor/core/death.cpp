@@ -71,9 +71,7 @@ std::string SupervisorCore::State::bury_current(Pool& pool, Slot& slot, const Wo
     }
     const bool wanted = wants_restart(pool.spec.restart, death);
     if (death.clean && !wanted) {
-        if (!dead.outdated) {
-            slot.proven(dead.generation);
-        }
+        prove(pool, slot, dead);
         slot.finish();
         return std::string("none: restart is ") + name_of(pool.spec.restart);
     }

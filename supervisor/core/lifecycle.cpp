@@ -167,16 +167,20 @@ void SupervisorCore::State::become_ready(Worker& worker) {
     }
 }
 
+// What is being taken back proves nothing any more, nor does what nobody knows.
+void SupervisorCore::State::prove(const Pool& pool, Slot& slot, const Worker& worker) {
+    const bool is_taken_back = pool.rollout && pool.rollout->stage == RolloutStage::RollingBack &&
+                               pool.rollout->target != worker.generation;
+    if (!worker.outdated && !is_taken_back) {
+        slot.proven(worker.generation);
+    }
+}
+
 void SupervisorCore::State::take_seat(Worker& worker) {
     Pool& pool = pool_of(worker);
     Slot* slot = pool.find_slot(worker.slot);
     CHECK(slot != nullptr);
-    // What is being taken back proves nothing any more.
-    const bool is_taken_back = pool.rollout && pool.rollout->stage == RolloutStage::RollingBack &&
-                               pool.rollout->target != worker.generation;
-    if (!worker.outdated && !is_taken_back) {
-        slot->proven(worker.generation);
-    }
+    prove(pool, *slot, worker);
     if (pool.rollout && worker.rollout == pool.rollout->id) {
         slot->renewal = Renewal::None;
         ++pool.rollout->done;

@@ -88,6 +88,7 @@ struct SupervisorCore::State {
     bool spawn(Pool& pool, Slot& slot, Generation wanted, std::uint64_t rollout);
     Step fire(Worker& worker, Trigger trigger, const std::string& reason = {});
     void become_ready(Worker& worker);
+    static void prove(const Pool& pool, Slot& slot, const Worker& worker);
     void take_seat(Worker& worker);
     void send_away(Worker& worker, const std::string& reason = {});
     void expire();

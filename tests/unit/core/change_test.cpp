@@ -233,6 +233,24 @@ TEST(GoingBack, WhatIsTakenBackProvesNothingWhenItBecomesReadyMeanwhile) {
 }
 
 // Found by the simulation.
+TEST(GoingBack, WhatIsTakenBackProvesNothingWhenItsWorkIsDone) {
+    config::Pool pool = safe_pool("web", 2);
+    pool.restart = config::RestartPolicy::OnAbnormal;
+    Serving stage(cluster_of({pool}));
+    pool.exec.command = {"other"};
+    stage.step(Reload{Ticket{7}, cluster_of({pool})});
+    const WorkerId other = stage.holder(0, Role::Successor);
+    stage.ready(other);
+    stage.pass(1s);
+    stage.exit(stage.holder(1, Role::Successor), exited(3));
+    stage.exit(stage.holder(0, Role::Successor), exited(3));  // it is tried again in a second
+    stage.exit(other, exited(0));
+    EXPECT_EQ(stage.worker(stage.holder(0)).generation, kOld);
+    stage.exit(stage.holder(0), exited(3));
+    EXPECT_TRUE(stage.all<Spawn>().empty()) << "of the new generation least of all";
+}
+
+// Found by the simulation.
 TEST(GoingBack, ARestartThatItOvertakesIsToldSo) {
     config::Pool second = safe_pool("jobs", 2, "other");
     second.rollout.on_failure = config::OnFailure::Pause;
