@@ -183,6 +183,9 @@ void Master::turn() {
     while (!events_.empty()) {
         const core::Event event = std::move(events_.front());
         events_.pop_front();
+        if (core::may_end_workers(event)) {
+            step(workers_.busy(), now);
+        }
         step(event, now);
     }
     if (const auto due = core_.next_deadline(); due && *due <= now) {

@@ -419,10 +419,12 @@ void CommandLine::add_changes() {
                "  topsman rollback",
                [this] { return control::rollback(target(), output(), change_); });
 
-    CLI::App* scale =
-        add_change("scale", "Have more or fewer workers in a pool, until the next reload.",
-                   "  topsman scale web=8",
-                   [this] { return control::scale(target(), output(), change_, what_); });
+    CLI::App* scale = add_change(
+        "scale",
+        "Have more or fewer workers in a pool, until the next reload. Of fewer, those leave that "
+        "have the least\nrequests in flight.",
+        "  topsman scale web=8",
+        [this] { return control::scale(target(), output(), change_, what_); });
     // CLI11 takes no `=` in a name from 2.4 on.
     scale->add_option("POOL", what_, "POOL=N: the pool, and how many workers it shall have")
         ->required();
@@ -438,7 +440,8 @@ void CommandLine::add_changes() {
         "Take a worker out of use: it is told to stop (the pool's stop_signal), finishes what it "
         "has\nbegun within stop_timeout and ends, and no other takes its slot: not after a reload, "
         "a scaling or\na new master, only after `topsman restart POOL/SLOT`. The last worker that "
-        "serves a listener stays.",
+        "serves a listener stays;\nwhere there are to be fewer workers, drained slots are taken "
+        "away first.",
         "  topsman drain web/2\n  topsman restart web/2",
         [this] { return control::drain(target(), output(), change_, what_); });
     drain->add_option("POOL/SLOT", what_, "Which, as in web/2")->required();

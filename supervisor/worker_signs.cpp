@@ -206,4 +206,15 @@ core::Measured WorkerTable::measure(const std::vector<core::MeasureWish>& wishes
     return measured;
 }
 
+core::Busy WorkerTable::busy() const {
+    core::Busy busy;
+    for (const auto& [worker, process] : processes_) {
+        if (process->facts.lane != 0) {
+            const shm::Lane& lane = surroundings_.segment.lanes()[process->facts.lane];
+            busy.workers.push_back({worker, lane.in_flight.load(std::memory_order_relaxed)});
+        }
+    }
+    return busy;
+}
+
 }  // namespace topsman::supervisor

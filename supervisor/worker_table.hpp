@@ -93,6 +93,9 @@ class WorkerTable {
     /// What they did and take, as far as it is asked for.
     [[nodiscard]] core::Measured measure(const std::vector<core::MeasureWish>& wishes);
 
+    /// How much each of them has to finish, as programs of the worker library say in their lanes.
+    [[nodiscard]] core::Busy busy() const;
+
     [[nodiscard]] const WorkerFacts* find(core::WorkerId worker) const;
     /// After its obituary was written.
     void bury(core::WorkerId worker);

@@ -168,15 +168,29 @@ void SupervisorCore::State::resume(Pool& pool, const Inheritance& left) {
                             before->wanted >= 1 && before->wanted <= config.segment.lanes / 2;
     const std::uint32_t size = was_scaled ? before->wanted : pool.spec.workers;
     pool.slots.clear();
-    for (std::uint32_t index = 0; index < size; ++index) {
-        pool.slots.emplace_back(SlotId{pool.id, index}, pool.generation);
-    }
+    number_slots(pool, size, left);
     if (before != nullptr && !outdated) {
         pool.breaker_open = before->breaker_open;
         pool.failures = before->failures;
         pool.not_before = sensible(before->not_before, pool.spec, now);
     }
     resume_slots(pool, left, outdated);
+}
+
+// As they were; a scaling down may have left gaps between them.
+void SupervisorCore::State::number_slots(Pool& pool, std::size_t size,
+                                         const Inheritance& left) const {
+    for (const LeftSlot& before : left.slots) {
+        const SlotId id{pool.id, before.slot};
+        if (before.pool == pool.spec.name && pool.slots.size() < size &&
+            before.slot < config.segment.lanes && pool.find_slot(id) == nullptr) {
+            pool.slots.emplace_back(id, pool.generation);
+        }
+    }
+    while (pool.slots.size() < size) {
+        pool.slots.emplace_back(SlotId{pool.id, pool.free_number()}, pool.generation);
+    }
+    pool.sort_slots();
 }
 
 void SupervisorCore::State::resume_slots(Pool& pool, const Inheritance& left, bool outdated) {

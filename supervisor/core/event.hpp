@@ -60,6 +60,16 @@ struct Measured {
     std::vector<Measurement> workers;
 };
 
+/// How many requests the workers work on, seen right before a wish that may end some of them.
+struct Busy {
+    struct Line {
+        WorkerId worker;
+        std::uint32_t in_flight = 0;
+    };
+
+    std::vector<Line> workers;
+};
+
 // Wishes. A ticket other than 0 is answered by exactly one Reply.
 struct Reload {
     Ticket ticket;
@@ -115,14 +125,20 @@ struct Adopt {
 };
 
 using Event = std::variant<Spawned, BecameReady, Beat, AskedAbort, AskedExtension, SaidStopping,
-                           DumpsCore, Exited, Measured, Reload, Rollback, Scale, Restart, Drain,
-                           ResetFailed, Stop, Tick, Stalled, Adopt>;
+                           DumpsCore, Exited, Measured, Busy, Reload, Rollback, Scale, Restart,
+                           Drain, ResetFailed, Stop, Tick, Stalled, Adopt>;
 
 /// It says that a worker lives. The shell sorts these before all else.
 [[nodiscard]] inline bool is_sign_of_life(const Event& event) {
     return std::holds_alternative<Spawned>(event) || std::holds_alternative<BecameReady>(event) ||
            std::holds_alternative<Beat>(event) || std::holds_alternative<AskedExtension>(event) ||
            std::holds_alternative<DumpsCore>(event);
+}
+
+/// It may take workers away: the shell says who is Busy before it.
+[[nodiscard]] inline bool may_end_workers(const Event& event) {
+    return std::holds_alternative<Scale>(event) || std::holds_alternative<Reload>(event) ||
+           std::holds_alternative<Rollback>(event);
 }
 
 }  // namespace topsman::core

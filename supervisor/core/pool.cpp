@@ -3,6 +3,7 @@
 #include "shm/base/check.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace topsman::core {
 namespace {
@@ -41,11 +42,30 @@ bool absence_allowed(const Pool& pool, const Worker& worker, const Census& censu
 }  // namespace
 
 Slot* Pool::find_slot(SlotId slot) {
-    return slot.pool == id && slot.index < slots.size() ? &slots[slot.index] : nullptr;
+    return const_cast<Slot*>(std::as_const(*this).find_slot(slot));
 }
 
 const Slot* Pool::find_slot(SlotId slot) const {
-    return slot.pool == id && slot.index < slots.size() ? &slots[slot.index] : nullptr;
+    const auto found = std::find_if(slots.begin(), slots.end(),
+                                    [slot](const Slot& other) { return other.id() == slot; });
+    return found == slots.end() ? nullptr : &*found;
+}
+
+std::uint32_t Pool::free_number() const {
+    std::uint32_t number = 0;
+    while (find_slot({id, number}) != nullptr) {
+        ++number;
+    }
+    return number;
+}
+
+bool Pool::is_among_first(const Slot& slot, std::size_t size) const {
+    return &slot < slots.data() + size;
+}
+
+void Pool::sort_slots() {
+    std::sort(slots.begin(), slots.end(),
+              [](const Slot& a, const Slot& b) { return a.id() < b.id(); });
 }
 
 Role Pool::role_of(const Worker& worker) const {
@@ -159,11 +179,11 @@ std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers
     }
     // A drained slot is not missed, nor an empty one that a reload takes away at its end, unless it
     // was emptied for another worker: that one is to come.
-    const auto missed = [lasting](const Slot& slot) {
+    const auto missed = [&pool, lasting](const Slot& slot) {
         const auto* vacant = std::get_if<Vacant>(&slot.seat());
         const bool is_emptied = vacant != nullptr && vacant->after;
         return slot.phase() != SlotPhase::Drained &&
-               (slot.id().index < lasting || slot.current() || is_emptied);
+               (pool.is_among_first(slot, lasting) || slot.current() || is_emptied);
     };
     const auto expected =
         static_cast<std::size_t>(std::count_if(pool.slots.begin(), pool.slots.end(), missed));
@@ -176,7 +196,7 @@ std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers
                                  ? absence_allowed(pool, worker_of(slot, workers), census, expected)
                                  : surplus_allowed(pool, census);
         if (allowed) {
-            return Replacement{slot.id().index, TimePoint{}, leaves_first};
+            return Replacement{slot.id(), TimePoint{}, leaves_first};
         }
     }
     return std::nullopt;
@@ -198,7 +218,7 @@ std::optional<Replacement> next_recycling(const Pool& pool, const Workers& worke
         const bool leaves_first = pool.max_surge() == 0;
         if (due && (!next || *due < next->due) &&
             (!leaves_first || absence_allowed(pool, worker, census, pool.slots_in_use()))) {
-            next = Replacement{slot.id().index, *due, leaves_first};
+            next = Replacement{slot.id(), *due, leaves_first};
         }
     }
     return next;

@@ -38,10 +38,10 @@ struct Rollout {
 struct Pool {
     PoolId id;
     config::Pool spec;
-    bool removed = false;   ///< no longer in the configuration; its last workers leave
-    Generation generation;  ///< the newest wanted
-    Generation stable;      ///< the newest that was rolled out whole: what new slots start from
-    std::vector<Slot> slots;
+    bool removed = false;     ///< no longer in the configuration; its last workers leave
+    Generation generation;    ///< the newest wanted
+    Generation stable;        ///< the newest that was rolled out whole: what new slots start from
+    std::vector<Slot> slots;  ///< by number, but those last that a reload under way takes away
 
     std::uint32_t failures = 0;  ///< early deaths in a row, of all slots
     TimePoint not_before{};      ///< the pool's own delay, while nobody in it is ready
@@ -55,6 +55,11 @@ struct Pool {
 
     [[nodiscard]] Slot* find_slot(SlotId slot);
     [[nodiscard]] const Slot* find_slot(SlotId slot) const;
+    /// The lowest number that no slot has.
+    [[nodiscard]] std::uint32_t free_number() const;
+    /// Is it one of the first so many? Those behind them are taken away.
+    [[nodiscard]] bool is_among_first(const Slot& slot, std::size_t size) const;
+    void sort_slots();
     [[nodiscard]] Role role_of(const Worker& worker) const;
     /// "web/0".
     [[nodiscard]] std::string name_of(SlotId slot) const;
@@ -98,13 +103,13 @@ struct Census {
 [[nodiscard]] bool is_serving(WorkerId worker, const Workers& workers);
 
 struct Replacement {
-    std::uint32_t slot = 0;
+    SlotId slot;
     TimePoint due;
     bool leaves_first = false;  ///< no surplus is allowed: the old worker goes before the new comes
 };
 
-/// The next slot whose living worker a rollout may replace now. `lasting`: the slots above are
-/// taken away at its end.
+/// The next slot whose living worker a rollout may replace now. `lasting`: the slots behind
+/// so many are taken away at its end.
 [[nodiscard]] std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers,
                                                       const Census& census, std::size_t lasting);
 

@@ -98,6 +98,7 @@ void SupervisorCore::State::change_pool(Pool& pool, const config::Pool& after, G
     if (size != after.workers) {
         wait.lines.push_back(pool.spec.name + ": " + std::to_string(size) + " -> " +
                              std::to_string(after.workers));
+        put_leavers_last(pool, after.workers);
         if (after.workers < size && change && !change->goes_back) {
             change->shrink[pool.id] = after.workers;
         } else {
@@ -123,20 +124,24 @@ void SupervisorCore::State::revive_slots(Pool& pool, bool finished_too) {
     }
 }
 
+// Fewer: the last ones go. More: the lowest numbers that are free.
 void SupervisorCore::State::resize(Pool& pool, std::uint32_t size, Wait& wait) {
+    const std::size_t before = pool.slots.size();
     while (pool.slots.size() > size) {
         const Slot slot = pool.slots.back();
         pool.slots.pop_back();
         clear_seat(pool, slot, "", wait);
     }
     while (pool.slots.size() < size) {
-        Slot& slot = pool.slots.emplace_back(
-            SlotId{pool.id, static_cast<std::uint32_t>(pool.slots.size())}, pool.stable);
+        Slot& slot = pool.slots.emplace_back(SlotId{pool.id, pool.free_number()}, pool.stable);
         wait.starting.insert(slot.id());
         if (pool.rollout) {
             slot.renewal = Renewal::Wanted;
             ++pool.rollout->total;
         }
+    }
+    if (size > before) {
+        pool.sort_slots();
     }
 }
 

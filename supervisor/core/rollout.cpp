@@ -58,7 +58,7 @@ bool SupervisorCore::State::begin_target(Pool& pool, Generation target) {
         // Going back, an empty slot is filled at its own pace.
         const bool stays = runs(slot, target, workers) || (goes_back && !slot.current()) ||
                            slot.phase() == SlotPhase::Drained;
-        const bool lasts = slot.id().index < size;
+        const bool lasts = pool.is_among_first(slot, size);
         if (goes_back && lasts) {
             slot.proven(target);  // in others of the pool it has proven itself
         }
@@ -258,7 +258,7 @@ void SupervisorCore::State::fill_renewals(Pool& pool) {
 }
 
 bool SupervisorCore::State::replace(Pool& pool, const Replacement& replacement) {
-    Slot& slot = pool.slots[replacement.slot];
+    Slot& slot = *pool.find_slot(replacement.slot);
     CHECK(slot.current() && !slot.successor());
     if (replacement.leaves_first) {
         Worker& current = workers.at(*slot.current());
@@ -281,7 +281,7 @@ void SupervisorCore::State::end_rollout(Pool& pool) {
     if (ended.target) {
         pool.stable = *ended.target;
         for (Slot& slot : pool.slots) {
-            if (slot.id().index < lasting_size(pool)) {
+            if (pool.is_among_first(slot, lasting_size(pool))) {
                 slot.proven(pool.stable);
             }
         }

@@ -17,7 +17,7 @@ SlotView view(const Slot& slot, const Pool& pool, const Census& census) {
     return view;
 }
 
-PoolView view(const Pool& pool, const Workers& workers) {
+PoolView view(const Pool& pool, const Workers& workers, std::size_t lasting) {
     const Census census = count(pool, workers);
     PoolView view_of_pool;
     view_of_pool.pool = pool.id;
@@ -38,6 +38,7 @@ PoolView view(const Pool& pool, const Workers& workers) {
     view_of_pool.rollout = pool.rollout_in_words();
     for (const Slot& slot : pool.slots) {
         view_of_pool.slots.push_back(view(slot, pool, census));
+        view_of_pool.slots.back().lasts = pool.is_among_first(slot, lasting);
     }
     return view_of_pool;
 }
@@ -66,7 +67,7 @@ Snapshot SupervisorCore::snapshot() const {
     snapshot.phase = state_->phase;
     snapshot.generation = state_->generation;
     for (const Pool& pool : state_->pools) {
-        snapshot.pools.push_back(view(pool, state_->workers));
+        snapshot.pools.push_back(view(pool, state_->workers, state_->lasting_size(pool)));
     }
     for (const auto& [id, worker] : state_->workers) {
         const Role role = state_->pool_of(worker).role_of(worker);

@@ -1,7 +1,8 @@
 #pragma once
 
 // Everything that the core knows, and the verbs on it. Private to supervisor/core/: the verbs are
-// spread over lifecycle, death, rollout, reconcile, change, reload, drain and wishes, one file for
+// spread over lifecycle, death, rollout, reconcile, change, reload, leavers, drain and
+// wishes, one file for
 // each reason to act.
 
 #include "supervisor/core/action.hpp"
@@ -103,6 +104,7 @@ struct SupervisorCore::State {
     void resume_versions(const Inheritance& left);
     void go_on(const Legacy& legacy);
     void resume(Pool& pool, const Inheritance& left);
+    void number_slots(Pool& pool, std::size_t size, const Inheritance& left) const;
     void resume_slots(Pool& pool, const Inheritance& left, bool outdated);
     void take_in(const LeftWorker& left, bool is_known);
     Pool& pool_named(const std::string& name);
@@ -168,6 +170,10 @@ struct SupervisorCore::State {
     void change_pool(Pool& pool, const config::Pool& after, Generation runs, Wait& wait);
     void revive_slots(Pool& pool, bool finished_too);
     void resize(Pool& pool, std::uint32_t workers, Wait& wait);
+
+    // leavers.cpp
+    void on(const Busy& event);
+    void put_leavers_last(Pool& pool, std::size_t size);
 
     // drain.cpp: slots out of use, and back
     void on(const Drain& event);

@@ -40,6 +40,7 @@ struct SlotView {
     std::optional<TimePoint> not_before;  ///< Waiting
     std::uint64_t restarts = 0;           ///< workers started in it after its first
     std::uint32_t failures = 0;           ///< in a row
+    bool lasts = true;                    ///< no reload under way takes it away at its end
 };
 
 struct PoolView {

@@ -23,8 +23,12 @@ std::string SupervisorCore::State::no_such_pool(const std::string& name) const {
 }
 
 std::string SupervisorCore::State::no_such_slot(const Pool& pool, std::uint32_t index) {
-    return "no slot " + pool.name_of({pool.id, index}) + "; the last is " +
-           pool.name_of(pool.slots.back().id());
+    const auto last =
+        std::max_element(pool.slots.begin(), pool.slots.end(),
+                         [](const Slot& a, const Slot& b) { return a.id() < b.id(); });
+    return "no slot " + pool.name_of({pool.id, index}) +
+           (index > last->id().index ? "; the last is " + pool.name_of(last->id())
+                                     : ": it was taken away when there were to be fewer");
 }
 
 void SupervisorCore::State::on(const Scale& event) {
@@ -58,6 +62,7 @@ void SupervisorCore::State::on(const Scale& event) {
                              : event.pool + ": " + std::to_string(size) + " -> " +
                                    std::to_string(event.workers));
     const bool stays_after_all = change && change->shrink.erase(pool->id) > 0;
+    put_leavers_last(*pool, event.workers);
     resize(*pool, event.workers, wait);
     if (change) {
         outlast_change(*pool, stays_after_all);
@@ -79,7 +84,7 @@ void SupervisorCore::State::on(const Restart& event) {
         refuse(event.ticket, "a slot is named with its pool: web/0");
         return;
     }
-    if (event.slot && *event.slot >= only->slots.size()) {
+    if (event.slot && only->find_slot({only->id, *event.slot}) == nullptr) {
         refuse(event.ticket, no_such_slot(*only, *event.slot));
         return;
     }

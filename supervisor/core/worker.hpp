@@ -42,6 +42,7 @@ struct Worker {
     std::optional<TimePoint> recycle_not_before;  ///< its last replacement failed
     std::optional<TimePoint> measured_at;
     std::uint64_t requests = 0;
+    std::uint32_t in_flight = 0;  ///< when it was last asked for
     std::uint64_t memory = 0;
     std::uint64_t memory_before = 0;  ///< at the measurement before
     std::string cause;                ///< why we ended it by force

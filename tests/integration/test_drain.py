@@ -1,9 +1,10 @@
 """Taking a worker out of use: it finishes what it has begun, and its slot stays empty until it is restarted."""
 
+import http.client
 import os
 import threading
 
-from harness import AT_ONCE, TestCase, get, http_yaml, main, pool_yaml, port_of
+from harness import AT_ONCE, DEADLINE, TestCase, get, http_yaml, main, pool_yaml, port_of
 
 WAY_BACK = "`topsman restart web/1` puts it back in use"
 
@@ -55,8 +56,8 @@ class Drain(TestCase):
         c.cli("reset-failed")
         c.cli("scale", "web=4")
         self.assert_drained(c)
-        c.write_yaml(http_yaml(3, more="    environment: { ROUND: '1' }\n    rollout: { observe: 10ms }\n"))
-        self.assertIn("2 workers replaced", c.cli("reload").stdout)
+        c.write_yaml(http_yaml(4, more="    environment: { ROUND: '1' }\n    rollout: { observe: 10ms }\n"))
+        self.assertIn("3 workers replaced", c.cli("reload").stdout)
         self.assert_drained(c)
         c.cli("rollback")
         self.assert_drained(c)
@@ -114,6 +115,46 @@ class Drain(TestCase):
             self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
         c.cli("drain", expect=2)
         self.assertEqual(c.pool()["ready"], 1)
+
+
+class Fewer(TestCase):
+    def test_what_is_drained_is_taken_away_first(self):
+        c = self.cluster(http_yaml(3)).start()
+        c.cli("drain", "web/0")
+        seq = c.last_seq()
+        c.cli("scale", "web=2")
+        self.assertEqual([(l["slot"], l["state"]) for l in c.pool()["slots"]], [(1, "serving"), (2, "serving")])
+        self.assertEqual([e for e in c.events(seq) if e["event"].startswith("worker.")], [])
+
+    def test_the_least_busy_go_and_the_next_master_keeps_the_numbers(self):
+        c = self.cluster(http_yaml(3)).start()
+        port = port_of(c)
+        kept = {}  # a connection to each worker
+        while len(kept) < 3:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+            connection.request("GET", "/")
+            kept[connection.getresponse().read().decode().split()[0]] = connection
+        for busy in ("web/1", "web/2"):
+            kept[busy].request("GET", "/sleep?ms=3000")
+        c.wait_status(lambda s: [l["in_flight"] for l in s["pools"][0]["slots"]] == [0, 1, 1])
+        kept.pop("web/0").close()
+        seq = c.last_seq()
+        c.cli("scale", "web=2")
+        gone = [e for e in c.events(seq) if e["event"] == "worker.draining"]
+        self.assertEqual([e["slot"] for e in gone], [0])
+        self.assertEqual([l["slot"] for l in c.pool()["slots"]], [1, 2])
+        self.assertEqual([connection.getresponse().status for connection in kept.values()], [200, 200])
+        for connection in kept.values():
+            connection.close()
+        c.kill_master()
+        c.start()
+        self.assertEqual([(l["slot"], l["state"]) for l in c.pool()["slots"]], [(1, "serving"), (2, "serving")])
+        self.assertEqual([e for e in c.events(seq) if e["event"] == "worker.spawned"], [])
+        self.assertIn("no slot web/0: it was taken away when there were to be fewer",
+                      c.cli("restart", "web/0", expect=1).stderr)
+        c.cli("restart", "web/2")
+        c.cli("scale", "web=3")
+        self.assertEqual([l["slot"] for l in c.pool()["slots"]], [0, 1, 2])
 
 
 if __name__ == "__main__":

@@ -46,6 +46,9 @@ void Oracle::learn_pools(const core::SupervisorCore& core) {
         }
         PoolBook& pool = pools_[view.pool];
         pool.stage_before = view.stage;
+        for (const core::SlotView& slot : view.slots) {
+            slots_before_.insert(slot.slot);
+        }
         pool.generation_before = view.generation;
         pool.rolling_before =
             view.stage != core::RolloutStage::Idle && view.stage != core::RolloutStage::Paused;
@@ -72,6 +75,8 @@ void Oracle::before(const core::Event& event, TimePoint now, const core::Supervi
     finished_ = false;
     obituaries_ = 0;
     drain_.reset();
+    scale_.reset();
+    slots_before_.clear();
     restart_.reset();
     started_anew_ = false;
     rolled_back_ = false;
@@ -204,7 +209,16 @@ void Oracle::note(const core::Rollback& event) {
     open(event.ticket);
 }
 
+void Oracle::note(const core::Busy& event) {
+    for (const core::Busy::Line& line : event.workers) {
+        if (Life* life = find(line.worker)) {
+            life->in_flight = line.in_flight;
+        }
+    }
+}
+
 void Oracle::note(const core::Scale& event) {
+    scale_ = event;
     open(event.ticket);
     for (auto& [id, pool] : pools_) {
         forgive(pool);

@@ -45,6 +45,7 @@ inline constexpr std::array kProperties{
     "LeavingIsNoFailure",
     "DrainedStaysEmpty",
     "DrainLeavesSomebody",
+    "LeastBusyLeave",
     "NoBusyTick",
     "SameSeedSameTrace",
     "HealsInTime",
@@ -89,6 +90,7 @@ class Oracle {
         bool aborted = false;
         bool killed = false;
         bool served_before = false;  ///< at the beginning of this turn
+        std::uint32_t in_flight = 0;
 
         [[nodiscard]] bool undisturbed() const {
             return !terminated && !said_stopping && !aborted && !killed;
@@ -141,6 +143,7 @@ class Oracle {
     static void note(const core::Measured& /*event*/) {
     }  // a replacement is judged when it is spawned
 
+    void note(const core::Busy& event);
     void note(const core::Reload& event);
     void note(const core::Rollback& event);
     void note(const core::Scale& event);
@@ -183,6 +186,7 @@ class Oracle {
     void check_canary(const core::PoolView& view);
     void check_way_back(const core::Snapshot& snapshot);
     void check_generations(const core::Snapshot& snapshot);
+    void check_leavers(const core::Snapshot& snapshot);
     void check_drained(const core::Snapshot& snapshot);
     void check_newly_drained(const core::PoolView& view, core::SlotId slot);
     void check_bounds(const core::Snapshot& snapshot, const core::SupervisorCore& core);
@@ -211,6 +215,8 @@ class Oracle {
     std::optional<std::pair<core::WorkerId, Life>> died_;
     bool finished_ = false;  ///< and is not wanted again
     std::uint32_t obituaries_ = 0;
+    std::optional<core::Scale> scale_;  ///< was asked for
+    std::set<core::SlotId> slots_before_;
     std::optional<core::Drain> drain_;      ///< was asked for
     std::optional<core::Restart> restart_;  ///< was asked for
     bool started_anew_ = false;             ///< a rollout began

@@ -3,8 +3,19 @@
 #include "tests/sim/oracle.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace topsman::sim {
+namespace {
+
+const core::SlotView* find_slot(const core::PoolView& pool, core::SlotId slot) {
+    const auto found =
+        std::find_if(pool.slots.begin(), pool.slots.end(),
+                     [slot](const core::SlotView& view) { return view.slot == slot; });
+    return found == pool.slots.end() ? nullptr : &*found;
+}
+
+}  // namespace
 
 using namespace std::chrono_literals;
 using core::Role;
@@ -31,13 +42,15 @@ void Oracle::after(const std::vector<core::Action>& actions, const core::Supervi
     for (const core::PoolView& view : snapshot.pools) {
         pools_[view.pool].wanted = view.wanted;
         check_canary(view);
-        std::erase_if(pools_[view.pool].slots,
-                      [&view](const auto& entry) { return entry.first >= view.wanted; });
+        std::erase_if(pools_[view.pool].slots, [&view](const auto& entry) {
+            return find_slot(view, {view.pool, entry.first}) == nullptr;
+        });
     }
     check_death(snapshot);
     check_seats(snapshot);
     check_deadlines(snapshot, core);
     check_drained(snapshot);
+    check_leavers(snapshot);
     check_replacements(snapshot);
     check_way_back(snapshot);
     check_generations(snapshot);
@@ -63,7 +76,7 @@ void Oracle::check_death(const Snapshot& snapshot) {
         const bool same = view.pool == dead.slot.pool && view.generation == dead.generation;
         if (same && pool.rolling_before && is_new && failed &&
             (view.stage == RolloutStage::Canary || view.stage == RolloutStage::Rolling) &&
-            dead.slot.index < view.wanted) {
+            find_slot(view, dead.slot) != nullptr) {
             report("RolloutStopsAtFirstFailure", view.name + " is still " + view.rollout);
         }
     }
@@ -140,16 +153,15 @@ void Oracle::check_replacements(const Snapshot& snapshot) {
         const config::Rollout& limits = pool.spec.rollout;
         const std::uint32_t after = served_slots(view.pool);
         // A drained slot is not missed, nor an empty one that a reload takes away at its end.
-        const auto missed = static_cast<std::uint32_t>(std::count_if(
-            view.slots.begin(), view.slots.end(), [&pool](const core::SlotView& slot) {
+        const auto missed = static_cast<std::uint32_t>(
+            std::count_if(view.slots.begin(), view.slots.end(), [](const core::SlotView& slot) {
                 return slot.phase != core::SlotPhase::Drained &&
-                       (slot.slot.index < pool.spec.workers ||
-                        slot.phase == core::SlotPhase::Occupied);
+                       (slot.lasts || slot.phase == core::SlotPhase::Occupied);
             }));
         for (const WorkerId worker : sent_away_) {
             const Life* life = find(worker);
             if (life == nullptr || life->slot.pool != view.pool ||
-                life->slot.index >= view.wanted || view.breaker_open ||
+                find_slot(view, life->slot) == nullptr || view.breaker_open ||
                 drained_.contains(life->slot)) {
                 continue;
             }
@@ -219,16 +231,16 @@ void Oracle::check_canary(const core::PoolView& view) {
 void Oracle::check_way_back(const Snapshot& snapshot) {
     for (const core::PoolView& view : snapshot.pools) {
         for (const auto& [id, life] : living_) {
-            if (rolled_back_ && life.slot.pool == view.pool && life.slot.index < view.wanted &&
-                life.undisturbed() && life.generation != view.generation) {
+            if (rolled_back_ && find_slot(view, life.slot) != nullptr && life.undisturbed() &&
+                life.generation != view.generation) {
                 report("RollbackGoesBack", view.name + " still runs generation " +
                                                std::to_string(life.generation.value));
             }
         }
         for (const core::Spawn& spawn : spawned_) {
             if (spawn.slot.pool == view.pool && view.stage == RolloutStage::RollingBack &&
-                spawn.generation != view.generation &&
-                spawn.slot.index < pools_[view.pool].spec.workers) {
+                spawn.generation != view.generation && find_slot(view, spawn.slot) != nullptr &&
+                find_slot(view, spawn.slot)->lasts) {
                 report("RollbackGoesBack", view.name + " is still given generation " +
                                                std::to_string(spawn.generation.value));
             }
@@ -247,7 +259,9 @@ void Oracle::check_generations(const Snapshot& snapshot) {
         PoolBook& pool = pools_[spawn.slot.pool];
         const SlotBook& slot = pool.slots[spawn.slot.index];
         const bool rolls = view->stage != RolloutStage::Idle && view->stage != RolloutStage::Paused;
-        if (!rolls && slot.proven && *slot.proven != spawn.generation &&
+        const core::SlotView* const seat = find_slot(*view, spawn.slot);
+        const bool lasts = seat == nullptr || seat->lasts;  // else it goes with what it was
+        if (!rolls && lasts && slot.proven && *slot.proven != spawn.generation &&
             pool.whole != spawn.generation) {
             report("RolloutStopsAtFirstFailure", view->name + "/" +
                                                      std::to_string(spawn.slot.index) +
@@ -267,6 +281,43 @@ void Oracle::check_generations(const Snapshot& snapshot) {
             static_cast<std::uint64_t>(undisturbed) > std::uint64_t{view->wanted} + surge) {
             report("SurgeWithinLimit",
                    view->name + ": " + std::to_string(undisturbed) + " workers at a time");
+        }
+    }
+}
+
+// Who had least to finish, when there were to be fewer.
+void Oracle::check_leavers(const Snapshot& snapshot) {
+    struct Weight {
+        bool serves = false;
+        std::uint64_t in_flight = 0;
+    };
+
+    std::map<core::SlotId, Weight> weights;
+    for (const auto& [id, life] : living_) {
+        if (life.served_before) {
+            weights[life.slot].serves = true;
+            weights[life.slot].in_flight += life.in_flight;
+        }
+    }
+    for (const core::PoolView& view : snapshot.pools) {
+        if (!scale_ || scale_->pool != view.name) {
+            continue;
+        }
+        for (const core::SlotId gone : slots_before_) {
+            if (gone.pool != view.pool || find_slot(view, gone) != nullptr) {
+                continue;
+            }
+            for (const core::SlotView& slot : view.slots) {
+                const Weight& left = weights[gone];
+                const Weight& stays = weights[slot.slot];
+                if (slot.phase != core::SlotPhase::Drained &&
+                    std::tie(left.serves, left.in_flight) >
+                        std::tie(stays.serves, stays.in_flight)) {
+                    report("LeastBusyLeave", view.name + "/" + std::to_string(gone.index) +
+                                                 " had more to finish than slot " +
+                                                 std::to_string(slot.slot.index));
+                }
+            }
         }
     }
 }

@@ -155,16 +155,30 @@ std::optional<std::string> Simulation::some_pool() {
     return wanted_.pools[plan_.dice.below(wanted_.pools.size())].name;
 }
 
+// What the lanes say; the shell looks before a wish that may end workers.
+void Simulation::look_who_is_busy() {
+    core::Busy busy;
+    for (const core::WorkerView& worker : core_.snapshot().workers) {
+        if (!plan_.dice.chance(0.1)) {
+            busy.workers.push_back(
+                {worker.worker, static_cast<std::uint32_t>(plan_.dice.below(4))});
+        }
+    }
+    deliver(busy);
+}
+
 void Simulation::make_a_wish() {
     Dice& dice = plan_.dice;
     if (dice.chance(plan_.reload)) {
         wanted_ = dice.chance(0.1) ? wanted_ : plan_.next_config(wanted_);
+        look_who_is_busy();
         deliver(core::Reload{ticket(), wanted_});
     }
     if (dice.chance(plan_.rollback)) {
         deliver(core::Rollback{ticket()});
     }
     if (dice.chance(plan_.scale)) {
+        look_who_is_busy();
         deliver(core::Scale{ticket(), some_pool().value_or(wanted_.pools[0].name),
                             static_cast<std::uint32_t>(dice.between(0, 7))});
     }

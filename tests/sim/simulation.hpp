@@ -32,6 +32,7 @@ class Simulation {
   private:
     void deliver(const core::Event& event);
     void turn();
+    void look_who_is_busy();
     void put_back();
     void heal();
     void stop();
