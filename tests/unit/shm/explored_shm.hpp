@@ -1,0 +1,135 @@
+#pragma once
+
+// The product's own queue and parking, compiled once more with an atomic that the explorer stops
+// at: all that is in namespace topsman::shm elsewhere is in topsman::shm_explored here. Only one
+// file may include this, and nothing of shm/ beside it.
+
+#include "explorer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace topsman::explorer {
+
+/// std::atomic as far as it is used; each operation is one step.
+template <class T>
+class Atomic {
+  public:
+    static constexpr bool is_always_lock_free = true;
+
+    Atomic() = default;
+
+    constexpr Atomic(T value) noexcept : value_(value) {}  // NOLINT: as std::atomic's
+
+    Atomic(const Atomic&) = delete;
+    Atomic& operator=(const Atomic&) = delete;
+
+    T load(std::memory_order = {}) const noexcept {
+        step(this);
+        return seen(value_);
+    }
+
+    void store(T value, std::memory_order = {}) noexcept {
+        step(this);
+        value_ = value;
+    }
+
+    T exchange(T value, std::memory_order = {}) noexcept {
+        return change([&](T) { return value; });
+    }
+
+    T fetch_add(T value, std::memory_order = {}) noexcept {
+        return change([&](T old) { return static_cast<T>(old + value); });
+    }
+
+    T fetch_sub(T value, std::memory_order = {}) noexcept {
+        return change([&](T old) { return static_cast<T>(old - value); });
+    }
+
+    T fetch_and(T value, std::memory_order = {}) noexcept {
+        return change([&](T old) { return old & value; });
+    }
+
+    T fetch_or(T value, std::memory_order = {}) noexcept {
+        return change([&](T old) { return old | value; });
+    }
+
+    bool compare_exchange_strong(T& expected, T value, std::memory_order = {}) noexcept {
+        step(this);
+        const T old = seen(value_);
+        if (old != expected) {
+            expected = old;
+            return false;
+        }
+        value_ = value;
+        return true;
+    }
+
+    bool compare_exchange_weak(T& expected, T value, std::memory_order = {}) noexcept {
+        return compare_exchange_strong(expected, value);
+    }
+
+  private:
+    T seen(T value) const noexcept {
+        saw(this, static_cast<std::uint64_t>(value));
+        return value;
+    }
+
+    template <class Change>
+    T change(Change&& change) noexcept {
+        step(this);
+        const T old = seen(value_);
+        value_ = change(old);
+        return old;
+    }
+
+    T value_{};
+};
+
+}  // namespace topsman::explorer
+
+namespace std {
+template <class T>
+using explored_atomic = topsman::explorer::Atomic<T>;
+}  // namespace std
+
+// NOLINTBEGIN(bugprone-suspicious-include): that is the idea
+#define atomic explored_atomic
+#define shm shm_explored
+#include "shm/job_queue.cpp"
+#include "shm/job_queue_sweep.cpp"
+#include "shm/job_queue_wait.cpp"
+#include "shm/later_jobs.cpp"
+#include "shm/parking.cpp"
+
+// NOLINTEND(bugprone-suspicious-include)
+
+namespace topsman::shm {
+
+bool futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t seen,
+                Deadline /*deadline*/) noexcept {
+    if (word.load() == seen) {  // and sleeps, in the same step
+        explorer::sleep_on(&word);
+    }
+    return true;
+}
+
+void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
+    explorer::step(&word);
+    explorer::wake_all(&word);
+}
+
+}  // namespace topsman::shm
