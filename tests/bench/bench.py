@@ -32,6 +32,7 @@ MEASURES = {
     "sdk": sdk.sdk,
     "queue": sdk.queue,
     "sweep": sdk.sweep,
+    "piscina": sdk.piscina,
 }
 
 

@@ -3,6 +3,9 @@
 //
 // In one process, then with as many producers as consumers, each a process. Prints JSON: by name,
 // nanoseconds for a job.
+//
+// `queue_bench tasks N`: a number goes to one of two worker processes and comes back, one greater,
+// through a second queue, with 256 on their way. Prints JSON: tasks_per_s.
 
 #include "shm/base/check.hpp"
 #include "tests/unit/worker/herd.hpp"
@@ -18,6 +21,7 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <unistd.h>
 #include <vector>
 
@@ -134,6 +138,66 @@ double alone(test::Herd& herd, std::uint64_t jobs) {
     return measure(herd, jobs, {[=] { return both<Queue>(jobs); }});
 }
 
+constexpr std::uint64_t kNoTask = ~std::uint64_t{0};  // ends a worker
+constexpr std::uint64_t kOnTheirWay = 256;
+
+struct Tasks {
+    JobQueue there = Worker::attach().value().queue("bench", {}).value();
+    JobQueue back = Worker::attach().value().queue("back", {}).value();
+
+    static void put(JobQueue& queue, std::uint64_t number) {
+        (void)queue.submit(std::as_bytes(std::span(&number, 1))).value();
+    }
+
+    static std::uint64_t number_of(const Job& job) {
+        std::uint64_t number = 0;
+        CHECK(job.item().size() == sizeof(number));
+        std::memcpy(&number, job.item().data(), sizeof(number));
+        return number;
+    }
+};
+
+int ask(std::uint64_t count, std::uint64_t workers) {
+    Tasks tasks;
+    std::uint64_t sum = 0;
+    for (std::uint64_t asked = 0, answered = 0; answered < count; ++answered) {
+        for (; asked < count && asked - answered < kOnTheirWay; ++asked) {
+            Tasks::put(tasks.there, asked);
+        }
+        auto job = tasks.back.take().value();
+        sum += Tasks::number_of(*job);
+        (void)job->ack().value();
+    }
+    CHECK(sum == count * (count + 1) / 2);  // each one greater than what was asked
+    for (std::uint64_t i = 0; i < workers; ++i) {
+        Tasks::put(tasks.there, kNoTask);
+    }
+    return 0;
+}
+
+int answer() {
+    Tasks tasks;
+    for (;;) {
+        auto job = tasks.there.take().value();
+        const std::uint64_t number = Tasks::number_of(*job);
+        if (number != kNoTask) {
+            Tasks::put(tasks.back, number + 1);
+        }
+        (void)job->ack().value();
+        if (number == kNoTask) {
+            return 0;
+        }
+    }
+}
+
+int print_tasks(test::Herd& herd, std::uint64_t count) {
+    const double ns =
+        measure(herd, count,
+                {[=] { return ask(count, 2); }, [] { return answer(); }, [] { return answer(); }});
+    std::printf("{\"tasks_per_s\": %.0f}\n", 1e9 / ns);
+    return 0;
+}
+
 double median(std::vector<double> values) {
     std::sort(values.begin(), values.end());
     return values[values.size() / 2];
@@ -144,6 +208,11 @@ double median(std::vector<double> values) {
 
 int main(int argc, char** argv) {
     using namespace topsman;
+    const shm::QueueShape shape{.capacity = kCapacity, .item_size = sizeof(Item)};
+    test::Herd herd({{"bench", shape}, {"back", shape}});
+    if (argc > 2 && std::string_view(argv[1]) == "tasks") {
+        return print_tasks(herd, std::strtoull(argv[2], nullptr, 10));
+    }
     const std::uint64_t jobs = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
     const std::uint64_t rounds = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 5;
     (void)bi::message_queue::remove(Boosts::name().c_str());
@@ -151,7 +220,6 @@ int main(int argc, char** argv) {
         const bi::message_queue queue(bi::create_only, Boosts::name().c_str(), kCapacity,
                                       sizeof(Item));
     }
-    test::Herd herd({{"bench", {.capacity = kCapacity, .item_size = sizeof(Item)}}});
     std::array<std::vector<double>, 6> times;
     // In turns: what disturbs one disturbs the other too.
     for (std::uint64_t i = 0; i < rounds; ++i) {

@@ -1,8 +1,11 @@
 """The worker library's numbers, taken by sdk_bench (Google Benchmark)."""
 
 import json
+import os
+import pathlib
+import subprocess
 
-from lab import CannotMeasure, median
+from lab import CannotMeasure, NotInstalled, median
 from table import Row
 
 
@@ -63,3 +66,23 @@ def sweep(lab):
         took = time_of(times, jobs)
         yield Row(f"sweep of a dead worker that ran {int(jobs):,} jobs", f"{took:.1f} us", "",
                   took, "<=", limit, limit=f"{limit} us", raw=times)
+
+
+def piscina(lab):
+    """Tasks that come back, over two workers: Node's way to the same shape of work. What the numbers
+    do not compare: a task of Piscina is any JavaScript value and function, and resolves a promise;
+    ours is bytes in a queue, and is executed even when its worker is killed."""
+    environment = dict(lab.env, NODE_PATH=os.pathsep.join(
+        [os.environ.get("NODE_PATH", ""), "/usr/local/lib/node_modules", "/usr/lib/node_modules"]))
+    script = pathlib.Path(__file__).with_name("piscina.js")
+    done = subprocess.run([lab.tool("node"), script, "20000" if lab.quick else "200000"],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          env=environment, timeout=600)
+    if done.returncode == 3:
+        raise NotInstalled("node has no piscina: npm install -g piscina, or say NODE_PATH")
+    if done.returncode != 0:
+        raise CannotMeasure(f"piscina.js: {done.stderr.strip() or done.returncode}")
+    theirs = json.loads(done.stdout)["tasks_per_s"]
+    own = lab.helper("queue_bench", "tasks", 200_000 if lab.quick else 2_000_000)["tasks_per_s"]
+    yield Row("n + 1 by two workers, 256 on their way", f"{own / 1e6:.2f} M tasks/s",
+              f"{theirs / 1e3:.0f} k tasks/s Piscina, two threads", own / theirs, ">=", 50)
