@@ -29,6 +29,7 @@ MEASURES = {
     "status": measures.status,
     "load": traffic.load,
     "fairness": traffic.fairness,
+    "skew": traffic.skew,
     "sdk": sdk.sdk,
     "queue": sdk.queue,
     "sweep": sdk.sweep,

@@ -3,8 +3,10 @@
 import collections
 import http.client
 import re
+import socket
+import time
 
-from lab import Alone, CannotMeasure, Cluster, NotInstalled, Ports, wait_listening, wait_ms
+from lab import Alone, CannotMeasure, Cluster, NotInstalled, Ports, percentile, wait_listening, wait_ms
 from table import Row
 
 WORKERS = 2
@@ -144,3 +146,63 @@ def fairness(lab):
     yield Row("fairness of 400 connections, max/min", "/".join(map(str, best)),
               f"{'/'.join(map(str, hashed))} by SO_REUSEPORT's hash", spread(best, workers), "<=",
               1.2, raw={"runs": runs, "reuse_port": hashed})
+
+
+class Stuck:
+    """A worker that works on one thing for `STUCK_S` and looks at nothing else meanwhile: its loop
+    answers what was sent ahead without a pause."""
+
+    STUCK_S = 2.0
+    ASK = b"GET /fib?n=40 HTTP/1.1\r\nHost: bench\r\n\r\n"
+
+    def __init__(self, address):
+        self.socket = socket.create_connection(address, timeout=60)
+        self.file = self.socket.makefile("rb")
+        began = time.monotonic()
+        self.socket.sendall(self.ASK)
+        self.read_answer()
+        self.asked = max(1, round(self.STUCK_S / (time.monotonic() - began)))
+        self.socket.sendall(self.ASK * self.asked)
+
+    def read_answer(self):
+        length = 0
+        while (line := self.file.readline()) not in (b"\r\n", b""):
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        self.file.read(length)
+
+    def close(self):
+        for _ in range(self.asked):
+            self.read_answer()
+        self.socket.close()
+
+
+def latencies(address, until):
+    """Seconds of each request on a connection of its own, one after another."""
+    times = []
+    while time.monotonic() < until:
+        began = time.monotonic()
+        connection = http.client.HTTPConnection(*address, timeout=30)
+        connection.request("GET", "/", headers={"Connection": "close"})
+        connection.getresponse().read()
+        connection.close()
+        times.append(time.monotonic() - began)
+    return times
+
+
+def skew(lab):
+    """Requests to 4 workers while one of them is stuck, beside 4 idle ones while another program,
+    which shares nothing but the processors with them, is as busy."""
+    rounds_wanted = 1 if lab.quick else 3
+    p99 = {"stuck": [], "idle": []}
+    with Cluster(lab, [lab.program("topsman-http")], 4) as cluster, Alone(lab, 1) as other:
+        for _ in range(rounds_wanted):
+            for name, server in (("idle", other), ("stuck", cluster)):
+                stuck = Stuck(server.address())
+                times = latencies(cluster.address(), time.monotonic() + 0.75 * Stuck.STUCK_S)
+                stuck.close()
+                p99[name].append(percentile(times, 99))
+    best = {name: min(values) for name, values in p99.items()}
+    yield Row("p99 of requests beside a stuck worker", f"{best['stuck'] * 1e6:.0f} us",
+              f"{best['idle'] * 1e6:.0f} us: beside another program as busy",
+              best["stuck"] / best["idle"], "<=", 1.5, raw=p99)
