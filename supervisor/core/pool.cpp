@@ -89,14 +89,18 @@ RolloutStage Pool::rollout_stage() const {
     return is_half() ? RolloutStage::Paused : RolloutStage::Idle;
 }
 
-std::string Pool::rollout_in_words() const {
+std::string Pool::rollout_in_words(const Census& census) const {
     if (!rollout) {
         return rollout_end;
     }
     const char* verb = rollout->stage == RolloutStage::Canary        ? "canary "
                        : rollout->stage == RolloutStage::RollingBack ? "rolling back "
                                                                      : "rolling ";
-    return verb + std::to_string(rollout->done) + "/" + std::to_string(rollout->total);
+    const std::string held =
+        may_add_leaver(*this, census)
+            ? ""
+            : ": waits until some of " + std::to_string(census.leaving) + " workers have left";
+    return verb + std::to_string(rollout->done) + "/" + std::to_string(rollout->total) + held;
 }
 
 std::optional<TimePoint> Pool::observed_until() const {

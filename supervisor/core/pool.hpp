@@ -17,6 +17,7 @@
 namespace topsman::core {
 
 using Workers = std::map<WorkerId, Worker>;
+struct Census;
 
 /// Replacing the workers of a pool by others, of the same or of a newer generation.
 struct Rollout {
@@ -69,8 +70,9 @@ struct Pool {
     [[nodiscard]] bool is_half() const { return !removed && generation != stable; }
 
     [[nodiscard]] RolloutStage rollout_stage() const;
-    /// "", "canary 0/4", "rolling 2/4", "paused: web/0: new worker exited with code 1".
-    [[nodiscard]] std::string rollout_in_words() const;
+    /// "", "canary 0/4", "rolling 2/4", "paused: web/0: new worker exited with code 1",
+    /// "rolling 2/4: waits until some of 5 workers have left".
+    [[nodiscard]] std::string rollout_in_words(const Census& census) const;
     /// When the canary has been ready for long enough; none: it is not ready.
     [[nodiscard]] std::optional<TimePoint> observed_until() const;
 

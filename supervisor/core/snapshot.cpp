@@ -35,7 +35,7 @@ PoolView view(const Pool& pool, const Workers& workers, std::size_t lasting) {
                     [](const Slot& slot) { return slot.phase() == SlotPhase::Tripped; });
     view_of_pool.generation = pool.generation;
     view_of_pool.stage = pool.rollout_stage();
-    view_of_pool.rollout = pool.rollout_in_words();
+    view_of_pool.rollout = pool.rollout_in_words(census);
     for (const Slot& slot : pool.slots) {
         view_of_pool.slots.push_back(view(slot, pool, census));
         view_of_pool.slots.back().lasts = pool.is_among_first(slot, lasting);

@@ -29,6 +29,38 @@ struct Rolling : Stage {
     }
 };
 
+TEST(Rollout, AStormOfReloadsPilesUpOneGenerationThatLeavesAndNobodyIsCutShort) {
+    config::Pool pool = pool_of("web", 3);
+    pool.stop_timeout = 1h;
+    Stage stage(cluster_of({pool}));
+    stage.serve();
+    std::size_t most = 0;
+    for (int turn = 0; turn < 20; ++turn) {
+        stage.pass(2s);
+        pool.exec.command = {"serve", std::to_string(turn)};
+        stage.step(Reload{Ticket{}, cluster_of({pool})});
+        for (int ready = 0; ready < 4; ++ready) {
+            stage.make_ready();
+            EXPECT_EQ(stage.pool().ready, 3U);
+        }
+        most = std::max(most, stage.living());
+    }
+    EXPECT_LE(most, 3U + 3U + 1U + 1U) << "who serves, who leaves, and one that is sent ahead";
+    EXPECT_EQ(stage.pool().rollout, "canary 0/3: waits until some of 4 workers have left");
+
+    // As soon as there is room it goes on, to what was asked for last.
+    for (int turn = 0; turn < 4; ++turn) {
+        for (const WorkerView& worker : stage.core.snapshot().workers) {
+            if (worker.state == WorkerState::Draining) {
+                stage.exit(worker.worker, exited(0));
+            }
+        }
+        stage.make_ready();
+    }
+    EXPECT_EQ(stage.pool().rollout, "");
+    EXPECT_EQ(stage.worker(stage.holder(2)).generation, stage.pool().generation);
+}
+
 TEST(Rollout, ReplacesOneByOneSuccessorFirst) {
     Rolling stage(pool_of("web", 2));
     const WorkerId old0 = stage.holder(0);
