@@ -76,7 +76,7 @@ void Oracle::check_death(const Snapshot& snapshot) {
         const bool same = view.pool == dead.slot.pool && view.generation == dead.generation;
         if (same && pool.rolling_before && is_new && failed &&
             (view.stage == RolloutStage::Canary || view.stage == RolloutStage::Rolling) &&
-            find_slot(view, dead.slot) != nullptr) {
+            find_slot(view, dead.slot) != nullptr && !drained_.contains(dead.slot)) {
             report("RolloutStopsAtFirstFailure", view.name + " is still " + view.rollout);
         }
     }
