@@ -19,7 +19,9 @@ void note(Keys& keys, const char* key, const T& before, const T& after) {
 Keys exec_changes(const Exec& a, const Exec& b) {
     Keys keys;
     note(keys, "command", a.command, b.command);
-    note(keys, "listeners", a.listeners, b.listeners);
+    if (a.listeners != b.listeners || a.sockets != b.sockets) {
+        keys.emplace_back("listeners");
+    }
     note(keys, "segment", a.segment, b.segment);
     note(keys, "environment", a.environment, b.environment);
     note(keys, "env_file", a.env_file, b.env_file);
@@ -81,21 +83,38 @@ PoolChange compare(const Pool& before, const Pool& after) {
     return change;
 }
 
-/// The names of listeners that are new, gone or different.
+/// Its keys that a socket takes while it is in use.
+Keys settings_of(const Listener& before, const Listener& after) {
+    Keys keys;
+    note(keys, "backlog", before.backlog, after.backlog);
+    note(keys, "mode", before.mode, after.mode);
+    note(keys, "owner", before.owner, after.owner);
+    return keys;
+}
+
+/// One line for each change. Their order means nothing: workers find them by name.
 Keys listener_changes(const Config& before, const Config& after) {
-    Keys names;
+    Keys lines;
     for (const Listener& listener : after.listeners) {
+        const std::string what = "listener " + listener.name + ": ";
         const Listener* old = before.find_listener(listener.name);
-        if (old == nullptr || !(*old == listener)) {
-            names.push_back(listener.name);
+        if (old == nullptr) {
+            lines.push_back(what + "added, " + listener.address);
+            continue;
+        }
+        if (old->address != listener.address) {
+            lines.push_back(what + old->address + " -> " + listener.address);
+        }
+        if (const Keys keys = settings_of(*old, listener); !keys.empty()) {
+            lines.push_back(what + listed(keys) + " changed: applies at once");
         }
     }
     for (const Listener& listener : before.listeners) {
         if (after.find_listener(listener.name) == nullptr) {
-            names.push_back(listener.name);
+            lines.push_back("listener " + listener.name + ": removed, " + listener.address);
         }
     }
-    return names;
+    return lines;
 }
 
 void refuse(std::vector<std::string>& refused, const std::string& what) {
@@ -166,9 +185,15 @@ std::vector<std::string> refused_changes(const Config& before, const Config& aft
     if (before.cluster != after.cluster) {
         refuse(refused, "cluster: " + before.cluster + " -> " + after.cluster);
     }
-    // Their order means nothing: workers find them by name.
-    if (const Keys names = listener_changes(before, after); !names.empty()) {
-        refuse(refused, "listeners: " + listed(names));
+    // Two kinds of sockets at one address would take connections from each other.
+    for (const Listener& listener : after.listeners) {
+        for (const Listener& old : before.listeners) {
+            const bool same_place = old.address == listener.address &&
+                                    (old.name == listener.name || !old.address.ends_with(":0"));
+            if (same_place && old.accept != listener.accept) {
+                refuse(refused, "listeners." + listener.name + ".accept");
+            }
+        }
     }
     if (!(before.segment == after.segment)) {
         refuse(refused, "segment.lanes: " + std::to_string(before.segment.lanes) + " -> " +
@@ -226,6 +251,7 @@ Diff diff(const Config& before, const Config& after) {
             result.pools.push_back(std::move(removed));
         }
     }
+    result.listeners = listener_changes(before, after);
     result.refused = refused_changes(before, after);
     result.shared = shared_changes(before.shared, after.shared);
     note(result.other, "log.level", before.log.level, after.log.level);
@@ -236,6 +262,7 @@ Diff diff(const Config& before, const Config& after) {
 
 std::vector<std::string> Diff::lines() const {
     std::vector<std::string> lines = refused;
+    lines.insert(lines.end(), listeners.begin(), listeners.end());
     for (const PoolChange& change : pools) {
         if (change.added || change.removed) {
             lines.push_back(change.pool + (change.added

@@ -23,14 +23,17 @@ struct PoolChange {
 };
 
 struct Diff {
-    std::vector<PoolChange> pools;     ///< only the pools with a change, in the new file's order
+    std::vector<PoolChange> pools;  ///< only the pools with a change, in the new file's order
+    std::vector<std::string>
+        listeners;                     ///< one line for each change: "listener http: removed, ..."
     std::vector<std::string> refused;  ///< one sentence for each change that a reload cannot make
     std::vector<std::string>
         other;  ///< changed keys outside of pools that apply at once: "log.level"
     std::vector<std::string> shared;  ///< a line for each key below `shared` that changes
 
     [[nodiscard]] bool empty() const {
-        return pools.empty() && refused.empty() && other.empty() && shared.empty();
+        return pools.empty() && listeners.empty() && refused.empty() && other.empty() &&
+               shared.empty();
     }
 
     /// One line for each change, for the operator: "web: workers 4 -> 8".

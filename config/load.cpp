@@ -92,6 +92,15 @@ std::optional<std::uint32_t> kernel_setting(const std::string& path) {
     return value ? std::optional(*value) : std::nullopt;
 }
 
+/// A listener that moves is another socket for the pools that use it.
+void name_sockets(Config& config) {
+    for (Pool& pool : config.pools) {
+        for (const std::string& name : pool.exec.listeners) {
+            pool.exec.sockets.push_back(config.find_listener(name)->socket());
+        }
+    }
+}
+
 }  // namespace
 
 std::string Problem::text() const {
@@ -145,6 +154,7 @@ Loaded load_text(const std::string& text, const std::string& path, const Environ
     check_machine(reader, *yaml.root, file.config);
     reader.finish();
     if (loaded.errors.empty()) {
+        name_sockets(file.config);
         loaded.config = std::move(file.config);
     }
     return loaded;

@@ -36,6 +36,12 @@ struct Listener {
     Accept accept = Accept::Shared;
     std::optional<std::uint32_t> mode;  ///< unix sockets only; octal in the file: "0660"
     std::string owner;                  ///< unix sockets only; `user` or `user:group`; empty: as is
+
+    /// What makes it another socket: another address, another way to share it.
+    [[nodiscard]] std::string socket() const {
+        return accept == Accept::ReusePort ? address + " (reuse_port)" : address;
+    }
+
     friend bool operator==(const Listener&, const Listener&) = default;
 };
 
@@ -100,6 +106,7 @@ struct CpuAffinity {
 struct Exec {
     std::vector<std::string> command;
     std::vector<std::string> listeners;  ///< names, in the order of their descriptors
+    std::vector<std::string> sockets;    ///< Listener::socket() of each
     SegmentUse segment = SegmentUse::Inherit;
     std::map<std::string, std::string> environment;
     std::string env_file;           ///< absolute; empty: none

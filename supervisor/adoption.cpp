@@ -189,25 +189,29 @@ Result<std::vector<UniqueFd>> take_sockets(const config::Listener& listener,
     return sockets;
 }
 
-Result<void> take_listeners(const shm::Segment& segment, const config::Config& config,
+Result<void> take_listeners(const shm::Segment& segment, const std::vector<config::Listener>& known,
                             Adoption& adoption) {
+    std::uint32_t row = 0;
     for (const shm::TwoCopy<shm::ListenerRecord>& cell : segment.scoreboard().listeners) {
         shm::ListenerRecord record{};
+        const std::uint32_t own_row = row++;
         if (!cell.load(record) || record.inode == 0) {
             continue;
         }
-        const config::Listener* listener = config.find_listener(shm::text_of(record.name));
-        const bool same_mode =
-            listener != nullptr &&
-            (record.accept == 1) == (listener->accept == config::Accept::ReusePort);
-        if (!same_mode) {
-            continue;
+        adoption.rows[record.inode] = own_row;
+        for (const config::Listener& listener : known) {
+            const bool is_group = listener.accept == config::Accept::ReusePort;
+            if (listener.name != shm::text_of(record.name) || is_group != (record.accept == 1)) {
+                continue;
+            }
+            auto sockets = take_sockets(listener, record, adoption.workers);
+            if (!sockets) {
+                return sockets.error();
+            }
+            if (!sockets->empty()) {
+                adoption.sockets[{listener.name, listener.socket()}] = std::move(*sockets);
+            }
         }
-        auto sockets = take_sockets(*listener, record, adoption.workers);
-        if (!sockets) {
-            return sockets.error();
-        }
-        adoption.sockets[listener->name] = std::move(*sockets);
     }
     return {};
 }
@@ -231,15 +235,40 @@ bool is_ours(const Adoptee& worker, const shm::Segment& segment, const config::C
            });
 }
 
-bool has_moved(const config::Pool& pool, const posix::KeptSockets& sockets) {
-    return std::any_of(pool.exec.listeners.begin(), pool.exec.listeners.end(),
-                       [&sockets](const std::string& name) {
-                           const auto kept = sockets.find(name);
-                           return kept == sockets.end() || kept->second.empty();
-                       });
+bool has_moved(const config::Exec& exec, const posix::KeptSockets& sockets) {
+    for (std::size_t i = 0; i < exec.listeners.size(); ++i) {
+        if (!sockets.contains({exec.listeners[i], exec.sockets.at(i)})) {
+            return true;
+        }
+    }
+    return false;
 }
 
 }  // namespace
+
+std::vector<config::Listener> listeners_of(const config::Config& config,
+                                           const KeptGenerations* kept) {
+    std::vector<config::Listener> all = config.listeners;
+    const auto add = [&all](const config::Config& other) {
+        for (const config::Listener& listener : other.listeners) {
+            const auto is_it = [&listener](const config::Listener& known) {
+                return known.name == listener.name && known.socket() == listener.socket();
+            };
+            if (std::none_of(all.begin(), all.end(), is_it)) {
+                all.push_back(listener);
+            }
+        }
+    };
+    if (kept != nullptr) {
+        add(kept->legacy.current.config);
+        for (const auto* version : {&kept->legacy.base, &kept->legacy.previous}) {
+            if (*version) {
+                add((*version)->config);
+            }
+        }
+    }
+    return all;
+}
 
 Result<Adoption> adopt(const shm::Segment& segment, const std::vector<shm::LivingWorker>& started,
                        const std::vector<shm::LivingWorker>& living, const config::Config& config,
@@ -278,7 +307,8 @@ Result<Adoption> adopt(const shm::Segment& segment, const std::vector<shm::Livin
         }
         adoption.workers.push_back(std::move(*worker));
     }
-    if (Result<void> taken = take_listeners(segment, config, adoption); !taken) {
+    if (Result<void> taken = take_listeners(segment, listeners_of(config, kept), adoption);
+        !taken) {
         return taken.error();
     }
     for (const Adoptee& worker : adoption.workers) {
@@ -290,9 +320,11 @@ Result<Adoption> adopt(const shm::Segment& segment, const std::vector<shm::Livin
         adoption.left.workers.push_back(worker.left);
         // A listener that moved is another socket: its workers are replaced like those of a changed
         // command.
-        const config::Pool* pool = config.find_pool(worker.left.pool);
+        const SpecPtr own =
+            kept != nullptr ? kept->find(worker.left.generation, worker.left.pool) : nullptr;
+        const config::Pool* pool = own != nullptr ? &own->pool : config.find_pool(worker.left.pool);
         adoption.left.workers.back().outdated |=
-            pool != nullptr && has_moved(*pool, adoption.sockets);
+            pool != nullptr && has_moved(pool->exec, adoption.sockets);
     }
     return adoption;
 }

@@ -15,6 +15,7 @@
 #include "supervisor/spec.hpp"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,8 +43,16 @@ struct Adoption {
     core::Inheritance left;  ///< `workers` is empty until the adoptees have been told apart
     std::vector<Adoptee> workers;
     std::vector<LeftExit> exits;
+    /// Of the listeners that were looked for; none is empty.
     posix::KeptSockets sockets;
+    /// The scoreboard's row of each listener that was there, by the inode of its first socket: the
+    /// living know it by that.
+    std::map<std::uint64_t, std::uint32_t> rows;
 };
+
+/// Those of `config` and of what it may go on to, or go back to.
+[[nodiscard]] std::vector<config::Listener> listeners_of(const config::Config& config,
+                                                         const KeptGenerations* kept);
 
 /// `started`: all whom earlier masters had started (shm::find_started, before the sweep); `living`:
 /// those of them who live; `kept`: what a dead master had started them from, null: it is not known.

@@ -101,6 +101,21 @@ void Chronicle::config_refused(const std::vector<std::string>& reasons) {
     append(fields);
 }
 
+void Chronicle::listener_closed(const std::string& listener, const std::string& address,
+                                std::uint32_t waiting) {
+    control::EventFields fields;
+    fields.event = "listener.closed";
+    fields.numbers = {{"waiting", waiting}};
+    fields.texts = {{"listener", listener}, {"address", address}};
+    append(fields);
+    const std::string what = "listener " + listener + ": " + address + " is closed";
+    if (waiting == 0) {
+        journal_.info(what);
+    } else {
+        journal_.warning(what + " with " + connections(waiting) + " that nobody took");
+    }
+}
+
 void Chronicle::listener_nudged(const std::string& listener, std::uint32_t waiting) {
     control::EventFields fields;
     fields.event = "listener.nudged";

@@ -20,6 +20,9 @@ class Chronicle {
     void master_started(std::uint32_t pid);
     void config_refused(const std::vector<std::string>& reasons);
     /// A connection of our own woke a worker: so many had been waiting beside it.
+    /// `waiting`: connections that nobody took any more.
+    void listener_closed(const std::string& listener, const std::string& address,
+                         std::uint32_t waiting);
     void listener_nudged(const std::string& listener, std::uint32_t waiting);
     /// That did not help, or could not be done.
     void listener_helpless(const std::string& listener, std::uint32_t waiting,

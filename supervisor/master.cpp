@@ -4,6 +4,7 @@
 #include "shm/parking.hpp"
 #include "supervisor/control/cluster_view.hpp"
 #include "supervisor/control/status_json.hpp"
+#include "supervisor/core/backoff.hpp"
 #include "supervisor/shared_objects.hpp"
 
 #include <algorithm>
@@ -71,12 +72,13 @@ Master::Master(Foundation foundation, Journal& journal)
       watchdog_timer_(io_),
       settle_timer_(io_),
       core_(base_.config, std::random_device{}()),
-      workers_({io_, base_.segment, base_.listeners, journal, base_.config.cluster,
+      workers_({io_, base_.segment, base_.listeners.all(), journal, base_.config.cluster,
                 base_.path_prefix, base_.lock_fd},
                [this](core::Event event) { enqueue(std::move(event)); }),
       publisher_(base_.segment, base_.config.cluster, base_.config.file),
       chronicle_(base_.segment, journal),
-      nudger_(base_.listeners, workers_, chronicle_),
+      nudger_(base_.listeners.all(), workers_, chronicle_),
+      sendoff_(base_.listeners, workers_, journal),
       loader_(io_) {
     publisher_.set_fingerprints(
         [this](const core::PoolView& pool) { return specs_.fingerprint(pool); });
@@ -112,7 +114,7 @@ Result<void> Master::open() {
 }
 
 int Master::run() {
-    publisher_.publish_listeners(base_.listeners);
+    publisher_.publish_listeners(base_.listeners.all());
     chronicle_.master_started(static_cast<std::uint32_t>(::getpid()));
     file_config_ = base_.file;
     shared_ = base_.config.shared;  // the start has declared it
@@ -140,6 +142,7 @@ int Master::run() {
         turn();
     }
     control_.reset();
+    (void)base_.listeners.close_others([](const auto&) { return false; });
     publisher_.publish_stopped();
     return exit_code_.value_or(1);
 }
@@ -162,6 +165,12 @@ void Master::adopt(Adoption adoption) {
         specs_.restore(kept->specs);
     } else {
         candidate.specs = base_.specs;
+    }
+    if (kept) {
+        // What the dead one was on the way to.
+        if (auto bound = base_.listeners.prepare(kept->legacy.current.config.listeners); !bound) {
+            journal_.error(bound.error().message);
+        }
     }
     incoming_.push_back(std::move(candidate));
     step(core::Adopt{std::move(adoption.left)}, core::Clock::now());
@@ -192,29 +201,17 @@ void Master::turn() {
         step(core::Tick{}, now);
     }
     snapshot_ = core_.snapshot();
+    sendoff_.show_truth(snapshot_);
     publisher_.publish(snapshot_, core_.config(), workers_);
     // Before the replies: who hears that a worker is gone finds its socket closed, not closing.
+    send_off(now);
+    close_old_listeners();
     mend_wake_ups(now);
     send_replies();
     tell_manager();
     forget_old_specs();
     arm_timer();
     base_.segment.scoreboard().turn_began_ns.store(0);
-}
-
-// Who died or stopped between its wake-up and its accept has taken the wake-up along.
-void Master::mend_wake_ups(core::TimePoint now) {
-    if (any_death_ || any_stop_) {
-        workers_.wake_acceptors();
-        nudger_.doubt(now);
-    }
-    if (any_death_) {
-        fit_listeners();
-    }
-    any_death_ = any_stop_ = false;
-    if (nudger_.look(snapshot_, now)) {
-        publisher_.publish_listeners(base_.listeners);
-    }
 }
 
 // All the time since the last turn may have passed while we stood still, so none of it counts.
@@ -267,7 +264,7 @@ void Master::carry_out(const core::Action& action) {
             if constexpr (std::is_same_v<Kind, core::Spawn>) {
                 spawn(what);
             } else if constexpr (std::is_same_v<Kind, core::Signal>) {
-                send_signal(what);
+                send_signal(what, true);
             } else if constexpr (std::is_same_v<Kind, core::Announce>) {
                 announce(what);
             } else if constexpr (std::is_same_v<Kind, core::Obituary>) {
@@ -307,31 +304,19 @@ void Master::spawn(const core::Spawn& action) {
     publisher_.recorded(workers_.find(action.worker)->lane);
 }
 
-// A reuse_port listener has as many sockets as its pools want workers, also after a scaling.
-void Master::fit_listeners() {
-    for (posix::BoundListener& listener : base_.listeners) {
-        if (listener.spec.accept != config::Accept::ReusePort) {
-            continue;
-        }
-        std::uint32_t wanted = 0;
-        for (const core::PoolView& pool : core_.snapshot().pools) {
-            const config::Pool* spec = core_.config().find_pool(pool.name);
-            if (spec != nullptr && std::count(spec->exec.listeners.begin(),
-                                              spec->exec.listeners.end(), listener.spec.name) > 0) {
-                wanted += pool.wanted;
-            }
-        }
-        const auto is_in_use = [this](int socket) { return workers_.users(socket) > 0; };
-        if (Result<void> fitted = posix::fit_group(listener, wanted, is_in_use); !fitted) {
-            journal_.error(fitted.error().message);
-        }
-        publisher_.publish_listeners(base_.listeners);
-    }
-}
-
-void Master::send_signal(const core::Signal& action) {
-    for (const core::WorkerView& view : core_.snapshot().workers) {
+void Master::send_signal(const core::Signal& action, bool may_wait) {
+    const core::Snapshot snapshot = core_.snapshot();
+    for (const core::WorkerView& view : snapshot.workers) {
         if (view.worker == action.worker) {
+            const bool leaves = action.kind == core::SignalKind::Terminate;
+            if (!leaves) {
+                sendoff_.forget(action.worker);
+            } else if (may_wait && snapshot.phase == core::Phase::Running &&
+                       sendoff_.delays(action.worker, snapshot,
+                                       core::clock_duration(policy_of(view.slot).stop_timeout),
+                                       core::Clock::now())) {
+                return;
+            }
             workers_.signal(action.worker, action.kind, policy_of(view.slot));
             return;
         }
@@ -355,6 +340,7 @@ void Master::bury(const core::Obituary& action) {
     chronicle_.bury(action, pool_name(action.slot.pool), workers_.find(action.worker));
     publisher_.record_exit(action.slot, describe_death(action));
     workers_.bury(action.worker);
+    sendoff_.forget(action.worker);
     any_death_ = true;
 }
 
@@ -383,9 +369,11 @@ void Master::end(int code) {
 }
 
 std::optional<core::TimePoint> Master::next_deadline() const {
-    const std::optional<core::TimePoint> wanted = core_.next_deadline();
-    const std::optional<core::TimePoint> look = nudger_.next_look();
-    return wanted && look ? std::min(*wanted, *look) : wanted ? wanted : look;
+    std::optional<core::TimePoint> next;
+    for (const auto& due : {core_.next_deadline(), nudger_.next_look(), sendoff_.next_look()}) {
+        next = due && next ? std::min(*due, *next) : due ? due : next;
+    }
+    return next;
 }
 
 void Master::arm_timer() {
@@ -441,6 +429,10 @@ void Master::tell_manager() {
 void Master::follow_config() {
     const config::Config& config = core_.config();
     journal_.configure(config.log);
+    for (const std::string& complaint : base_.listeners.put_in_force(config.listeners)) {
+        journal_.error(complaint);
+    }
+    publisher_.publish_listeners(base_.listeners.all());
     if (config.watch != config_watch_.has_value()) {
         watch_config(config.watch);
     }
@@ -463,9 +455,10 @@ void Master::follow_shared() {
 
 // What runs is not what the file said when it was read last: a reload was rolled back.
 bool Master::differs_from_file() const {
-    return core_.config().pools != file_config_.pools || core_.config().log != file_config_.log ||
-           core_.config().watch != file_config_.watch ||
-           core_.config().shared != file_config_.shared;
+    const config::Config& runs = core_.config();
+    return runs.pools != file_config_.pools || runs.listeners != file_config_.listeners ||
+           runs.log != file_config_.log || runs.watch != file_config_.watch ||
+           runs.shared != file_config_.shared;
 }
 
 void Master::tell_note() {

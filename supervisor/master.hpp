@@ -15,11 +15,12 @@
 #include "supervisor/fd_watch.hpp"
 #include "supervisor/journal.hpp"
 #include "supervisor/kept_generations.hpp"
+#include "supervisor/listener_set.hpp"
 #include "supervisor/nudger.hpp"
-#include "supervisor/posix/listener.hpp"
 #include "supervisor/posix/notify_socket.hpp"
 #include "supervisor/posix/signals.hpp"
 #include "supervisor/publisher.hpp"
+#include "supervisor/sendoff.hpp"
 #include "supervisor/spec_book.hpp"
 #include "supervisor/worker_table.hpp"
 
@@ -44,7 +45,7 @@ struct Foundation {
     std::string generations_path;
     std::string config_file;  ///< as given: it is read again on reload
     shm::Segment segment;
-    std::vector<posix::BoundListener> listeners;
+    ListenerSet listeners;
     posix::ServiceManager manager;
     UniqueFd signals;
     std::string path_prefix;  ///< RUNTIME_DIRECTORY/CLUSTER
@@ -69,7 +70,7 @@ class Master {
     int run();
 
     [[nodiscard]] const std::vector<posix::BoundListener>& listeners() const {
-        return base_.listeners;
+        return base_.listeners.all();
     }
 
   private:
@@ -81,7 +82,9 @@ class Master {
     void carry_out(const core::Action& action);
     void spawn(const core::Spawn& action);
     void fit_listeners();
-    void send_signal(const core::Signal& action);
+    void close_old_listeners();
+    void send_off(core::TimePoint now);
+    void send_signal(const core::Signal& action, bool may_wait);
     void announce(const core::Announce& action);
     void bury(const core::Obituary& action);
     void send_replies();
@@ -113,6 +116,7 @@ class Master {
     void refuse(const std::vector<std::string>& reasons, const std::vector<core::Ticket>& tickets);
     [[nodiscard]] std::vector<std::string> misfits(const Candidate& candidate) const;
     void request_plan(core::Ticket ticket);
+    void request_rollback(core::Ticket ticket);
     void request_restart(core::Ticket ticket, const control::Request& request);
     void scale_first_pool(int difference);
     void answer(core::Ticket ticket, const control::Response& response);
@@ -137,6 +141,7 @@ class Master {
     Publisher publisher_;
     Chronicle chronicle_;
     Nudger nudger_;
+    Sendoff sendoff_;
     std::optional<FdWatch> signal_watch_;
     ConfigLoader loader_;
     std::optional<ConfigWatch> config_watch_;

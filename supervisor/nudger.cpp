@@ -8,14 +8,14 @@ namespace topsman::supervisor {
 void Nudger::doubt(core::TimePoint now) {
     for (const posix::BoundListener& listener : listeners_) {
         if (listener.spec.accept == config::Accept::Shared && !listener.sockets.empty()) {
-            cases_.insert_or_assign(listener.spec.name, Case{core::QueueDoubt(now), UniqueFd()});
+            cases_.insert_or_assign(listener.row, Case{core::QueueDoubt(now), UniqueFd()});
         }
     }
 }
 
 std::optional<core::TimePoint> Nudger::next_look() const {
     std::optional<core::TimePoint> next;
-    for (const auto& [name, open] : cases_) {
+    for (const auto& [row, open] : cases_) {
         if (!next || open.doubt.next_look() < *next) {
             next = open.doubt.next_look();
         }
@@ -26,7 +26,7 @@ std::optional<core::TimePoint> Nudger::next_look() const {
 bool Nudger::look(const core::Snapshot& snapshot, core::TimePoint now) {
     bool nudged = false;
     for (posix::BoundListener& listener : listeners_) {
-        const auto open = cases_.find(listener.spec.name);
+        const auto open = cases_.find(listener.row);
         if (open == cases_.end() || open->second.doubt.next_look() > now) {
             continue;
         }

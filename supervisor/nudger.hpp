@@ -48,7 +48,7 @@ class Nudger {
     std::vector<posix::BoundListener>& listeners_;
     const WorkerTable& workers_;
     Chronicle& chronicle_;
-    std::map<std::string, Case> cases_;  ///< by listener
+    std::map<std::uint32_t, Case> cases_;  ///< by the listener's row
 };
 
 }  // namespace topsman::supervisor

@@ -122,6 +122,10 @@ std::string details(const std::vector<Row>& rows, const config::Diff& diff) {
         }
         w.end_array().end_object();
     }
+    w.end_array().key("listeners").begin_array();
+    for (const std::string& line : diff.listeners) {
+        w.value(line);
+    }
     w.end_array().key("shared").begin_array();
     for (const std::string& line : diff.shared) {
         w.value(line);
@@ -150,6 +154,7 @@ control::Response plan_reload(const core::SupervisorCore& core, const Candidate&
     const config::Config& wanted = *candidate.loaded.config;
     const config::Diff diff = config::diff(running, wanted);
     const std::vector<Row> planned = rows(core, wanted, diff);
+    response.lines = diff.listeners;
     for (const Row& row : planned) {
         say(row, wanted, response.lines);
     }

@@ -79,9 +79,10 @@ void Publisher::set_note(const std::string& note) {
 }
 
 void Publisher::publish_listeners(const std::vector<posix::BoundListener>& listeners) {
-    std::uint32_t index = 0;
+    std::vector<shm::ListenerRecord> records(shm::kMaxListeners, blank<shm::ListenerRecord>());
+    master_.listeners = 0;
     for (const posix::BoundListener& listener : listeners) {
-        auto record = blank<shm::ListenerRecord>();
+        shm::ListenerRecord& record = records.at(listener.row);
         shm::put_text(record.name, listener.spec.name);
         shm::put_text(record.address, listener.address);
         record.accept = listener.spec.accept == config::Accept::ReusePort ? 1 : 0;
@@ -89,9 +90,12 @@ void Publisher::publish_listeners(const std::vector<posix::BoundListener>& liste
         record.inode = listener.inode;
         record.sockets = static_cast<std::uint32_t>(listener.sockets.size());
         record.nudges = listener.nudges;
-        store_if_changed(segment_.scoreboard().listeners[index++], record);
+        record.leaving = listener.in_force ? 0 : 1;
+        master_.listeners = std::max(master_.listeners, listener.row + 1);
     }
-    master_.listeners = index;
+    for (std::uint32_t row = 0; row < shm::kMaxListeners; ++row) {
+        store_if_changed(segment_.scoreboard().listeners[row], records[row]);
+    }
 }
 
 void Publisher::publish(const core::Snapshot& snapshot, const config::Config& config,

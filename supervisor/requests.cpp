@@ -91,7 +91,7 @@ void Master::on_request(const control::Request& request, const control::Responde
             request_plan(ticket);
             break;
         case control::Request::Verb::Rollback:
-            enqueue(core::Rollback{ticket});
+            request_rollback(ticket);
             break;
         case control::Request::Verb::Restart:
             request_restart(ticket, request);
@@ -209,6 +209,10 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
         tell_manager_reloading(false);
         return;
     }
+    if (auto bound = base_.listeners.prepare(config.listeners); !bound) {
+        refuse_file({bound.error().message}, tickets);
+        return;
+    }
     journal_.info(why + ": " +
                   (diff.empty() ? "nothing has changed" : "the configuration changed"));
     for (const std::string& line : diff.lines()) {
@@ -271,6 +275,19 @@ void Master::request_plan(core::Ticket ticket) {
     if (!taken) {
         answer(ticket, {"failed", kStillReading, {}});
     }
+}
+
+// The listeners of what was in force before may be closed by now.
+void Master::request_rollback(core::Ticket ticket) {
+    const core::Legacy legacy = core_.legacy();
+    const std::optional<core::Version>& before = legacy.base ? legacy.base : legacy.previous;
+    if (before) {
+        if (auto bound = base_.listeners.prepare(before->config.listeners); !bound) {
+            answer(ticket, {"failed", bound.error().message, {}});
+            return;
+        }
+    }
+    enqueue(core::Rollback{ticket});
 }
 
 // What a restart is for is often what changed around the configuration: an env_file, a group.

@@ -45,11 +45,12 @@ class Fingerprint {
 
 std::uint64_t fingerprint_of(const Spec& spec) {
     // All of it by name: a key that comes later does not compile before it is thought of here.
-    const auto& [command, listeners, segment, environment, env_file, working_directory, umask, user,
-                 group, limits, nice, cpu_affinity, output] = spec.pool.exec;
+    const auto& [command, listeners, sockets, segment, environment, env_file, working_directory,
+                 umask, user, group, limits, nice, cpu_affinity, output] = spec.pool.exec;
     Fingerprint print;
     print.add(command);
     print.add(listeners);
+    print.add(sockets);
     print.add(static_cast<std::uint64_t>(segment));
     print.add(environment);
     print.add(env_file);

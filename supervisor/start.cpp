@@ -141,6 +141,35 @@ Result<void> check_length(const std::string& directory, const std::string& longe
     return {};
 }
 
+/// Those of the configuration, and of what living workers hold those that it may come to.
+Result<ListenerSet> bind_all(const Footing& footing, std::optional<Adoption>& adoption,
+                             std::vector<UniqueFd> inherited) {
+    const std::vector<config::Listener>& own = footing.config.listeners;
+    std::vector<config::Listener> wanted = own;
+    posix::KeptSockets kept;
+    if (adoption) {
+        kept = std::move(adoption->sockets);
+        const auto known = listeners_of(footing.config, footing.kept ? &*footing.kept : nullptr);
+        for (std::size_t i = own.size(); i < known.size(); ++i) {
+            if (kept.contains({known[i].name, known[i].socket()})) {
+                wanted.push_back(known[i]);
+            }
+        }
+    }
+    auto bound = posix::bind_listeners(wanted, inherited, 1, std::move(kept));
+    if (!bound) {
+        return bound.error();
+    }
+    for (std::size_t i = own.size(); i < bound->size(); ++i) {
+        (*bound)[i].in_force = false;
+    }
+    ListenerSet listeners(std::move(*bound), std::move(inherited));
+    if (adoption) {
+        listeners.keep_rows(adoption->rows);
+    }
+    return listeners;
+}
+
 Result<Foundation> lay(Beginning beginning, const RunOptions& options, Journal& journal) {
     const config::Config& wanted = ground_config(beginning.file, beginning.kept);
     const std::string base = beginning.directory + "/" + wanted.cluster;
@@ -168,11 +197,7 @@ Result<Foundation> lay(Beginning beginning, const RunOptions& options, Journal& 
     }
     remove_notify_sockets(*ground, *adoption, base);
     std::vector<UniqueFd> inherited = posix::take_inherited_sockets();
-    posix::KeptSockets kept;
-    if (*adoption) {
-        kept = std::move((*adoption)->sockets);
-    }
-    auto listeners = posix::bind_listeners(config.listeners, inherited, 1, std::move(kept));
+    auto listeners = bind_all(footing, *adoption, std::move(inherited));
     if (!listeners) {
         return listeners.error();
     }

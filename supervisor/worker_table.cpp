@@ -69,6 +69,10 @@ Result<void> WorkerTable::start(Process& process, const Order& order) {
     if (Result<void> made = make_channels(process, order, writer); !made) {
         return made;
     }
+    auto sockets = choose_sockets(order);
+    if (!sockets) {
+        return sockets.error();
+    }
     shm::Lane& shared = surroundings_.segment.lanes()[lane->lane];
     posix::ChildSetup setup = set_up_child(ChildPlan{
         .spec = *order.spec,
@@ -76,7 +80,7 @@ Result<void> WorkerTable::start(Process& process, const Order& order) {
         .worker = order.worker,
         .slot = order.slot,
         .generation = order.generation,
-        .listeners = choose_sockets(order),
+        .listeners = std::move(*sockets),
         .notify_socket = process.notify->path(),
         .lane = shared,
         .lane_number = lane->lane,
@@ -225,19 +229,24 @@ Result<void> WorkerTable::make_channels(Process& process, const Order& order,
 }
 
 /// Its pool's listeners in their order, with the socket of each that it gets.
-std::vector<std::pair<std::string, int>> WorkerTable::choose_sockets(const Order& order) {
+Result<std::vector<std::pair<std::string, int>>> WorkerTable::choose_sockets(const Order& order) {
+    const auto& [names, sockets] =
+        std::tie(order.spec->pool.exec.listeners, order.spec->pool.exec.sockets);
     std::vector<std::pair<std::string, int>> chosen;
-    for (const std::string& name : order.spec->pool.exec.listeners) {
-        for (const posix::BoundListener& listener : surroundings_.listeners) {
-            if (listener.spec.name != name || listener.sockets.empty()) {
-                continue;
-            }
-            if (posix::repair_flags(listener)) {
-                surroundings_.journal.warning("listener " + name +
-                                              ": a worker had made it blocking for all; repaired");
-            }
-            chosen.emplace_back(name, least_used(listener, order.slot.index));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        const auto is_it = [&](const posix::BoundListener& listener) {
+            return listener.spec.name == names[i] && listener.spec.socket() == sockets.at(i);
+        };
+        const auto& bound = surroundings_.listeners;
+        const auto listener = std::find_if(bound.begin(), bound.end(), is_it);
+        if (listener == bound.end()) {
+            return plain_error("listener " + names[i] + ": " + sockets.at(i) + " is not bound");
         }
+        if (posix::repair_flags(*listener)) {
+            surroundings_.journal.warning("listener " + names[i] +
+                                          ": a worker had made it blocking for all; repaired");
+        }
+        chosen.emplace_back(names[i], least_used(*listener, order.slot.index));
     }
     return chosen;
 }
@@ -259,6 +268,12 @@ bool WorkerTable::holds(core::WorkerId worker, int socket) const {
     const auto found = processes_.find(worker);
     return found != processes_.end() && found->second->child &&
            std::count(found->second->sockets.begin(), found->second->sockets.end(), socket) > 0;
+}
+
+void WorkerTable::let_go(core::WorkerId worker, int socket) {
+    if (const auto found = processes_.find(worker); found != processes_.end()) {
+        std::erase(found->second->sockets, socket);
+    }
 }
 
 std::size_t WorkerTable::users(int socket) const {

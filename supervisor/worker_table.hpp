@@ -104,6 +104,8 @@ class WorkerTable {
     [[nodiscard]] bool owns(std::uint32_t pid) const;
     /// Does a living worker hold that listening socket?
     [[nodiscard]] bool holds(core::WorkerId worker, int socket) const;
+    /// It has closed it.
+    void let_go(core::WorkerId worker, int socket);
     /// How many living workers hold that listening socket.
     [[nodiscard]] std::size_t users(int socket) const;
 
@@ -118,7 +120,8 @@ class WorkerTable {
     // worker_table.cpp: starting, adopting
     Result<void> start(Process& process, const Order& order);
     Result<void> make_channels(Process& process, const Order& order, UniqueFd& writer) const;
-    [[nodiscard]] std::vector<std::pair<std::string, int>> choose_sockets(const Order& order);
+    [[nodiscard]] Result<std::vector<std::pair<std::string, int>>> choose_sockets(
+        const Order& order);
     [[nodiscard]] int least_used(const posix::BoundListener& listener, std::uint32_t slot) const;
     void open_channels_again(Process& process, const Adoptee& adoptee);
 

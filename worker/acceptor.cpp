@@ -263,7 +263,7 @@ Result<Acceptor> Acceptor::open(asio::io_context& loop, Worker worker, std::stri
         return epoll.error();
     }
     return Acceptor(std::make_shared<Impl>(loop, *worker.process_, *fd, UniqueFd(),
-                                           detail::Siblings::of(*worker.process_, listener),
+                                           detail::Siblings::of(*worker.process_, *fd),
                                            std::move(*epoll)));
 }
 

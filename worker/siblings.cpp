@@ -1,18 +1,20 @@
 #include "worker/siblings.hpp"
 
 #include <bit>
+#include <sys/stat.h>
 
 namespace topsman::detail {
 
-Siblings Siblings::of(const Process& process, std::string_view listener) {
-    if (!process.segment) {
+Siblings Siblings::of(const Process& process, int listener) {
+    struct stat facts {};
+
+    if (!process.segment || ::fstat(listener, &facts) != 0) {
         return {};
     }
     const shm::Segment& segment = *process.segment;
     for (std::uint32_t i = 0; i < shm::kMaxListeners; ++i) {
         shm::ListenerRecord record;
-        if (segment.scoreboard().listeners[i].load(record) &&
-            shm::text_of(record.name) == listener) {
+        if (segment.scoreboard().listeners[i].load(record) && record.inode == facts.st_ino) {
             // With reuse_port each worker has a queue of its own, which no sibling serves.
             if (record.accept != 0) {
                 return {};

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string_view>
 
 namespace topsman::detail {
 
@@ -18,9 +17,9 @@ class Siblings {
     /// Knows of nobody.
     Siblings() noexcept = default;
 
-    /// At the listener that the scoreboard calls so. A process without a segment, or a listener
-    /// that the scoreboard does not know or that is not shared, has no siblings.
-    [[nodiscard]] static Siblings of(const Process& process, std::string_view listener);
+    /// At this listening socket. A process without a segment, or a socket that the scoreboard does
+    /// not know or that is not shared, has no siblings.
+    [[nodiscard]] static Siblings of(const Process& process, int listener);
 
     [[nodiscard]] bool are_known() const noexcept { return waiting_ != nullptr; }
 

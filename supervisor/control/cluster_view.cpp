@@ -191,7 +191,7 @@ void Reader::read_listeners() {
     const auto queues = posix::listener_queues();
     for (std::uint32_t i = 0; i < master_.listeners; ++i) {
         shm::ListenerRecord record{};
-        if (!board_.listeners[i].load(record)) {
+        if (!board_.listeners[i].load(record) || record.name[0] == '\0') {
             continue;
         }
         ListenerLine line{.name = printable(record.name),
@@ -200,13 +200,16 @@ void Reader::read_listeners() {
                           .queue = 0,
                           .backlog = record.backlog,
                           .sockets = record.sockets,
-                          .nudges = record.nudges};
+                          .nudges = record.nudges,
+                          .is_leaving = record.leaving != 0};
         if (const auto queue = queues.find(record.inode); queue != queues.end()) {
             line.queue = queue->second.waiting;
             line.backlog = queue->second.limit;
         }
         view_.listeners.push_back(std::move(line));
     }
+    std::stable_partition(view_.listeners.begin(), view_.listeners.end(),
+                          [](const ListenerLine& line) { return !line.is_leaving; });
 }
 
 void Reader::read_pools() {

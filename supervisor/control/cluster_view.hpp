@@ -58,6 +58,7 @@ struct ListenerLine {
     std::uint32_t backlog = 0;
     std::uint32_t sockets = 0;
     std::uint32_t nudges = 0;  ///< connections of the master's own, after a wake-up was lost
+    bool is_leaving = false;   ///< the configuration has it no more; its last workers still do
 };
 
 struct CounterLine {

@@ -90,7 +90,8 @@ std::string status_json(const ClusterView& view) {
         w.member("accept", line.accept).member("queue", std::uint64_t{line.queue});
         w.member("backlog", std::uint64_t{line.backlog});
         w.member("sockets", std::uint64_t{line.sockets});
-        w.member("nudges", std::uint64_t{line.nudges}).end_object();
+        w.member("nudges", std::uint64_t{line.nudges});
+        w.member("leaving", line.is_leaving).end_object();
     }
     w.end_array().key("pools").begin_array();
     for (const PoolLines& pool : view.pools) {

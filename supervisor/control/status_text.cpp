@@ -247,7 +247,7 @@ void append_listeners(std::string& out, const ClusterView& view, const TextStyle
     for (const ListenerLine& line : view.listeners) {
         table.add({{line.name, Tint::Plain},
                    {line.address, Tint::Plain},
-                   {line.accept, Tint::Plain},
+                   {line.is_leaving ? "leaving" : line.accept, Tint::Plain},
                    {std::to_string(line.queue) + "/" + std::to_string(line.backlog),
                     line.backlog != 0 && line.queue >= line.backlog ? Tint::Bad : Tint::Plain},
                    {line.nudges == 0 ? "" : std::to_string(line.nudges), Tint::Plain}});

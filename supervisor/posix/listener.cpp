@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <utility>
 
 namespace topsman::posix {
 namespace {
@@ -66,7 +67,55 @@ void switch_on(int fd, int level, int option) noexcept {
     (void)::setsockopt(fd, level, option, &one, sizeof one);
 }
 
-Result<UniqueFd> bind_inet(const config::Listener& spec, const Address& address) {
+void share_port(int fd, bool on) noexcept {
+    const int value = on ? 1 : 0;
+    (void)::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &value, sizeof value);
+}
+
+/// While it lives, those of our own sockets that are in the way of a new one let it in: in Linux
+/// two sockets listen at one port, one at an address of its own and one at all of them, only if
+/// both have SO_REUSEPORT (inet_csk_bind_conflict() looks at it anew at each bind and listen).
+/// After that another program of the same user may bind there if it sets the option, too: the port
+/// remembers it.
+class Room {
+  public:
+    Room(const Address& address, const std::vector<BoundListener>& bound) {
+        for (const BoundListener& other : bound) {
+            for (const UniqueFd& fd : other.sockets) {
+                const auto at = bound_address(fd.get());
+                if (!at || at->family() != address.family() || at->port() == 0 ||
+                    at->port() != address.port()) {
+                    continue;
+                }
+                is_needed_ = true;
+                if (other.spec.accept == config::Accept::Shared) {
+                    share_port(fd.get(), true);
+                    sockets_.push_back(fd.get());
+                }
+            }
+        }
+    }
+
+    ~Room() {
+        for (const int fd : sockets_) {
+            share_port(fd, false);
+        }
+    }
+
+    Room(const Room&) = delete;
+    Room& operator=(const Room&) = delete;
+
+    /// The new one needs the option, too.
+    [[nodiscard]] bool is_needed() const { return is_needed_; }
+
+  private:
+    std::vector<int> sockets_;
+    bool is_needed_ = false;
+};
+
+Result<UniqueFd> bind_inet(const config::Listener& spec, const Address& address,
+                           const std::vector<BoundListener>& bound = {}) {
+    const Room room(address, bound);
     UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd) {
         return refusal("socket for", address, errno);
@@ -75,9 +124,8 @@ Result<UniqueFd> bind_inet(const config::Listener& spec, const Address& address)
     if (address.family() == AF_INET6) {
         switch_on(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
     }
-    if (spec.accept == config::Accept::ReusePort) {
-        switch_on(fd.get(), SOL_SOCKET, SO_REUSEPORT);
-    }
+    const bool is_group = spec.accept == config::Accept::ReusePort;
+    share_port(fd.get(), is_group || room.is_needed());
     if (::bind(fd.get(), address.get(), address.length) != 0) {
         return refusal("bind", address, errno);
     }
@@ -85,6 +133,7 @@ Result<UniqueFd> bind_inet(const config::Listener& spec, const Address& address)
     if (::listen(fd.get(), static_cast<int>(spec.backlog)) != 0) {
         return refusal("listen on", address, errno);
     }
+    share_port(fd.get(), is_group);
     return fd;
 }
 
@@ -102,7 +151,8 @@ std::vector<UniqueFd> take_matching(const Address& address, std::vector<UniqueFd
     return taken;
 }
 
-Result<void> bind_own(BoundListener& listener, Address address, std::uint32_t count) {
+Result<void> bind_own(BoundListener& listener, Address address, std::uint32_t count,
+                      const std::vector<BoundListener>& bound) {
     if (address.family() == AF_UNIX) {
         auto made = bind_unix_socket(listener.spec, address);
         if (!made) {
@@ -113,7 +163,7 @@ Result<void> bind_own(BoundListener& listener, Address address, std::uint32_t co
         return {};
     }
     for (std::uint32_t i = 0; i < count; ++i) {
-        auto fd = bind_inet(listener.spec, address);
+        auto fd = bind_inet(listener.spec, address, bound);
         if (!fd) {
             return fd.error();
         }
@@ -139,23 +189,62 @@ std::uint64_t path_inode_of(const Address& address) noexcept {
     return ::lstat(un.sun_path, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
 }
 
-Result<BoundListener> bind_one(const config::Listener& spec, std::vector<UniqueFd>& inherited,
-                               std::uint32_t reuse_port_sockets, std::vector<UniqueFd> kept) {
+/// Of one that is bound at the same address, under whatever name; it stays as it is.
+Result<bool> share(BoundListener& listener, const Address& address,
+                   const std::vector<BoundListener>& bound) {
+    for (const BoundListener& other : bound) {
+        const auto at = bound_address(other.sockets.front().get());
+        if (!at || !(*at == address)) {
+            continue;
+        }
+        if (other.spec.accept != listener.spec.accept) {
+            return plain_error("accept: " + to_string(address) + " is shared in another way, by " +
+                               "listener " + other.spec.name + ", as long as its workers live");
+        }
+        for (const UniqueFd& fd : other.sockets) {
+            UniqueFd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+            if (!copy) {
+                return system_error("dup");
+            }
+            listener.sockets.push_back(std::move(copy));
+        }
+        listener.path_inode = other.path_inode;
+        listener.from_systemd = other.from_systemd;
+        return true;
+    }
+    return false;
+}
+
+struct Sources {
+    std::vector<UniqueFd>& inherited;
+    std::uint32_t reuse_port_sockets;
+    const std::vector<BoundListener>& bound;
+};
+
+Result<BoundListener> bind_one(const config::Listener& spec, const Sources& sources,
+                               std::vector<UniqueFd> kept) {
     auto address = parse_address(spec.address);
     if (!address) {
         return address.error();
     }
     BoundListener listener;
     listener.spec = spec;
-    listener.sockets = take_matching(*address, inherited);
+    listener.sockets = take_matching(*address, sources.inherited);
     listener.from_systemd = !listener.sockets.empty();
-    if (!listener.from_systemd && !kept.empty()) {
+    const Result<bool> shared =
+        listener.from_systemd ? true : share(listener, *address, sources.bound);
+    if (!shared) {
+        return shared.error();
+    }
+    if (!*shared && !kept.empty()) {
         listener.sockets = std::move(kept);
         listener.path_inode = path_inode_of(*address);
         (void)repair_flags(listener);
-    } else if (!listener.from_systemd) {
-        const bool group = spec.accept == config::Accept::ReusePort && reuse_port_sockets > 0;
-        if (auto bound = bind_own(listener, *address, group ? reuse_port_sockets : 1); !bound) {
+    } else if (!*shared) {
+        const bool group =
+            spec.accept == config::Accept::ReusePort && sources.reuse_port_sockets > 0;
+        const std::uint32_t count = group ? sources.reuse_port_sockets : 1;
+        if (auto bound = bind_own(listener, *address, count, sources.bound); !bound) {
             remove_socket_file(*address, listener.path_inode);
             return bound.error();
         }
@@ -166,34 +255,76 @@ Result<BoundListener> bind_one(const config::Listener& spec, std::vector<UniqueF
     return listener;
 }
 
+Error named(const config::Listener& spec, Error error) {
+    error.message = "listener " + spec.name + ": " + error.message;
+    return error;
+}
+
 }  // namespace
 
 Result<std::vector<BoundListener>> bind_listeners(const std::vector<config::Listener>& specs,
                                                   std::vector<UniqueFd>& inherited,
                                                   std::uint32_t reuse_port_sockets,
                                                   KeptSockets kept) {
-    std::set<std::string> kept_names;
-    for (const auto& [name, sockets] : kept) {
-        if (!sockets.empty()) {
-            kept_names.insert(name);
-        }
-    }
+    std::set<std::string> of_the_living;
     std::vector<BoundListener> listeners;
     for (const config::Listener& spec : specs) {
-        auto listener = bind_one(spec, inherited, reuse_port_sockets, std::move(kept[spec.name]));
+        std::vector<UniqueFd>& own = kept[{spec.name, spec.socket()}];
+        if (!own.empty()) {
+            of_the_living.insert(spec.name);
+        }
+        auto listener = bind_one(spec, {inherited, reuse_port_sockets, {}}, std::move(own));
         if (!listener) {
-            // Those of living workers stay.
-            std::erase_if(listeners, [&kept_names](const BoundListener& bound) {
-                return kept_names.contains(bound.spec.name);
+            std::erase_if(listeners, [&of_the_living](const BoundListener& bound) {
+                return of_the_living.contains(bound.spec.name);
             });
             remove_socket_files(listeners);
-            Error error = listener.error();
-            error.message = "listener " + spec.name + ": " + error.message;
-            return error;
+            return named(spec, listener.error());
+        }
+        listener->row = static_cast<std::uint32_t>(listeners.size());
+        listeners.push_back(std::move(*listener));
+    }
+    return listeners;
+}
+
+Result<std::vector<BoundListener>> bind_beside(const std::vector<config::Listener>& specs,
+                                               std::vector<UniqueFd>& inherited,
+                                               const std::vector<BoundListener>& bound) {
+    std::vector<BoundListener> listeners;
+    for (const config::Listener& spec : specs) {
+        auto listener = bind_one(spec, {inherited, 1, bound}, {});
+        if (!listener) {
+            std::erase_if(listeners, [&bound](const BoundListener& made) {
+                return std::any_of(bound.begin(), bound.end(), [&made](const BoundListener& other) {
+                    return other.inode == made.inode;
+                });
+            });
+            remove_socket_files(listeners);
+            return named(spec, listener.error());
         }
         listeners.push_back(std::move(*listener));
     }
     return listeners;
+}
+
+Result<void> retune(BoundListener& listener, const config::Listener& spec) {
+    const config::Listener before = std::exchange(listener.spec, spec);
+    Result<void> done;
+    if (spec.backlog != before.backlog && !listener.from_systemd) {
+        for (const UniqueFd& fd : listener.sockets) {
+            // For a socket that listens this is its new limit, and nothing else.
+            if (::listen(fd.get(), static_cast<int>(spec.backlog)) != 0) {
+                done = named(spec, system_error("backlog"));
+            }
+        }
+    }
+    if (listener.path_inode != 0 && (spec.mode != before.mode || spec.owner != before.owner)) {
+        const auto address = parse_address(spec.address);
+        if (auto set = address ? set_socket_file(spec, *address) : address.error(); !set) {
+            done = named(spec, set.error());
+        }
+    }
+    return done;
 }
 
 bool is_listener_of(int fd, const std::string& address) {
@@ -208,7 +339,7 @@ bool is_listener_of(int fd, const std::string& address) {
     return *bound == *wanted;
 }
 
-void remove_socket_files(const std::vector<BoundListener>& listeners) noexcept {
+void remove_socket_files(std::span<const BoundListener> listeners) noexcept {
     for (const BoundListener& listener : listeners) {
         if (listener.path_inode == 0) {
             continue;
@@ -231,9 +362,7 @@ Result<void> fit_group(BoundListener& listener, std::uint32_t wanted,
         }
         auto fd = bind_inet(listener.spec, *address);
         if (!fd) {
-            Error error = fd.error();
-            error.message = "listener " + listener.spec.name + ": " + error.message;
-            return error;
+            return named(listener.spec, fd.error());
         }
         listener.sockets.push_back(std::move(*fd));
     }

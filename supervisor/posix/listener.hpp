@@ -1,6 +1,7 @@
 #pragma once
 
-// Listening sockets: bound once by the master, inherited by workers, never closed while it lives.
+// Listening sockets: bound by the master, inherited by workers, kept as long as the configuration
+// has them.
 
 #include "config/model.hpp"
 #include "shm/base/result.hpp"
@@ -9,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,14 +24,17 @@ struct BoundListener {
     bool from_systemd = false;
     std::uint32_t nudges = 0;      ///< connections of our own that woke a worker there
     std::uint64_t path_inode = 0;  ///< of a unix socket's file that we made; 0: none of ours
+    std::uint32_t row = 0;         ///< of the scoreboard; the listener's as long as it is open
+    bool in_force = true;          ///< else it goes away with its last worker
+    bool gate_closed = false;      ///< nobody new gets in (gate.hpp)
 };
 
 /// Sockets that a service manager handed over (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), by address.
 /// Takes them out of the environment and makes them close-on-exec.
 [[nodiscard]] std::vector<UniqueFd> take_inherited_sockets();
 
-/// By listener's name: sockets that were taken out of living workers.
-using KeptSockets = std::map<std::string, std::vector<UniqueFd>>;
+/// By listener's name and Listener::socket(): sockets that were taken out of living workers.
+using KeptSockets = std::map<std::pair<std::string, std::string>, std::vector<UniqueFd>>;
 
 /// Is this a listening socket bound to what `address` says (whose port may be 0: any)?
 [[nodiscard]] bool is_listener_of(int fd, const std::string& address);
@@ -46,8 +51,19 @@ using KeptSockets = std::map<std::string, std::vector<UniqueFd>>;
     const std::vector<config::Listener>& specs, std::vector<UniqueFd>& inherited,
     std::uint32_t reuse_port_sockets, KeptSockets kept = {});
 
+/// The same beside those that are bound already, which keep working. One at the same address is
+/// shared, whatever it is called; one at the same port of another address (0.0.0.0 and 127.0.0.1)
+/// makes room for as long as it takes to bind.
+[[nodiscard]] Result<std::vector<BoundListener>> bind_beside(
+    const std::vector<config::Listener>& specs, std::vector<UniqueFd>& inherited,
+    const std::vector<BoundListener>& bound);
+
+/// Backlog, mode and owner of `spec`, which `listener` has from now on. Error: what was refused;
+/// the rest is done.
+Result<void> retune(BoundListener& listener, const config::Listener& spec);
+
 /// A clean stop removes the files of its unix sockets, unless somebody has put another one there.
-void remove_socket_files(const std::vector<BoundListener>& listeners) noexcept;
+void remove_socket_files(std::span<const BoundListener> listeners) noexcept;
 
 /// Gives a reuse_port listener as many sockets as there are workers to accept on them: the kernel
 /// deals connections to every socket of the group, attended or not. One too many is closed when

@@ -123,12 +123,18 @@ UniqueFd open_netlink() {
     return UniqueFd(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
 }
 
-void visit_tcp_sockets(int netlink, const Visit& visit) {
+constexpr std::uint32_t kListening = 1U << TCP_LISTEN;
+// A request is no socket yet and has a state of its own (TCP_NEW_SYN_RECV, in the kernel alone).
+constexpr std::uint32_t kInHandshake = 1U << TCP_SYN_RECV | 1U << 12U;
+
+/// `port` 0: of all.
+void visit_tcp_sockets(int netlink, std::uint32_t states, std::uint16_t port, const Visit& visit) {
     for (const int family : {AF_INET, AF_INET6}) {
         InetRequest request;
         request.body.sdiag_family = static_cast<std::uint8_t>(family);
         request.body.sdiag_protocol = IPPROTO_TCP;
-        request.body.idiag_states = 1U << TCP_LISTEN;
+        request.body.idiag_states = states;
+        request.body.id.idiag_sport = htons(port);
         ask(netlink, request, NLM_F_DUMP,
             [&](const nlmsghdr& header) { visit_inet(header, visit); });
     }
@@ -166,10 +172,20 @@ void for_each_listening_socket(const Visit& visit) {
     if (!netlink) {
         return;
     }
-    visit_tcp_sockets(netlink.get(), visit);
+    visit_tcp_sockets(netlink.get(), kListening, 0, visit);
     UnixRequest request = unix_request();
     ask(netlink.get(), request, NLM_F_DUMP,
         [&](const nlmsghdr& header) { visit_unix(header, visit); });
+}
+
+std::uint32_t handshakes(std::uint16_t port) {
+    std::uint32_t count = 0;
+    const UniqueFd netlink = open_netlink();
+    if (netlink) {
+        visit_tcp_sockets(netlink.get(), kInHandshake, port,
+                          [&count](const ListeningSocket&) { ++count; });
+    }
+    return count;
 }
 
 QueueLength unix_queue(std::uint64_t inode) {
@@ -201,10 +217,8 @@ std::string listening_process(std::uint16_t port) {
     if (port == 0 || !netlink) {
         return {};
     }
-    visit_tcp_sockets(netlink.get(), [&](const ListeningSocket& socket) {
-        if (socket.port == port) {
-            links.insert("socket:[" + std::to_string(socket.inode) + "]");
-        }
+    visit_tcp_sockets(netlink.get(), kListening, port, [&](const ListeningSocket& socket) {
+        links.insert("socket:[" + std::to_string(socket.inode) + "]");
     });
     const Dir proc(links.empty() ? nullptr : ::opendir("/proc"));
     if (!proc) {

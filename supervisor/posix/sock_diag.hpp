@@ -23,6 +23,9 @@ void for_each_listening_socket(const std::function<void(const ListeningSocket&)>
 /// The queue of one unix socket; nothing waits in one that is not found.
 [[nodiscard]] QueueLength unix_queue(std::uint64_t inode);
 
+/// Connections to this TCP port whose handshake has begun and is not done.
+[[nodiscard]] std::uint32_t handshakes(std::uint16_t port);
+
 /// "nginx (pid 123)": who has a TCP socket listening on this port, as far as /proc lets us see.
 /// Empty when nobody can be named.
 [[nodiscard]] std::string listening_process(std::uint16_t port);

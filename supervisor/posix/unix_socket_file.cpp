@@ -114,6 +114,22 @@ Result<UnixSocket> bind_unix_socket(const config::Listener& spec, const Address&
     return made;
 }
 
+Result<void> set_socket_file(const config::Listener& spec, const Address& address) {
+    const std::string path = path_of(address);
+    if (spec.owner.empty() && ::lchown(path.c_str(), ::geteuid(), ::getegid()) != 0) {
+        return system_error("chown " + path);
+    }
+    if (auto owned = set_owner(spec, path); !owned) {
+        return owned;
+    }
+    const mode_t mask = ::umask(077);  // the only way to ask
+    (void)::umask(mask);
+    if (::chmod(path.c_str(), spec.mode ? *spec.mode : 0777U & ~mask) != 0) {
+        return system_error("chmod " + path);
+    }
+    return {};
+}
+
 void remove_socket_file(const Address& address, std::uint64_t path_inode) noexcept {
     if (path_inode == 0 || address.family() != AF_UNIX) {
         return;

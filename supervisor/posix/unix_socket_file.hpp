@@ -22,6 +22,9 @@ struct UnixSocket {
 [[nodiscard]] Result<UnixSocket> bind_unix_socket(const config::Listener& spec,
                                                   const Address& address);
 
+/// Gives an existing file the mode and owner that `spec` asks for, or those of a new one.
+Result<void> set_socket_file(const config::Listener& spec, const Address& address);
+
 /// Removes the file if it is still the one that was made; 0 is none.
 void remove_socket_file(const Address& address, std::uint64_t path_inode) noexcept;
 

@@ -312,12 +312,14 @@ class Bad(Adopting):
         old = [Pidfd(p) for p in c.pids()]
         c.kill_master()
         c.write_yaml(http(2, address="127.0.0.2:0"))
+        seq = c.last_seq()
         c.start(wait_ready=None)
         for process in old:
             self.assertTrue(process.wait())
             process.close()
         c.wait_up()
         self.assertEqual(get(port_of(c), host="127.0.0.2")[0], 200)
+        c.wait_event("listener.closed", since=seq)
         with self.assertRaises(OSError):
             get(first)
 

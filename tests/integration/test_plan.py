@@ -23,7 +23,7 @@ class Plan(TestCase):
         c = self.cluster(http_yaml(2)).start()
         self.assertEqual(self.plan(c, 0), ["nothing would change"])
         answer = self.details(c, 0)
-        self.assertEqual((answer["result"], answer["plan"]), ("done", {"pools": [], "shared": [], "other": []}))
+        self.assertEqual((answer["result"], answer["plan"]), ("done", {"pools": [], "listeners": [], "shared": [], "other": []}))
 
     def test_it_says_what_each_pool_would_do_and_does_nothing(self):
         c = self.cluster(http_yaml(3) + JOBS).start()
@@ -73,7 +73,7 @@ class Plan(TestCase):
 
     def test_what_would_be_refused_is_refused_with_the_same_words(self):
         c = self.cluster(http_yaml(2)).start()
-        for text in (http_yaml(2, address="127.0.0.2:0"), http_yaml(2, more="    restrat: always\n"),
+        for text in ("segment: { lanes: 100 }\n" + http_yaml(2), http_yaml(2, more="    restrat: always\n"),
                      http_yaml(2, more="    env_file: gone.env\n")):
             c.write_yaml(text)
             planned = c.cli("plan", expect=1)

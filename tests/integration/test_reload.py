@@ -67,13 +67,6 @@ class Reload(TestCase):
                                  capture_output=True, text=True, timeout=DEADLINE)
         self.assertEqual(json.loads(by_file.stdout)["cluster"], c.name)
 
-    def test_a_change_of_listeners_is_refused_as_a_whole(self):
-        c = self.cluster(yaml(2)).start()
-        c.write_yaml(yaml(4).replace("127.0.0.1:0", "127.0.0.2:0"))
-        done = c.cli("reload", expect=1)
-        self.assertIn("listeners", done.stdout + done.stderr)
-        self.assertEqual(len(self.workers(c)), 2)
-
     def test_a_new_command_replaces_one_by_one_and_the_port_never_stops_answering(self):
         c = self.cluster(yaml(3)).start()
         port = port_of(c)

@@ -132,6 +132,25 @@ TEST(Diff, SaysHowAChangeApplies) {
                 ElementsAre("web: umask changed: workers are replaced one by one"));
 }
 
+TEST(Diff, TellsWhatBecomesOfListeners) {
+    const auto lines = [](const std::string& before, const std::string& after) {
+        const std::string web = "\n" + pool("listeners: [a]");
+        return between("listeners: " + before + web, "listeners: " + after + web).lines();
+    };
+    EXPECT_THAT(lines("{ a: { address: '[::]:0' }, b: { address: '[::]:1' } }",
+                      "{ a: { address: '[::]:0' }, c: { address: '[::]:2' } }"),
+                ElementsAre("listener c: added, [::]:2", "listener b: removed, [::]:1"));
+    EXPECT_THAT(lines("{ a: { address: '[::]:1' } }", "{ a: { address: '[::]:2' } }"),
+                ElementsAre("listener a: [::]:1 -> [::]:2",
+                            "web: listeners changed: workers are replaced one by one"));
+    EXPECT_THAT(lines("{ a: { address: 'unix:/a', mode: '0600' } }",
+                      "{ a: { address: 'unix:/a', backlog: 7 } }"),
+                ElementsAre("listener a: backlog and mode changed: applies at once"));
+    EXPECT_THAT(lines("{ a: { address: '[::]:1' }, b: { address: '[::]:2' } }",
+                      "{ b: { address: '[::]:2' }, a: { address: '[::]:1' } }"),
+                ElementsAre());
+}
+
 TEST(Diff, RefusesWhatIsMadeOnce) {
     const std::string web = pool("workers: 1");
     const auto refused = [&](const std::string& before, const std::string& after) {
@@ -139,14 +158,15 @@ TEST(Diff, RefusesWhatIsMadeOnce) {
         EXPECT_EQ(changed.lines(), changed.refused);
         return changed.refused;
     };
-    EXPECT_THAT(
-        refused(kBase, "listeners: { a: { address: '[::]:0' }, c: { address: '[::]:0' } }"),
-        ElementsAre("listeners: c and b: a reload cannot change this; undo it, or stop topsman "
-                    "and run it again"));
+    EXPECT_THAT(refused("cluster: a", "cluster: b"),
+                ElementsAre("cluster: a -> b: a reload cannot change this; undo it, or stop topsman "
+                            "and run it again"));
     EXPECT_THAT(refused("listeners: { a: { address: '[::]:1' } }",
-                        "listeners: { a: { address: '[::]:2' } }"),
-                ElementsAre(StartsWith("listeners: a: ")));
-    EXPECT_THAT(refused("cluster: a", "cluster: b"), ElementsAre(StartsWith("cluster: a -> b: ")));
+                        "listeners: { a: { address: '[::]:1', accept: reuse_port } }"),
+                ElementsAre(StartsWith("listeners.a.accept: ")));
+    EXPECT_THAT(refused("listeners: { a: { address: '[::]:0' } }",
+                        "listeners: { a: { address: '[::]:0', accept: reuse_port } }"),
+                ElementsAre(StartsWith("listeners.a.accept: ")));
     EXPECT_THAT(refused("segment: { lanes: 100 }", "segment: { lanes: 200 }"),
                 ElementsAre(StartsWith("segment.lanes: 100 -> 200: ")));
     EXPECT_THAT(refused("shared: { histograms: [a] }", "shared: { histograms: [b] }"),

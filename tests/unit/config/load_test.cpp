@@ -68,6 +68,7 @@ pools:
     expected.name = "web";
     expected.exec.command = {"/srv/app/server", "-x"};
     expected.exec.listeners = {"b", "a"};
+    expected.exec.sockets = {"unix:/srv/app/run/b.sock", "127.0.0.1:0"};
     expected.exec.segment = SegmentUse::None;
     expected.exec.environment = {{"A", "1"}, {"B", ""}};
     expected.exec.env_file = "/srv/app/app.env";

@@ -159,6 +159,66 @@ TEST(ListenerTest, ASharedSocketCannotBeStolenWithReusePort) {
     EXPECT_FALSE(bind_fresh({thief}, 1));
 }
 
+std::string port_of(const BoundListener& listener) {
+    return listener.address.substr(listener.address.rfind(':'));
+}
+
+TEST(ListenerTest, OneAddressAndAllOfThemShareAPortForAsLongAsOneFollowsTheOther) {
+    for (const auto& [first, second] :
+         {std::pair("127.0.0.1", "0.0.0.0"), std::pair("0.0.0.0", "127.0.0.1"),
+          std::pair("[::1]", "[::]")}) {
+        auto before = bind_fresh({spec(std::string(first) + ":0")}).value();
+        std::vector<UniqueFd> none;
+        auto after = bind_beside({spec(second + port_of(before[0]))}, none, before);
+        ASSERT_TRUE(after) << first << ": " << after.error().message;
+        EXPECT_TRUE(connect_to(before[0].address));
+        EXPECT_TRUE(connect_to(after->front().address));
+        for (const auto* listener : {&before[0], &after->front()}) {
+            EXPECT_EQ(option(listener->sockets[0].get(), SOL_SOCKET, SO_REUSEPORT), 0);
+        }
+        before.clear();
+        EXPECT_TRUE(connect_to(after->front().address));
+        EXPECT_FALSE(bind_fresh({spec(after->front().address)})) << "it is as if bound alone";
+    }
+}
+
+TEST(ListenerTest, ASocketThatIsThereIsSharedNotBoundAgain) {
+    const auto before = bind_fresh({spec("127.0.0.1:0")}).value();
+    std::vector<UniqueFd> none;
+    const auto after = bind_beside({spec(before[0].address)}, none, before);
+    ASSERT_TRUE(after) << after.error().message;
+    EXPECT_EQ(after->front().inode, before[0].inode);
+    config::Listener group = spec(before[0].address);
+    group.accept = config::Accept::ReusePort;
+    const auto refused = bind_beside({group}, none, before);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("is shared in another way"));
+}
+
+TEST(UnixListenerTest, TakesAnotherModeAndOwnerWhileItIsInUse) {
+    const test::TempDir dir;
+    config::Listener unix_socket = spec("unix:" + dir.path("a.sock"));
+    unix_socket.mode = 0600;
+    auto listeners = bind_fresh({unix_socket}).value();
+
+    struct stat status {};
+
+    unix_socket.mode = 0666;
+    ASSERT_TRUE(retune(listeners[0], unix_socket));
+    ASSERT_EQ(::stat(dir.path("a.sock").c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0666U);
+    unix_socket.mode.reset();
+    ASSERT_TRUE(retune(listeners[0], unix_socket));
+    const mode_t mask = ::umask(0);
+    (void)::umask(mask);
+    ASSERT_EQ(::stat(dir.path("a.sock").c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777U, 0777U & ~mask) << "as a new one";
+    unix_socket.owner = "nobody-of-that-name";
+    const auto refused = retune(listeners[0], unix_socket);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, StartsWith("listener http: "));
+}
+
 TEST(UnixListenerTest, HasTheModeThatWasAskedFor) {
     const test::TempDir dir;
     config::Listener listener = spec("unix:" + dir.path("a.sock"));

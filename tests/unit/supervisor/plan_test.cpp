@@ -47,7 +47,7 @@ TEST_F(PlanTest, NothingWouldChange) {
     EXPECT_EQ(response.result, "done");
     EXPECT_EQ(response.reason, "nothing would change");
     EXPECT_EQ(response.lines, Lines{});
-    EXPECT_EQ(response.details, R"({"pools":[],"shared":[],"other":[]})");
+    EXPECT_EQ(response.details, R"({"pools":[],"listeners":[],"shared":[],"other":[]})");
 }
 
 TEST_F(PlanTest, ALineForEachThingThatWouldHappen) {
@@ -68,7 +68,7 @@ TEST_F(PlanTest, ALineForEachThingThatWouldHappen) {
               R"("workers_after":1,"started":0,"ended":3,"replaced":1,"canary":true,)"
               R"("keys":["nice","stop_timeout"]},{"pool":"mail","new":true,"removed":false,)"
               R"("workers_before":0,"workers_after":1,"started":1,"ended":0,"replaced":0,)"
-              R"("canary":false,"keys":[]}],"shared":[],"other":["watch"]})");
+              R"("canary":false,"keys":[]}],"listeners":[],"shared":[],"other":["watch"]})");
 }
 
 TEST_F(PlanTest, APolicyReplacesNobody) {

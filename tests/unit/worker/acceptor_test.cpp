@@ -104,7 +104,9 @@ int run_ever_busier() {
 
 class AcceptorTest : public ::testing::Test {
   protected:
-    AcceptorTest() : listener_(test::listen_somewhere(port_)) { herd_.show_listener(0, "http"); }
+    AcceptorTest() : listener_(test::listen_somewhere(port_)) {
+        herd_.show_listener(0, "http", listener_.get());
+    }
 
     ~AcceptorTest() override {
         for (Member& member : members_) {
@@ -210,7 +212,7 @@ TEST_F(AcceptorTest, ABusyWorkerLeavesConnectionsToIdleOnes) {
 }
 
 TEST_F(AcceptorTest, ABusyWorkerWithAQueueOfItsOwnServesItAllTheSame) {
-    herd_.show_listener(0, "http", false);
+    herd_.show_listener(0, "http", listener_.get(), false);
     (void)start(run_ever_busier);
     // A sibling that waits at another socket of the same listener, idle.
     std::uint16_t other_port = 0;

@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -169,8 +170,12 @@ std::int64_t Herd::gauge(const std::string& name) const {
     return 0;
 }
 
-void Herd::show_listener(std::uint32_t index, const std::string& name, bool is_shared) {
+void Herd::show_listener(std::uint32_t index, const std::string& name, int socket, bool is_shared) {
+    struct stat facts {};
+
+    CHECK(::fstat(socket, &facts) == 0);
     shm::ListenerRecord record = {};
+    record.inode = facts.st_ino;
     shm::put_text(record.name, name);
     record.accept = is_shared ? 0 : 1;
     segment_.scoreboard().listeners[index].store(record);

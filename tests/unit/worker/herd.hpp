@@ -61,7 +61,8 @@ class Herd {
     [[nodiscard]] std::int64_t gauge(const std::string& name) const;
 
     /// Puts a listener on the scoreboard, as the master does.
-    void show_listener(std::uint32_t index, const std::string& name, bool is_shared = true);
+    void show_listener(std::uint32_t index, const std::string& name, int socket,
+                       bool is_shared = true);
 
   private:
     void become_member(const Member& member, const MemberSetup& setup);

@@ -95,7 +95,9 @@ class Client {
 
 class HttpTest : public ::testing::Test {
   protected:
-    HttpTest() : listener_(test::listen_somewhere(port_)) { herd_.show_listener(0, "http"); }
+    HttpTest() : listener_(test::listen_somewhere(port_)) {
+        herd_.show_listener(0, "http", listener_.get());
+    }
 
     ~HttpTest() override {
         for (Member& member : members_) {
