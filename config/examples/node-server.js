@@ -1,6 +1,7 @@
 // A worker: the listening socket is inherited, its number is 3 plus its place in LISTEN_FDNAMES.
 'use strict';
 const http = require('http');
+const net = require('net');
 
 const names = (process.env.LISTEN_FDNAMES || '').split(':');
 const place = names.indexOf('http');
@@ -10,13 +11,16 @@ if (place < 0) {
 }
 
 const who = `${process.env.TOPSMAN_POOL}/${process.env.TOPSMAN_SLOT}`;
+let leaving = false;
 const server = http.createServer((request, response) => {
+  if (leaving) response.setHeader('Connection', 'close');
   response.end(`${who} pid ${process.pid}\n`);
 });
 server.listen({ fd: 3 + place }, () => console.log('serving'));
 
-// Take no new connections, answer what was asked, and leave.
+// Take no new connections, tell the kept ones on their next answer, and leave when the last is closed.
+// Not http's own close(): since Node 19 it closes idle connections, on which a request may be on its way.
 process.on('SIGTERM', () => {
-  server.close(() => process.exit(0));
-  if (server.closeIdleConnections) server.closeIdleConnections();
+  leaving = true;
+  net.Server.prototype.close.call(server, () => process.exit(0));
 });

@@ -1,11 +1,14 @@
 """The promises under load: what operators do drops no request, what is killed loses no count."""
 
 import http.client
+import json
 import random
+import shutil
 import signal
 import threading
 
-from harness import DEADLINE, MISBEHAVING, SHARED, Pidfd, TestCase, get, http_yaml, main, port_of
+from harness import (DEADLINE, MISBEHAVING, ROOT, SHARED, Pidfd, TestCase, free_port, get, http_yaml, main,
+                     port_of)
 
 def yaml(workers=3, more=""):
     return http_yaml(workers, more=more) + SHARED
@@ -79,6 +82,25 @@ class Load:
 
 
 class P1NothingIsDropped(TestCase):
+    def test_the_examples_without_a_library_lose_nothing_either(self):
+        for words in (["python3", "-B", "python_server.py"], ["node", "node-server.js"]):
+            if shutil.which(words[0]) is None:
+                continue
+            with self.subTest(words[0]):
+                port = free_port()
+                text = (f"pools:\n  web:\n    command: {json.dumps(words)}\n"
+                        f"    working_directory: {ROOT}/config/examples\n    workers: 2\n"
+                        "    listeners: [http]\n    ready: { by: listening }\n    rollout: { observe: 0s }\n")
+                c = self.cluster(f"listeners: {{ http: {{ address: '127.0.0.1:{port}' }} }}\n{text}").start()
+                with Load(port) as load, Load(port, pause=0.02) as idle:
+                    c.cli("restart", "web")
+                    c.cli("scale", "web=4")
+                    c.cli("scale", "web=1")
+                    c.write_yaml(f"listeners: {{ http: {{ address: '0.0.0.0:{port}' }} }}\n{text}")
+                    c.cli("reload")
+                self.assertEqual(load.failures + idle.failures, [])
+                self.assertGreater(idle.answers, 10)
+
     def test_restart_reload_and_scaling_under_load_lose_no_request_and_count_each(self):
         c = self.cluster(yaml()).start()
         with Load(port_of(c)) as load:
