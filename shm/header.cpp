@@ -2,6 +2,7 @@
 
 #include "shm/base/unique_fd.hpp"
 #include "shm/block_pool.hpp"
+#include "shm/channel.hpp"
 #include "shm/event_ring.hpp"
 #include "shm/histogram.hpp"
 #include "shm/job_queue.hpp"
@@ -42,7 +43,8 @@ constexpr std::uint64_t kAbiHash =
     hash_types<Header, DirectoryEntry, Lane, Scoreboard, MasterRecord, PoolRecord, SlotRecord,
                WorkerRecord, ListenerRecord, EventRing, NameTable, NameRow, LaneCells, RobustMutex,
                pthread_mutex_t, TxCellStorage, LastWords, LaneSet, QueueEntry, QueueControl,
-               JobRecord, SharedObject, SharedArrayStorage, BlockClass, BlockRow, HistogramCells>();
+               JobRecord, SharedObject, SharedArrayStorage, BlockClass, BlockRow, HistogramCells,
+               ChannelEntry, ChannelControl, InboxControl, CellHeader>();
 
 std::string grouped(std::uint64_t number) {
     std::string digits = std::to_string(number);
@@ -91,6 +93,23 @@ std::optional<std::vector<NamedQueue>> read_queues(const Header& header) {
         queues.push_back({std::string(entry.name, ::strnlen(entry.name, kNameBytes)), shape});
     }
     return queues;
+}
+
+/// The channels, as the queues.
+std::optional<std::vector<NamedChannel>> read_channels(const Header& header) {
+    std::vector<NamedChannel> channels;
+    for (const ChannelEntry& entry : header.channels) {
+        if (entry.slots == 0) {
+            break;
+        }
+        const ChannelShape shape{entry.slots, entry.capacity, entry.message_size, entry.delivery};
+        if (!is_sound(shape)) {
+            return std::nullopt;
+        }
+        channels.push_back({std::string(entry.name, ::strnlen(entry.name, kNameBytes)),
+                            std::string(entry.pool, ::strnlen(entry.pool, kNameBytes)), shape});
+    }
+    return channels;
 }
 
 std::vector<std::string> read_histograms(const Header& header) {
@@ -150,6 +169,11 @@ std::size_t part_size(Part part, const Layout& layout) noexcept {
             return sizeof(LaneSet) * block_count(layout.blocks);
         case Part::BlockMemory:
             return block_bytes(layout.blocks);
+        case Part::Channels:
+            return std::accumulate(layout.channels.begin(), layout.channels.end(), kCacheLine,
+                                   [](std::size_t sum, const NamedChannel& channel) {
+                                       return sum + channel_bytes(channel.shape);
+                                   });
         case Part::Histograms:
             return histogram_bytes(layout.histograms.size(), layout.lanes);
     }
@@ -223,8 +247,12 @@ Result<Layout> check_header(const std::string& name, std::span<const std::byte> 
     }
     std::copy_n(header.blocks, kMaxBlockClasses, layout.blocks.begin());
     layout.histograms = read_histograms(header);
-    if (!queues || !is_sound(layout.blocks) || layout.lanes == 0 || layout.lanes > kMaxLanes ||
-        !is_sound(layout)) {
+    auto channels = read_channels(header);
+    if (channels) {
+        layout.channels = std::move(*channels);
+    }
+    if (!queues || !channels || !is_sound(layout.blocks) || layout.lanes == 0 ||
+        layout.lanes > kMaxLanes || !is_sound(layout)) {
         return misfit(name, "its directory is corrupt");
     }
     return layout;

@@ -7,6 +7,7 @@
 
 #include "shm/base/result.hpp"
 #include "shm/block_shape.hpp"
+#include "shm/channel_shape.hpp"
 #include "shm/limits.hpp"
 #include "shm/queue_shape.hpp"
 
@@ -42,8 +43,9 @@ enum class Part : std::uint32_t {
     BlockReaders,
     BlockMemory,
     Histograms,
+    Channels,
 };
-inline constexpr std::size_t kParts = 20;
+inline constexpr std::size_t kParts = 21;
 inline constexpr std::size_t kHeaderBytes = 4'096;
 inline constexpr std::uint64_t kMagic = 0x6e61'6d73'706f'7401;  // "\1topsman" in memory
 inline constexpr std::size_t kBootIdBytes = 40;
@@ -62,6 +64,16 @@ struct QueueEntry {
     std::uint32_t priorities;
 };
 
+/// A channel's shape, as a queue's. They lie one after the other in Part::Channels.
+struct ChannelEntry {
+    char name[kNameBytes];
+    char pool[kNameBytes];
+    std::uint32_t slots;  ///< 0: there is no such channel, nor any after it
+    std::uint32_t capacity;
+    std::uint32_t message_size;
+    Delivery delivery;
+};
+
 /// As it lies at offset 0.
 struct Header {
     std::atomic<std::uint64_t> magic;  ///< written last: a segment without it is not whole
@@ -78,6 +90,7 @@ struct Header {
     QueueEntry queues[kMaxQueues];
     BlockClass blocks[kMaxBlockClasses];
     char histograms[kMaxHistograms][kNameBytes];  ///< names; an empty one ends them
+    ChannelEntry channels[kMaxChannels];
 };
 
 static_assert(sizeof(Header) <= kHeaderBytes);
@@ -101,6 +114,7 @@ struct Layout {
     BlockClasses blocks{};
     std::vector<NamedQueue> queues;
     std::vector<std::string> histograms;
+    std::vector<NamedChannel> channels;
 };
 
 /// Bytes of a part: what its type, the number of lanes and the shapes of queues and blocks say.

@@ -8,7 +8,7 @@
 
 namespace topsman::shm {
 
-inline constexpr std::uint32_t kLayoutVersion = 8;
+inline constexpr std::uint32_t kLayoutVersion = 9;
 inline constexpr std::uint32_t kMaxLanes = 1'023;  // lane 0 is the master's
 inline constexpr std::uint32_t kDefaultLanes = 256;
 inline constexpr std::uint32_t kMaxMetrics = 256;  // counters and gauges together
@@ -34,6 +34,8 @@ inline constexpr std::uint32_t kMaxQueueCapacity = 1U << 20U;  // a ring's entry
 inline constexpr std::uint32_t kMaxItemBytes = 64U << 10U;     // longer ones belong in a file
 inline constexpr std::uint32_t kMaxPriorities = 8;
 inline constexpr std::uint32_t kMaxAttempts = 30;  // a job's word has 5 bits for them
-inline constexpr std::size_t kCacheLine = 128;     // two lines: the adjacent-line prefetcher
+inline constexpr std::uint32_t kMaxChannels = 8;
+inline constexpr std::uint32_t kMaxChannelCapacity = 1U << 16U;
+inline constexpr std::size_t kCacheLine = 128;  // two lines: the adjacent-line prefetcher
 
 }  // namespace topsman::shm

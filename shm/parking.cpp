@@ -1,5 +1,7 @@
 #include "shm/parking.hpp"
 
+#include "shm/fence.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <thread>
@@ -19,17 +21,6 @@ thread_local std::uint32_t looks = kLeastLooks;
 
 /// Whom this thread asks first at its next wake-up: the waiting take turns.
 thread_local std::uint32_t turn = 0;
-
-/// A change before it is seen by whoever's later change is not seen after it.
-void full_fence() noexcept {
-#ifdef __SANITIZE_THREAD__
-    // ThreadSanitizer does not know fences; all that is ordered here are atomics anyway.
-    thread_local std::atomic<std::uint32_t> word{0};
-    (void)word.fetch_add(1, std::memory_order_seq_cst);
-#else
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-#endif
-}
 
 void call(Lane& lane) noexcept {
     lane.wake.fetch_add(1, std::memory_order_seq_cst);

@@ -42,7 +42,15 @@ class Parking {
     /// holder of `lane`; any of its threads. A deadline in the past sleeps not at all.
     template <class StillNeeded>
     Parked park(std::span<Lane> lanes, std::uint32_t lane, Deadline deadline,
-                StillNeeded&& still_needed) noexcept;
+                StillNeeded&& still_needed) noexcept {
+        return park(lanes, lane, deadline, still_needed, [] {});
+    }
+
+    /// The same for those whose wakers use light fences: `fence()` is called whenever the lane has
+    /// entered the set, and before the look that follows.
+    template <class StillNeeded, class Fence>
+    Parked park(std::span<Lane> lanes, std::uint32_t lane, Deadline deadline,
+                StillNeeded&& still_needed, Fence&& fence) noexcept;
 
     /// Wakes at most `count` waiting lanes, in turns; returns how many. Call it after the change
     /// that they wait for. Nobody waits: no system call and no store. Never waits itself.
@@ -129,15 +137,16 @@ class Parking::Stay {
     bool is_inside_ = false;
 };
 
-template <class StillNeeded>
+template <class StillNeeded, class Fence>
 Parked Parking::park(std::span<Lane> lanes, std::uint32_t lane, Deadline deadline,
-                     StillNeeded&& still_needed) noexcept {
+                     StillNeeded&& still_needed, Fence&& fence) noexcept {
     if (Spinning::is_over(still_needed)) {
         return Parked::Ready;
     }
     Stay stay(*this, lanes, lane);
     for (;;) {
         stay.enter();
+        fence();
         if (!still_needed()) {
             return Parked::Ready;
         }

@@ -175,6 +175,7 @@ void Segment::Impl::construct_all() {
     construct<LaneSet>(buffer, Part::BlockReaders);
     construct<std::byte>(buffer, Part::BlockMemory);
     construct<HistogramCells>(buffer, Part::Histograms);
+    construct<std::byte>(buffer, Part::Channels);
 
     one<EventRing>(Part::Events).init();
     one<NameTable>(Part::MetricNames).init(kMaxMetrics);
@@ -205,6 +206,16 @@ void Segment::Impl::write_header(const Place& place) {
         header.queues[i].item_size = shape.item_size;
         header.queues[i].max_attempts = shape.max_attempts;
         header.queues[i].priorities = shape.priorities;
+    }
+    for (std::size_t i = 0; i < layout.channels.size(); ++i) {
+        const auto& [name, pool, shape] = layout.channels[i];
+        ChannelEntry& entry = header.channels[i];
+        name.copy(entry.name, kNameBytes - 1);
+        pool.copy(entry.pool, kNameBytes - 1);
+        entry.slots = shape.slots;
+        entry.capacity = shape.capacity;
+        entry.message_size = shape.message_size;
+        entry.delivery = shape.delivery;
     }
     header.magic.store(kMagic, std::memory_order_release);
 }
@@ -245,12 +256,14 @@ std::string segment_name(const std::string& cluster, std::uint32_t uid) {
 }
 
 std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues,
-                          const BlockClasses& blocks, const std::vector<std::string>& histograms) {
+                          const BlockClasses& blocks, const std::vector<std::string>& histograms,
+                          const std::vector<NamedChannel>& channels) {
     Layout layout;
     layout.lanes = lanes;
     layout.queues = queues;
     layout.blocks = blocks;
     layout.histograms = histograms;
+    layout.channels = channels;
     return total_size(layout);
 }
 
@@ -259,6 +272,7 @@ Result<Segment> Segment::create(const Options& options) {
     CHECK(options.queues.size() <= kMaxQueues);
     CHECK(is_sound(options.blocks));
     CHECK(options.histograms.size() <= kMaxHistograms);
+    CHECK(options.channels.size() <= kMaxChannels);
     const Result<Place> place = Place::here();
     if (!place) {
         return place.error();
@@ -274,6 +288,7 @@ Result<Segment> Segment::create(const Options& options) {
     impl->layout.queues = options.queues;
     impl->layout.blocks = options.blocks;
     impl->layout.histograms = options.histograms;
+    impl->layout.channels = options.channels;
     impl->layout.total_size = total_size(impl->layout);
     if (const auto reserved = reserve(options.name, impl->fd.get(), impl->layout.total_size);
         !reserved) {
@@ -324,6 +339,10 @@ Result<Segment> Segment::adopt(const Options& options) {
         return plain_error("segment " + options.name +
                            ": its histograms are not those of the configuration "
                            "(shared.histograms)");
+    }
+    if ((*impl)->layout.channels != options.channels) {
+        return plain_error("segment " + options.name +
+                           ": its channels are not those of the configuration (shared.channels)");
     }
     (*impl)->is_masters = true;
     (*impl)->header().epoch.fetch_add(1);
@@ -505,6 +524,19 @@ std::span<const std::string> Segment::histograms() const noexcept {
 HistogramView Segment::histogram(std::size_t index) const noexcept {
     const std::size_t all = std::size_t{impl_->layout.lanes} + 1;
     return HistogramView(impl_->all<HistogramCells>(Part::Histograms).subspan(index * all, all));
+}
+
+std::span<const NamedChannel> Segment::channels() const noexcept {
+    return impl_->layout.channels;
+}
+
+Channel Segment::channel(std::size_t index) const noexcept {
+    const DirectoryEntry& part = impl_->layout.directory[static_cast<std::size_t>(Part::Channels)];
+    std::byte* memory = impl_->base() + part.offset;
+    for (std::size_t i = 0; i < index; ++i) {
+        memory += channel_bytes(impl_->layout.channels[i].shape);
+    }
+    return {memory, impl_->layout.channels[index].shape, lanes()};
 }
 
 }  // namespace topsman::shm

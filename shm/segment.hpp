@@ -12,6 +12,7 @@
 #include "shm/base/result.hpp"
 #include "shm/base/unique_fd.hpp"
 #include "shm/block_pool.hpp"
+#include "shm/channel.hpp"
 #include "shm/event_ring.hpp"
 #include "shm/histogram.hpp"
 #include "shm/job_queue.hpp"
@@ -46,6 +47,7 @@ class Segment {
         std::vector<NamedQueue> queues = {};       ///< at most kMaxQueues, each sound
         BlockClasses blocks = {};                  ///< sound
         std::vector<std::string> histograms = {};  ///< at most kMaxHistograms names
+        std::vector<NamedChannel> channels = {};   ///< at most kMaxChannels, each sound
     };
 
     /// Creates a new one (O_EXCL). Errors: it exists already (errc::file_exists), /dev/shm is full
@@ -108,6 +110,8 @@ class Segment {
     [[nodiscard]] BlockPool blocks() const noexcept;
     [[nodiscard]] std::span<const std::string> histograms() const noexcept;
     [[nodiscard]] HistogramView histogram(std::size_t index) const noexcept;  ///< of histograms()
+    [[nodiscard]] std::span<const NamedChannel> channels() const noexcept;
+    [[nodiscard]] Channel channel(std::size_t index) const noexcept;  ///< of channels()
 
   private:
     struct Impl;

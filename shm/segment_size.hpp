@@ -1,6 +1,7 @@
 #pragma once
 
 #include "shm/block_shape.hpp"
+#include "shm/channel_shape.hpp"
 #include "shm/queue_shape.hpp"
 
 #include <cstddef>
@@ -13,6 +14,7 @@ namespace topsman::shm {
 /// reserves.
 [[nodiscard]] std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues,
                                         const BlockClasses& blocks = {},
-                                        const std::vector<std::string>& histograms = {});
+                                        const std::vector<std::string>& histograms = {},
+                                        const std::vector<NamedChannel>& channels = {});
 
 }  // namespace topsman::shm

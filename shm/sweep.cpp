@@ -57,6 +57,9 @@ void give_back(Segment& segment, Owner dead) noexcept {
     for (std::size_t i = 0; i < segment.queues().size(); ++i) {
         (void)segment.queue(i).sweep(dead);
     }
+    for (std::size_t i = 0; i < segment.channels().size(); ++i) {
+        (void)segment.channel(i).sweep(dead);
+    }
 }
 
 }  // namespace

@@ -28,7 +28,9 @@ Arena Arena::make() {
                                        .lanes = kLanes,
                                        .queues = {{"jobs", kQueue}},
                                        .blocks = {{{64, 4}, {200, 1}}},
-                                       .histograms = {"time"}})
+                                       .histograms = {"time"},
+                                       .channels = {{"news", "web", kChannel},
+                                                    {"ticks", "web", kForgetfulChannel}}})
                           .value();
     (void)Segment::remove(name);
     start(segment, kVictim, kVictimPid);

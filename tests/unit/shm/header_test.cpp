@@ -30,6 +30,8 @@ class HeaderTest : public testing::Test {
         shape.histograms = {"time", "size"};
         std::strcpy(header_.histograms[0], "time");
         std::strcpy(header_.histograms[1], "size");
+        shape.channels = {{"news", "web", {3, 5, 40, Delivery::AtMostOnce}}};
+        header_.channels[0] = {"news", "web", 3, 5, 40, Delivery::AtMostOnce};
         std::uint64_t offset = kHeaderBytes;
         for (std::size_t i = 0; i < kParts; ++i) {
             const std::size_t size = part_size(static_cast<Part>(i), shape);
@@ -129,6 +131,24 @@ TEST_F(HeaderTest, QueuesHaveTheShapeThatTheHeaderSays) {
         header_.queues[0] = wrong;
         EXPECT_TRUE(is_refused_as_corrupt())
             << wrong.capacity << " " << wrong.item_size << " " << wrong.max_attempts;
+    }
+}
+
+TEST_F(HeaderTest, ChannelsHaveTheShapeThatTheHeaderSays) {
+    ASSERT_EQ(check()->channels.size(), 1U);
+    EXPECT_EQ(check()->channels[0],
+              (NamedChannel{"news", "web", {3, 5, 40, Delivery::AtMostOnce}}));
+    constexpr auto kOnce = Delivery::AtMostOnce;
+    for (const ChannelEntry& wrong :
+         {ChannelEntry{"a", "b", kMaxSlots + 1, 5, 40, kOnce},
+          ChannelEntry{"a", "b", 3, kMaxChannelCapacity + 1, 40, kOnce},
+          ChannelEntry{"a", "b", 3, 0, 40, kOnce}, ChannelEntry{"a", "b", 3, 5, 0, kOnce},
+          ChannelEntry{"a", "b", 3, 5, kMaxItemBytes + 1, kOnce},
+          ChannelEntry{"a", "b", 3, 5, 40, static_cast<Delivery>(2)},
+          ChannelEntry{"a", "b", 4, 5, 40, kOnce}, ChannelEntry{"a", "b", 0, 5, 40, kOnce}}) {
+        header_.channels[0] = wrong;
+        EXPECT_TRUE(is_refused_as_corrupt())
+            << wrong.slots << " " << wrong.capacity << " " << wrong.message_size;
     }
 }
 

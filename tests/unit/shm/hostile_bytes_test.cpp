@@ -1,6 +1,7 @@
 // What any worker writes into the segment is untrusted to the master and to lookers: whatever lies
 // behind the header, nothing they read may crash them, hang them or reach a terminal.
 
+#include "shm/inbox_reader.hpp"
 #include "shm/sweep.hpp"
 #include "shm_test_helper.hpp"
 
@@ -77,8 +78,36 @@ void use_queues(Segment& segment) {
     }
 }
 
+/// Everything that workers do to a channel; the second one receives at most once.
+void use_channels(Segment& segment) {
+    const std::array<std::byte, 16> bytes{};
+    const std::vector<Channel::Bytes> run(40, bytes);
+    for (std::size_t i = 0; i < segment.channels().size(); ++i) {
+        const Channel channel = segment.channel(i);
+        for (std::uint32_t slot = 0; slot < channel.shape().slots; ++slot) {
+            ASSERT_LE(channel.unread(slot), channel.shape().capacity);
+            InboxReader reader(channel, slot, {1, 1});
+            for (std::uint64_t round = 0; round < 30; ++round) {
+                ASSERT_LE(channel.send({1, 1}, slot, std::span(run).first(round)),
+                          channel.shape().capacity);
+                (void)channel.send_any({2, 1}, slot, bytes);
+                (void)reader.has_something();
+                if (const auto message = reader.receive()) {
+                    ASSERT_LE(message->bytes.size(), channel.shape().message_size);
+                    ASSERT_GE(message->bytes.data(), segment.address());
+                    round % 3 != 0 ? reader.done(message->position)
+                                   : reader.put_back(message->position);
+                }
+            }
+            reader.leave();
+        }
+        channel.set_slots(static_cast<std::uint32_t>(i));
+    }
+}
+
 void do_what_a_master_does(Segment& segment) {
     ASSERT_NO_FATAL_FAILURE(use_queues(segment));
+    ASSERT_NO_FATAL_FAILURE(use_channels(segment));
     (void)grant_lane(segment, 1, 0);
     for (std::uint32_t lane = 0; lane < segment.lanes().size() + 2; ++lane) {
         sweep_lane(segment, lane, lane);
@@ -118,6 +147,8 @@ TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
         {"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3, .priorities = 2}}};
     options.blocks = {{{1'000, 20}, {4'096, 10}}};
     options.histograms = {"time"};
+    options.channels = {{"news", "web", {3, 20, 16, Delivery::AtLeastOnce}},
+                        {"ticks", "web", {2, 3, 16, Delivery::AtMostOnce}}};
     auto segment = Segment::create(options).value();
     auto* bytes = static_cast<unsigned char*>(const_cast<void*>(segment.address()));
     const std::size_t begin = 4'096;
@@ -148,6 +179,7 @@ TEST(HostileBytesTest, TheHeaderMayChangeUnderTheMasterWithoutEffect) {
     auto options = name.options();
     options.queues = {
         {"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3, .priorities = 2}}};
+    options.channels = {{"news", "web", {3, 20, 16, Delivery::AtLeastOnce}}};
     auto segment = Segment::create(options).value();
     std::memset(const_cast<void*>(segment.address()), 0xff, 4'096);
     EXPECT_EQ(segment.lanes().size(), 9U);

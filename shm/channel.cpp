@@ -1,0 +1,231 @@
+#include "shm/channel.hpp"
+
+#include "shm/base/check.hpp"
+#include "shm/channel_wait.hpp"
+#include "shm/fence.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace topsman::shm {
+namespace {
+
+constexpr std::size_t rounded_up(std::size_t size, std::size_t to) noexcept {
+    return (size + to - 1) / to * to;
+}
+
+constexpr std::size_t stride_of(const ChannelShape& shape) noexcept {
+    return rounded_up(sizeof(CellHeader) + shape.message_size, 16);
+}
+
+constexpr std::size_t inbox_bytes_of(const ChannelShape& shape) noexcept {
+    return sizeof(InboxControl) +
+           rounded_up(stride_of(shape) * std::bit_ceil(shape.capacity), kCacheLine);
+}
+
+}  // namespace
+
+std::size_t channel_bytes(const ChannelShape& shape) noexcept {
+    return sizeof(ChannelControl) + inbox_bytes_of(shape) * shape.slots;
+}
+
+Channel::Channel(std::byte* memory, const ChannelShape& shape, std::span<Lane> lanes) noexcept
+    : shape_(shape),
+      control_(reinterpret_cast<ChannelControl*>(memory)),
+      inboxes_(memory + sizeof(ChannelControl)),
+      inbox_bytes_(inbox_bytes_of(shape)),
+      stride_(stride_of(shape)),
+      mask_(std::bit_ceil(shape.capacity) - 1),
+      shift_(static_cast<unsigned>(std::countr_zero(mask_ + 1))),
+      lanes_(lanes) {
+    CHECK(is_sound(shape));
+}
+
+std::uint32_t Channel::slots() const noexcept {
+    return std::min(control_->slots.load(std::memory_order_relaxed), shape_.slots);
+}
+
+void Channel::set_slots(std::uint32_t slots) const noexcept {
+    if (control_->slots.exchange(slots, std::memory_order_seq_cst) > slots) {
+        for (std::uint32_t slot = std::min(slots, shape_.slots); slot < shape_.slots; ++slot) {
+            (void)inbox(slot).senders.wake_all(lanes_);
+        }
+        (void)control_->senders.wake_all(lanes_);
+    }
+}
+
+// -- sending ----------------------------------------------------------------------------------
+
+std::uint32_t Channel::send(Owner me, std::uint32_t slot,
+                            std::span<const Bytes> messages) const noexcept {
+    CHECK(slot < shape_.slots);
+    const auto most =
+        static_cast<std::uint32_t>(std::min<std::size_t>(messages.size(), kMostOfRun));
+    const Run run = claim(me, slot, most);
+    if (run.count != 0) {
+        put(slot, run, messages);
+        wake_receivers(slot);
+    }
+    return run.count;
+}
+
+/// How many cells there are free from `position` on, at most `most`.
+std::uint32_t Channel::room_at(InboxControl& inbox, Position position,
+                               std::uint32_t most) const noexcept {
+    std::uint64_t used = distance(inbox.seen_freed.load(std::memory_order_relaxed), position);
+    if (used + most > shape_.capacity) {
+        const Position freed = inbox.freed.load(std::memory_order_acquire);
+        inbox.seen_freed.store(freed, std::memory_order_relaxed);
+        used = distance(freed, position);
+    }
+    // More than all of it: the tail is old by now, or somebody has spoilt the cursor.
+    return used > shape_.capacity
+               ? 0
+               : static_cast<std::uint32_t>(std::min<std::uint64_t>(most, shape_.capacity - used));
+}
+
+/// Sees to it that the last claim can be found in its first cell, as the tail will not name it any
+/// more. False: it is not the last one any more.
+bool Channel::record(InboxControl& inbox, std::uint32_t slot,
+                     std::uint64_t packed_tail) const noexcept {
+    const TailWord tail = TailWord::unpack(packed_tail);
+    const std::uint64_t turn = turn_of(tail.position);
+    std::atomic<std::uint64_t>& word = cell(slot, tail.position).word;
+    std::uint64_t seen = word.load(std::memory_order_acquire);
+    if (CellWord::unpack(seen).turn == turn || tail.count == 0) {
+        return true;
+    }
+    // Seen while it was the last claim: from now on this word changes before its cell is used
+    // again.
+    if (inbox.tail.load(std::memory_order_seq_cst) != packed_tail) {
+        return false;
+    }
+    const CellWord claimed{CellState::Writing, tail.lane, tail.generation, tail.count, turn};
+    (void)word.compare_exchange_strong(seen, claimed.pack(), std::memory_order_seq_cst);
+    return true;
+}
+
+/// The next cells, at most `most`. Whoever dies from the exchange on until put() is done leaves a
+/// claim that names it.
+Channel::Run Channel::claim(Owner me, std::uint32_t slot, std::uint32_t most) const noexcept {
+    InboxControl& inbox = this->inbox(slot);
+    if (!inbox.users.contains(me.lane)) {
+        inbox.users.insert(me.lane);
+    }
+    std::uint64_t packed = inbox.tail.load(std::memory_order_acquire);
+    // Each pass but the last one finds that somebody else has claimed something.
+    for (;;) {
+        if (!record(inbox, slot, packed)) {
+            packed = inbox.tail.load(std::memory_order_acquire);
+            continue;
+        }
+        const Position end = TailWord::unpack(packed).end();
+        const std::uint32_t count = room_at(inbox, end, most);
+        if (count == 0) {
+            const std::uint64_t now = inbox.tail.load(std::memory_order_acquire);
+            if (now == packed) {
+                return {};
+            }
+            packed = now;
+            continue;
+        }
+        const Run mine{end, count, me.lane, me.generation & 0xfU};
+        if (inbox.tail.compare_exchange_strong(packed, mine.pack(), std::memory_order_acq_rel)) {
+            return mine;
+        }
+    }
+}
+
+void Channel::put(std::uint32_t slot, const Run& run,
+                  std::span<const Bytes> messages) const noexcept {
+    for (std::uint32_t i = run.count; i-- != 0;) {
+        const Position position = after(run.position, i);
+        const Bytes& bytes = messages[i];
+        CHECK(bytes.size() <= shape_.message_size);
+        CellHeader& header = cell(slot, position);
+        header.length.store(static_cast<std::uint32_t>(bytes.size()), std::memory_order_relaxed);
+        if (!bytes.empty()) {
+            std::memcpy(message(slot, position), bytes.data(), bytes.size());
+        }
+        // The last of these stores is the commit point: the receiver comes to the others only past
+        // the first cell.
+        const CellWord ready{CellState::Ready, run.lane, run.generation, i == 0 ? run.count : 1,
+                             turn_of(position)};
+        header.word.store(ready.pack(), std::memory_order_release);
+    }
+}
+
+void Channel::wake_receivers(std::uint32_t slot) const noexcept {
+    light_fence();
+    // All: one of them may wait to become the receiver, and has no use for it.
+    if (Parking& receivers = inbox(slot).receivers; !receivers.is_empty(lanes_)) {
+        (void)receivers.wake_all(lanes_);
+    }
+}
+
+void Channel::wake_senders(std::uint32_t slot) const noexcept {
+    light_fence();
+    if (Parking& senders = inbox(slot).senders; !senders.is_empty(lanes_)) {
+        (void)senders.wake_one(lanes_);
+    }
+    if (!control_->senders.is_empty(lanes_)) {
+        (void)control_->senders.wake_one(lanes_);
+    }
+}
+
+void Channel::count_illegal() const noexcept {
+    control_->illegal.fetch_add(1, std::memory_order_relaxed);
+}
+
+Channel::Sent Channel::send_until(Owner me, std::uint32_t slot, Bytes message, Deadline deadline,
+                                  IsOver is_over) const noexcept {
+    const bool is_sent = until_done(
+        inbox(slot).senders, lanes_, me.lane, deadline,
+        [&] { return slot >= slots() || is_over(); },
+        [&] { return slot < slots() && send(me, slot, message); });
+    return is_sent ? Sent::Yes : (slot < slots() ? Sent::Full : Sent::NoSlot);
+}
+
+std::optional<std::uint32_t> Channel::send_any(Owner me, std::uint32_t first,
+                                               Bytes message) const noexcept {
+    const std::uint32_t all = slots();
+    for (const bool shall_have : {true, false}) {
+        for (std::uint32_t i = 0; i < all; ++i) {
+            const std::uint32_t slot = (first % all + i) % all;
+            if (has_receiver(slot) == shall_have && send(me, slot, message)) {
+                return slot;
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<std::uint32_t> Channel::send_any_until(Owner me, std::uint32_t first, Bytes message,
+                                                     Deadline deadline,
+                                                     IsOver is_over) const noexcept {
+    return until_done(
+        control_->senders, lanes_, me.lane, deadline, [&] { return slots() == 0 || is_over(); },
+        [&] { return send_any(me, first, message); });
+}
+
+// -- looking ----------------------------------------------------------------------------------
+
+std::uint32_t Channel::unread(std::uint32_t slot) const noexcept {
+    const InboxControl& inbox = this->inbox(slot);
+    const Position end = TailWord::unpack(inbox.tail.load(std::memory_order_relaxed)).end();
+    const std::uint64_t unfreed = distance(inbox.freed.load(std::memory_order_relaxed), end);
+    const std::uint64_t unseen = distance(inbox.handed_out.load(std::memory_order_relaxed), end);
+    const std::uint64_t unread =
+        shape_.delivery == Delivery::AtMostOnce ? std::min(unfreed, unseen) : unfreed;
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(unread, shape_.capacity));
+}
+
+bool Channel::has_receiver(std::uint32_t slot) const noexcept {
+    const Owner owner = Owner::unpack(inbox(slot).receiver.load(std::memory_order_relaxed));
+    return owner.lane != 0 && owner.lane < lanes_.size() &&
+           LaneWord::unpack(lanes_[owner.lane].word.load(std::memory_order_relaxed)).generation ==
+               owner.generation;
+}
+
+}  // namespace topsman::shm

@@ -1,0 +1,39 @@
+#pragma once
+
+// Waiting for a message or for room: with light fences at those who wake.
+
+#include "shm/channel.hpp"
+#include "shm/fence.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace topsman::shm {
+
+/// How long to sleep at once where the kernel has no heavy fence.
+inline constexpr std::chrono::milliseconds kBlindSleep{10};
+
+template <class Attempt, class Over>
+auto Channel::until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane,
+                         Deadline deadline, Over&& is_over, Attempt&& attempt) noexcept {
+    auto done = attempt();
+    const auto still_needed = [&] {
+        done = attempt();
+        return !done && !is_over();
+    };
+    // A deadline of zero is an attempt: there is no need to look at the clock.
+    while (!done && deadline != Deadline{} && !is_over()) {
+        Deadline until = deadline;
+        if (deadline != kNoDeadline || !has_heavy_fence()) {
+            const Deadline now = Deadline::clock::now();
+            if (deadline <= now) {
+                break;
+            }
+            until = has_heavy_fence() ? deadline : std::min(deadline, now + kBlindSleep);
+        }
+        (void)parking.park(lanes, lane, until, still_needed, heavy_fence);
+    }
+    return done;
+}
+
+}  // namespace topsman::shm

@@ -1,0 +1,44 @@
+#include "shm/fence.hpp"
+
+#include <atomic>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace topsman::shm {
+namespace {
+
+std::atomic<bool> is_reached = false;
+
+bool membarrier(int command) noexcept {
+    return ::syscall(SYS_membarrier, command, 0, 0) == 0;
+}
+
+}  // namespace
+
+void join_fences() noexcept {
+    if (!is_reached.load(std::memory_order_relaxed) &&
+        membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED)) {
+        is_reached.store(true, std::memory_order_relaxed);
+    }
+}
+
+void light_fence() noexcept {
+    if (is_reached.load(std::memory_order_relaxed)) {
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    } else {
+        full_fence();
+    }
+}
+
+void heavy_fence() noexcept {
+    full_fence();
+    (void)membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+}
+
+bool has_heavy_fence() noexcept {
+    static const bool has = membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+    return has;
+}
+
+}  // namespace topsman::shm

@@ -1,0 +1,209 @@
+// Senders and receivers of one channel, killed at random while they work and while they wait,
+// beside a ledger outside: nothing that was sent is lost, nothing is seen half, and the messages of
+// each sender come in their order.
+
+#include "shm/base/check.hpp"
+#include "shm/fence.hpp"
+#include "shm/inbox_reader.hpp"
+#include "shm/parking.hpp"
+#include "shm/sweep.hpp"
+#include "storm.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace topsman::torture {
+namespace {
+
+using shm::Channel;
+using shm::InboxReader;
+using shm::Owner;
+
+constexpr std::uint32_t kWorkers = 8;  // odd lanes send, even ones receive
+constexpr std::uint32_t kSlots = 2;    // two workers contend for each
+constexpr std::uint64_t kMostKills = 5'000;
+constexpr std::uint64_t kMostEach = 4'000'000;
+constexpr std::uint32_t kRun = 3;
+
+/// Outside of the segment.
+struct Ledger {
+    std::atomic<bool> is_over;
+    std::atomic<std::uint64_t> progress[kWorkers + 1];
+    std::atomic<std::uint64_t> out_of_order;
+    /// By receiving slot and sending lane: the highest number that was ended.
+    std::atomic<std::uint64_t> last[kSlots][kWorkers + 1];
+    std::atomic<std::uint8_t> sent[kWorkers + 1][kMostEach];  ///< 1 + the slot
+    std::atomic<std::uint8_t> received[kWorkers + 1][kMostEach];
+};
+
+Ledger* ledger = nullptr;
+
+bool is_over() noexcept {
+    return ledger->is_over.load();
+}
+
+struct Message {
+    std::uint64_t lane;
+    std::uint64_t number;
+    std::uint64_t sum[6];  // that it is whole
+};
+
+Message message_of(std::uint64_t lane, std::uint64_t number) {
+    Message message{lane, number, {}};
+    for (std::uint64_t& word : message.sum) {
+        word = lane ^ number;
+    }
+    return message;
+}
+
+/// To one slot or the other, one message or a run of them.
+void send_some(const Channel& channel, Owner me) {
+    std::atomic<std::uint64_t>& next = ledger->progress[me.lane];
+    while (!is_over() && next.load() + kRun < kMostEach) {
+        const std::uint64_t number = next.load();
+        const auto slot = static_cast<std::uint32_t>(number / 100 % kSlots);
+        std::array<Message, kRun> messages{};
+        std::array<Channel::Bytes, kRun> bytes;
+        for (std::uint32_t i = 0; i < kRun; ++i) {
+            messages[i] = message_of(me.lane, number + i);
+            bytes[i] = std::as_bytes(std::span(&messages[i], 1));
+        }
+        std::uint32_t count = 0;
+        if (number % 2 == 0) {
+            count = channel.send(me, slot, bytes);
+        } else if (channel.send_until(me, slot, bytes[0], shm::kNoDeadline, is_over) ==
+                   Channel::Sent::Yes) {
+            count = 1;
+        }
+        for (std::uint32_t i = 0; i < count; ++i) {
+            ledger->sent[me.lane][number + i].store(static_cast<std::uint8_t>(1 + slot));
+        }
+        // What a sender does not know to be sent, as it was killed, its lane's next one sends
+        // under another number: each number has been sent once at most.
+        next.store(number + std::max(count, 1U));
+    }
+}
+
+void receive_all(const Channel& channel, Owner me) {
+    const std::uint32_t slot = me.lane / 2 % kSlots;
+    InboxReader reader(channel, slot, me);
+    while (const auto received = reader.receive_until(shm::kNoDeadline, is_over)) {
+        Message message{};
+        CHECK(received->bytes.size() == sizeof(message));
+        std::memcpy(&message, received->bytes.data(), sizeof(message));
+        const Message whole = message_of(message.lane, message.number);
+        CHECK(std::memcmp(&message, &whole, sizeof(message)) == 0);
+        (void)ledger->received[message.lane][message.number].fetch_add(1);
+        // Again only what was received before and not ended.
+        std::atomic<std::uint64_t>& last = ledger->last[slot][message.lane];
+        if (message.number + 1 < last.load()) {
+            ledger->out_of_order.fetch_add(1);
+        }
+        ledger->progress[me.lane].fetch_add(1);
+        if (message.number % 16 == 0) {
+            (void)::sched_yield();  // so that some die with a message in their hands
+        }
+        last.store(message.number + 1);
+        reader.done(received->position);
+        if (message.number % 64 == 0 && reader.in_hand() == 0) {
+            reader.leave();  // for the other one
+        }
+    }
+}
+
+class ChannelStormTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        void* memory = ::mmap(nullptr, sizeof(Ledger), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        ASSERT_NE(memory, MAP_FAILED);
+        ledger = static_cast<Ledger*>(memory);
+        (void)shm::Segment::remove(name_);
+    }
+
+    void TearDown() override {
+        (void)::munmap(ledger, sizeof(Ledger));
+        (void)shm::Segment::remove(name_);
+    }
+
+    std::string name_ =
+        "topsman.channels." + std::to_string(::getuid()) + "." + std::to_string(::getpid());
+};
+
+TEST_F(ChannelStormTest, NothingThatWasSentIsLostOrOutOfOrderWhoeverIsKilled) {
+    constexpr shm::ChannelShape kShape{.slots = kSlots,
+                                       .capacity = 50,
+                                       .message_size = sizeof(Message),
+                                       .delivery = shm::Delivery::AtLeastOnce};
+    shm::Segment segment =
+        shm::Segment::create(
+            {.name = name_, .lanes = kWorkers, .channels = {{"news", "web", kShape}}})
+            .value();
+    shm::join_fences();
+    const Channel channel = segment.channel(0);
+    channel.set_slots(kSlots);
+    StormPlan plan{
+        .workers = kWorkers,
+        .work =
+            [&](Owner me) { me.lane % 2 != 0 ? send_some(channel, me) : receive_all(channel, me); },
+        .progress = [](std::uint32_t lane) { return ledger->progress[lane].load(); },
+        .observe = {},
+        .most_progress_between_kills = 50,
+        .most_kills = kMostKills,
+        .enough =
+            [&] {
+                ledger->is_over.store(true);
+                shm::wake_everyone(segment.lanes());
+            }};
+    Storm storm(segment, std::move(plan),
+                static_cast<std::uint64_t>(testing::UnitTest::GetInstance()->random_seed()));
+    storm.run();
+    ASSERT_EQ(storm.kills(), kMostKills);
+
+    ledger->is_over.store(true);
+    for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
+        channel.inbox(slot).receiver.store(0);  // those have ended without leaving
+        InboxReader reader(channel, slot, Owner{2, 99});
+        while (const auto received = reader.receive()) {
+            Message message{};
+            std::memcpy(&message, received->bytes.data(), sizeof(message));
+            (void)ledger->received[message.lane][message.number].fetch_add(1);
+            reader.done(received->position);
+        }
+        EXPECT_EQ(channel.unread(slot), 0U);
+        std::uint32_t room = 0;
+        while (channel.send(Owner{2, 99}, slot, Channel::Bytes{})) {
+            ++room;
+        }
+        EXPECT_EQ(room, kShape.capacity) << "its capacity is whole";
+    }
+    std::uint64_t sent = 0;
+    std::uint64_t lost = 0;
+    std::uint64_t again = 0;
+    for (std::uint32_t lane = 1; lane <= kWorkers; lane += 2) {
+        for (std::uint64_t i = 0; i < kMostEach; ++i) {
+            const std::uint8_t times = ledger->received[lane][i].load();
+            const bool is_sent = ledger->sent[lane][i].load() != 0;
+            sent += is_sent ? 1U : 0U;
+            lost += is_sent && times == 0 ? 1U : 0U;
+            again += times > 1 ? times - 1U : 0U;
+        }
+    }
+    std::printf("    %" PRIu64 " kills, %" PRIu64 " messages sent, %" PRIu64 " lost, %" PRIu64
+                " received again, %" PRIu64 " out of order\n",
+                storm.kills(), sent, lost, again, ledger->out_of_order.load());
+    EXPECT_GT(sent, kMostKills);
+    EXPECT_EQ(lost, 0U);
+    EXPECT_EQ(channel.control().illegal.load(), 0U);
+    EXPECT_EQ(ledger->out_of_order.load(), 0U);
+}
+
+}  // namespace
+}  // namespace topsman::torture
