@@ -83,6 +83,7 @@ std::string summary(const Config& config) {
     add(config.shared.semaphores.size(), "semaphore", "semaphores");
     add(config.shared.rate_limits.size(), "rate limit", "rate limits");
     add(config.shared.queues.size(), "queue", "queues");
+    add(config.shared.channels.size(), "channel", "channels");
     add(block_count(config.shared), "block", "blocks");
     return text;
 }

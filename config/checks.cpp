@@ -160,6 +160,31 @@ void check_lanes(Reader& reader, const Node& root, const Config& config) {
                  : "write fewer workers; lanes end at " + std::to_string(kMaxLanes)));
 }
 
+/// A channel's messages are for a pool that there is, and each of its slots has an inbox.
+void check_channels(Reader& reader, const Node& root, const Config& config) {
+    std::vector<std::string> pools;
+    for (const Pool& pool : config.pools) {
+        pools.push_back(pool.name);
+    }
+    for (const Channel& channel : config.shared.channels) {
+        const std::string path = "shared.channels." + channel.name;
+        const Pool* pool = config.find_pool(channel.to);
+        if (!channel.to.empty() && pool == nullptr) {
+            const std::string meant = nearest(channel.to, pools);
+            reader.error(mark_of(root, {"shared", "channels", channel.name, "to"}), path + ".to",
+                         "no pool is called " + shown(channel.to) + ": " +
+                             (meant.empty() ? "" : "did you mean " + meant + "? ") +
+                             "the pools are " + listed(pools));
+        } else if (pool != nullptr && pool->workers > channel.slots) {
+            reader.error(mark_of(root, {"shared", "channels", channel.name, "slots"}),
+                         path + ".slots",
+                         "pool " + pool->name + " has " + std::to_string(pool->workers) +
+                             " workers, and only " + std::to_string(channel.slots) +
+                             " of them an inbox: write slots: " + std::to_string(pool->workers));
+        }
+    }
+}
+
 }  // namespace
 
 void check_config(Reader& reader, const Node& root, const Config& config) {
@@ -170,6 +195,7 @@ void check_config(Reader& reader, const Node& root, const Config& config) {
         check_pool(reader, root, pool);
     }
     check_lanes(reader, root, config);
+    check_channels(reader, root, config);
     if (auto wrong = group_problem(config.control.group)) {
         reader.error(mark_of(root, {"control", "group"}), "control.group", *wrong);
     }

@@ -205,6 +205,9 @@ std::vector<std::string> refused_changes(const Config& before, const Config& aft
     if (before.shared.queues != after.shared.queues) {
         refuse(refused, "shared.queues");
     }
+    if (before.shared.channels != after.shared.channels) {
+        refuse(refused, "shared.channels");
+    }
     if (before.shared.blocks != after.shared.blocks) {
         refuse(refused, "shared.blocks");
     }

@@ -164,6 +164,19 @@ struct Queue {
     friend bool operator==(const Queue&, const Queue&) = default;
 };
 
+enum class Delivery : std::uint8_t { AtLeastOnce, AtMostOnce };
+
+/// `news: { to: web, capacity: 128, message_size: 256 }`
+struct Channel {
+    std::string name;
+    std::string to;            ///< the pool whose slots receive
+    std::uint32_t slots = 64;  ///< that have an inbox
+    std::uint32_t capacity = 128;
+    std::uint32_t message_size = 256;
+    Delivery delivery = Delivery::AtLeastOnce;
+    friend bool operator==(const Channel&, const Channel&) = default;
+};
+
 /// `blocks: { 16KiB: 1024 }`
 struct Blocks {
     std::uint64_t size = 0;   ///< bytes of one
@@ -178,6 +191,7 @@ struct Shared {
     std::vector<Semaphore> semaphores;   ///< in the file's order
     std::vector<RateLimit> rate_limits;  ///< in the file's order
     std::vector<Queue> queues;           ///< in the file's order
+    std::vector<Channel> channels;       ///< in the file's order
     std::vector<Blocks> blocks;          ///< rising sizes
     friend bool operator==(const Shared&, const Shared&) = default;
 };

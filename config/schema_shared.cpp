@@ -101,7 +101,7 @@ Result<std::uint32_t> parse_priorities(std::string_view text) {
     return parse_within(text, "how many priorities", kMaxPriorities, "2");
 }
 
-Result<std::uint32_t> parse_item_size(std::string_view text) {
+Result<std::uint32_t> parse_bytes(std::string_view text, const char* what) {
     // A bare number is bytes here: nobody thinks of anything else.
     const bool is_number = text.find_first_not_of("0123456789") == std::string_view::npos;
     auto size = parse_size(is_number ? std::string(text) + "B" : std::string(text));
@@ -109,10 +109,14 @@ Result<std::uint32_t> parse_item_size(std::string_view text) {
         return size.error();
     }
     if (*size <= 0 || *size > kMaxItemBytes) {
-        return plain_error("an item has 1 to " + std::to_string(kMaxItemBytes) +
+        return plain_error(std::string(what) + " has 1 to " + std::to_string(kMaxItemBytes) +
                            " bytes: write 256, and put longer things into a file");
     }
     return static_cast<std::uint32_t>(*size);
+}
+
+Result<std::uint32_t> parse_item_size(std::string_view text) {
+    return parse_bytes(text, "an item");
 }
 
 constexpr Field<Queue> kQueue[] = {
@@ -128,6 +132,50 @@ void read_queues(Reader& reader, const At& at, Shared& shared) {
         queue.name = name;
         read_map(reader, one, fields_of(kQueue), queue);
         shared.queues.push_back(std::move(queue));
+    });
+}
+
+Result<std::uint32_t> parse_message_size(std::string_view text) {
+    return parse_bytes(text, "a message");
+}
+
+Result<std::uint32_t> parse_channel_capacity(std::string_view text) {
+    return parse_within(text, "an inbox's capacity", kMaxChannelCapacity, "128");
+}
+
+Result<std::uint32_t> parse_channel_slots(std::string_view text) {
+    return parse_within(text, "how many slots have an inbox", kMaxChannelSlots, "64");
+}
+
+/// Whether there is such a pool is known when all have been read.
+Result<std::string> parse_pool(std::string_view text) {
+    return std::string(text);
+}
+
+Result<Delivery> parse_delivery(std::string_view text) {
+    static constexpr Word<Delivery> kWords[] = {
+        {"at-least-once", Delivery::AtLeastOnce},
+        {"at-most-once", Delivery::AtMostOnce},
+    };
+    return choose<Delivery>(text, kWords);
+}
+
+constexpr Field<Channel> kChannel[] = {
+    {"to", "(a pool)", value<&Channel::to, parse_pool>},
+    {"slots", "64", value<&Channel::slots, parse_channel_slots>},
+    {"capacity", "128", value<&Channel::capacity, parse_channel_capacity>},
+    {"message_size", "256", value<&Channel::message_size, parse_message_size>},
+    {"delivery", "at-least-once", value<&Channel::delivery, parse_delivery>},
+};
+
+void read_channels(Reader& reader, const At& at, Shared& shared) {
+    read_named(reader, at, "channel", kMaxChannels, [&](const At& one, const std::string& name) {
+        Channel channel;
+        channel.name = name;
+        if (read_map(reader, one, fields_of(kChannel), channel) && one.node.find("to") == nullptr) {
+            reader.error(one, "the channel has no receiving pool: write to: POOL");
+        }
+        shared.channels.push_back(std::move(channel));
     });
 }
 
@@ -189,6 +237,7 @@ constexpr Field<Shared> kShared[] = {
     {"semaphores", "{}", read_semaphores},
     {"rate_limits", "{}", read_rate_limits},
     {"queues", nullptr, read_queues},
+    {"channels", nullptr, read_channels},
     {"blocks", "{}", read_blocks},
 };
 
@@ -201,6 +250,7 @@ void read_shared(Reader& reader, const At& at, Shared& shared) {
 void add_shared_keys(std::vector<KnownKey>& keys) {
     add_keys(keys, "shared.", fields_of(kShared));
     add_keys(keys, "shared.queues.NAME.", fields_of(kQueue));
+    add_keys(keys, "shared.channels.NAME.", fields_of(kChannel));
 }
 
 }  // namespace topsman::config

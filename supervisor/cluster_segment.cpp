@@ -48,6 +48,16 @@ Result<void> make_way(const shm::Segment& segment, const std::vector<shm::Living
     return still_running(segment, living, config, why);
 }
 
+/// From the first worker on there are as many slots to send to as there will be; later the
+/// scoreboard goes with what is wanted.
+void open_channels(const shm::Segment& segment, const config::Config& config) {
+    for (std::size_t i = 0; i < segment.channels().size(); ++i) {
+        if (const config::Pool* pool = config.find_pool(segment.channels()[i].pool)) {
+            segment.channel(i).set_slots(pool->workers);
+        }
+    }
+}
+
 /// One that cannot be kept, with other lanes for example, may still have living workers.
 Result<void> put_aside(const std::string& name, const std::string& why,
                        const config::Config& config, const RunOptions& options, Journal& journal) {
@@ -73,6 +83,7 @@ Result<ClusterSegment> make_segment(const config::Config& config, const RunOptio
     options.queues = queues_of(config);
     options.blocks = blocks_of(config);
     options.histograms = config.shared.histograms;
+    options.channels = channels_of(config);
     Result<shm::Segment> adopted = shm::Segment::adopt(options);
     if (!adopted) {
         const std::error_code why = adopted.error().code;
@@ -87,8 +98,11 @@ Result<ClusterSegment> make_segment(const config::Config& config, const RunOptio
             }
         }
         Result<shm::Segment> made = shm::Segment::create(options);
-        return made ? Result<ClusterSegment>(ClusterSegment{std::move(*made), {}, {}})
-                    : made.error();
+        if (!made) {
+            return made.error();
+        }
+        open_channels(*made, config);
+        return ClusterSegment{std::move(*made), {}, {}};
     }
     // First who was started, then who lives: whoever died meanwhile is dealt with as a death.
     ClusterSegment ground{std::move(*adopted), {}, {}};

@@ -146,12 +146,28 @@ void Publisher::publish_pools(const core::Snapshot& snapshot) {
         }
         pool_index_[pool.pool] = pool_index++;
     }
+    publish_channels(snapshot);
     master_.pools = pool_index;
     master_.slots = slot_index;
     // What nobody is shown any more: its pool was removed. One that comes back has other slots.
     if (last_exits_.size() > slot_index_.size()) {
         std::erase_if(last_exits_,
                       [this](const auto& exit) { return slot_index_.count(exit.first) == 0; });
+    }
+}
+
+/// How many slots there are to send to: those that shall be filled.
+void Publisher::publish_channels(const core::Snapshot& snapshot) {
+    for (std::size_t i = 0; i < segment_.channels().size(); ++i) {
+        const shm::Channel channel = segment_.channel(i);
+        const auto pool = std::find_if(snapshot.pools.begin(), snapshot.pools.end(),
+                                       [name = segment_.channels()[i].pool](
+                                           const core::PoolView& one) { return one.name == name; });
+        const std::uint32_t slots =
+            pool == snapshot.pools.end() ? 0 : std::min(pool->wanted, channel.shape().slots);
+        if (channel.slots() != slots) {
+            channel.set_slots(slots);
+        }
     }
 }
 

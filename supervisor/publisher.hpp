@@ -47,6 +47,7 @@ class Publisher {
     [[nodiscard]] std::optional<std::uint32_t> scoreboard_slot(core::SlotId slot) const;
 
   private:
+    void publish_channels(const core::Snapshot& snapshot);
     void publish_pools(const core::Snapshot& snapshot);
     void publish_workers(const core::Snapshot& snapshot, const config::Config& config,
                          const WorkerTable& workers);

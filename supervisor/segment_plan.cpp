@@ -18,6 +18,19 @@ std::vector<shm::NamedQueue> queues_of(const config::Config& config) {
     return queues;
 }
 
+std::vector<shm::NamedChannel> channels_of(const config::Config& config) {
+    std::vector<shm::NamedChannel> channels;
+    for (const config::Channel& channel : config.shared.channels) {
+        const auto delivery = channel.delivery == config::Delivery::AtMostOnce
+                                  ? shm::Delivery::AtMostOnce
+                                  : shm::Delivery::AtLeastOnce;
+        channels.push_back({channel.name,
+                            channel.to,
+                            {channel.slots, channel.capacity, channel.message_size, delivery}});
+    }
+    return channels;
+}
+
 shm::BlockClasses blocks_of(const config::Config& config) {
     shm::BlockClasses classes{};
     CHECK(config.shared.blocks.size() <= classes.size());
@@ -29,13 +42,17 @@ shm::BlockClasses blocks_of(const config::Config& config) {
 
 config::SegmentSize segment_size(const config::Config& config, std::uint64_t room) {
     const std::vector<shm::NamedQueue> queues = queues_of(config);
+    const std::vector<shm::NamedChannel> channels = channels_of(config);
     config::SegmentSize size;
     size.bytes = shm::segment_bytes(config.segment.lanes, queues, blocks_of(config),
-                                    config.shared.histograms);
+                                    config.shared.histograms, channels);
     size.made_of.emplace_back("lanes and fixed tables",
                               shm::segment_bytes(config.segment.lanes, {}));
     for (const shm::NamedQueue& queue : queues) {
         size.made_of.emplace_back("queue " + queue.name, shm::queue_bytes(queue.shape));
+    }
+    for (const shm::NamedChannel& channel : channels) {
+        size.made_of.emplace_back("channel " + channel.name, shm::channel_bytes(channel.shape));
     }
     if (!config.shared.histograms.empty()) {
         size.made_of.emplace_back(
@@ -51,9 +68,10 @@ config::SegmentSize segment_size(const config::Config& config, std::uint64_t roo
                      control::format_size(bytes);
     }
     if (room != 0 && size.bytes > room) {
-        size.problem = "the " + size.text + "; /dev/shm has " + control::format_size(room) +
-                       " in all: write smaller queues or fewer blocks, or make it larger (in a "
-                       "container see its --shm-size)";
+        size.problem =
+            "the " + size.text + "; /dev/shm has " + control::format_size(room) +
+            " in all: write smaller queues and channels or fewer blocks, or make it larger (in a "
+            "container see its --shm-size)";
     }
     return size;
 }

@@ -5,6 +5,7 @@
 #include "config/check.hpp"
 #include "config/model.hpp"
 #include "shm/block_shape.hpp"
+#include "shm/channel_shape.hpp"
 #include "shm/queue_shape.hpp"
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 namespace topsman::supervisor {
 
 [[nodiscard]] std::vector<shm::NamedQueue> queues_of(const config::Config& config);
+[[nodiscard]] std::vector<shm::NamedChannel> channels_of(const config::Config& config);
 [[nodiscard]] shm::BlockClasses blocks_of(const config::Config& config);
 
 /// Its size, what it is made of, and whether `room` bytes of /dev/shm in all are enough; 0:

@@ -31,6 +31,7 @@
 
 namespace topsman::detail {
 
+struct ChannelState;
 struct QueueState;
 
 /// What a process without a segment has instead of one: the same parts, for itself alone.
@@ -79,6 +80,10 @@ struct Process {
     /// The job queues that this process has asked for, by name.
     std::mutex queues_lock;
     std::map<std::string, std::shared_ptr<QueueState>, std::less<>> queues;
+
+    /// The channels, as the queues.
+    std::mutex channels_lock;
+    std::map<std::string, std::shared_ptr<ChannelState>, std::less<>> channels;
 
     UniqueFd drain_fd;  ///< an eventfd(2)
     std::atomic<bool> draining = false;

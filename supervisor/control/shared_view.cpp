@@ -173,6 +173,39 @@ void read_histograms(const shm::Segment& segment, std::vector<SharedLine>& lines
     }
 }
 
+void read_channels(const shm::Segment& segment, std::vector<SharedLine>& lines) {
+    const std::size_t lanes = segment.lanes().size();
+    for (std::size_t i = 0; i < segment.channels().size(); ++i) {
+        const shm::Channel channel = segment.channel(i);
+        std::uint64_t unread = 0;
+        std::uint64_t away = 0;
+        std::uint32_t receiving = 0;
+        SharedLine line{
+            .kind = "channel", .name = printable(segment.channels()[i].name), .state = {}};
+        line.waiting = waiting_at(channel.control().senders, lanes);
+        for (std::uint32_t slot = 0; slot < channel.shape().slots; ++slot) {
+            (slot < channel.slots() ? unread : away) += channel.unread(slot);
+            receiving += channel.has_receiver(slot) ? 1U : 0U;
+            line.waiting += waiting_at(channel.inbox(slot).receivers, lanes) +
+                            waiting_at(channel.inbox(slot).senders, lanes);
+        }
+        const std::uint64_t illegal = channel.control().illegal.load(std::memory_order_relaxed);
+        line.state = std::to_string(unread) + " unread, " + std::to_string(receiving) + " of " +
+                     std::to_string(channel.slots()) + " workers of " +
+                     printable(segment.channels()[i].pool) + " receive" +
+                     (away == 0 ? "" : ", " + std::to_string(away) + " for slots that are gone") +
+                     (illegal == 0 ? "" : ", " + std::to_string(illegal) + " overwritten");
+        line.numbers = {{"unread", shown(unread)},
+                        {"unread_of_gone_slots", shown(away)},
+                        {"receiving", receiving},
+                        {"slots", channel.slots()},
+                        {"capacity", channel.shape().capacity},
+                        {"message_size", channel.shape().message_size},
+                        {"illegal", shown(illegal)}};
+        lines.push_back(std::move(line));
+    }
+}
+
 void read_blocks(const shm::Segment& segment, std::vector<SharedLine>& lines) {
     const shm::BlockPool pool = segment.blocks();
     for (std::size_t i = 0; i < segment.block_classes().size(); ++i) {
@@ -200,6 +233,7 @@ std::vector<SharedLine> read_shared(const shm::Segment& segment) {
     std::vector<SharedLine> lines = read_objects(segment);
     read_arrays(segment, lines);
     read_histograms(segment, lines);
+    read_channels(segment, lines);
     read_blocks(segment, lines);
     return lines;
 }

@@ -14,7 +14,7 @@ namespace topsman::control {
 
 struct SharedLine {
     std::string kind;  ///< atomic | array | semaphore | bounded counter | rate limit | event |
-                       ///< barrier | histogram | blocks
+                       ///< barrier | histogram | channel | blocks
     std::string name;
     std::string state;                                            ///< "5", "3 of 20 taken"
     std::uint32_t waiting = 0;                                    ///< workers that sleep on it

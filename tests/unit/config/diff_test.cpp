@@ -174,6 +174,9 @@ TEST(Diff, RefusesWhatIsMadeOnce) {
     EXPECT_THAT(
         refused("shared: { queues: { a: {} } }", "shared: { queues: { a: { capacity: 5 } } }"),
         ElementsAre(StartsWith("shared.queues: ")));
+    EXPECT_THAT(refused("shared: { channels: { a: { to: web } } }",
+                        "shared: { channels: { a: { to: web, slots: 2 } } }"),
+                ElementsAre(StartsWith("shared.channels: ")));
     EXPECT_THAT(refused("shared: { blocks: { 1KiB: 1 } }", "shared: { blocks: { 1KiB: 2 } }"),
                 ElementsAre(StartsWith("shared.blocks: ")));
     EXPECT_THAT(refused("", "control: { socket: /tmp/x }"),

@@ -166,6 +166,22 @@ INSTANTIATE_TEST_SUITE_P(
                 "1:37: shared.queues.a.item_size: an item has 1 to 65536 bytes: write 256"},
         Mistake{"shared: { queues: { a: { max_attempts: 31 } } }",
                 "1:40: shared.queues.a.max_attempts: max_attempts is from 1 to 30: write 3"},
+        Mistake{"shared: { channels: { a: {} } }",
+                "1:26: shared.channels.a: the channel has no receiving pool: write to: POOL"},
+        Mistake{"shared: { channels: { a: { to: wbe } } }",
+                "1:32: shared.channels.a.to: no pool is called wbe: did you mean web? the pools "
+                "are web"},
+        Mistake{"shared: { channels: { a: { to: web, slots: 513 } } }",
+                "1:44: shared.channels.a.slots: how many slots have an inbox is from 1 to 512: "
+                "write 64"},
+        Mistake{
+            "shared: { channels: { a: { to: web, capacity: 65537 } } }",
+            "1:47: shared.channels.a.capacity: an inbox's capacity is from 1 to 65536: write 128"},
+        Mistake{"shared: { channels: { a: { to: web, message_size: 0 } } }",
+                "1:51: shared.channels.a.message_size: a message has 1 to 65536 bytes: write 256"},
+        Mistake{"shared: { channels: { a: { to: web, delivery: exactly-once } } }",
+                "1:47: shared.channels.a.delivery: \"exactly-once\" is none of at-least-once and "
+                "at-most-once"},
         Mistake{"shared: { queues: { a: { priorities: 9 } } }",
                 "1:38: shared.queues.a.priorities: how many priorities is from 1 to 8: write 2"},
         Mistake{"shared: { rate_limits: { a: 1 } }",

@@ -55,7 +55,8 @@ HandMadeCluster::HandMadeCluster(std::uint32_t lanes)
                                       .lanes = lanes,
                                       .mode = 0600,
                                       .blocks = {{{4'096, 3}}},
-                                      .histograms = {"time"}});
+                                      .histograms = {"time"},
+                                      .channels = {{"news", "web", {4, 8, 32}}}});
     EXPECT_TRUE(made) << made.error().message;
     segment_ = std::move(*made);
     (void)::mkdir((dir_.path() + "/topsman").c_str(), 0700);

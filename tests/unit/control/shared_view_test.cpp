@@ -44,6 +44,13 @@ void add_all(shm::Segment& segment) {
     for (std::uint64_t value = 1; value <= 30; ++value) {
         segment.histogram(0).record(static_cast<std::uint32_t>(1 + value % 3), value);
     }
+    const shm::Channel news = segment.channel(0);
+    news.set_slots(2);
+    for (const std::uint32_t slot : {0U, 0U, 3U}) {
+        EXPECT_TRUE(news.send({.lane = 2, .generation = 1}, slot, shm::Channel::Bytes{}));
+    }
+    segment.lanes()[1].word.store(shm::LaneWord{shm::LanePhase::Started, 1, 1}.pack());
+    news.inbox(1).receiver.store(shm::Owner{.lane = 1, .generation = 1}.pack());
     (void)segment.blocks().allocate(1, {.lane = 2, .generation = 1});
 }
 
@@ -62,7 +69,10 @@ TEST(SharedViewTest, EachKindSaysItsState) {
                   "rate limit api: 150 of 200 left, one every 3600s", "event warm: set, manual",
                   "event next: not set, automatic", "array bins: 8 of 8 bytes",
                   "semaphore db: 1 of 20 taken", "barrier start: 0 of 4 have arrived",
-                  "histogram time: p50 15, p99 30, max 30 of 30", "blocks 4KiB: 1 of 3 in use"}));
+                  "histogram time: p50 15, p99 30, max 30 of 30",
+                  "channel news: 2 unread, 1 of 2 workers of web receive, 1 for slots that are "
+                  "gone",
+                  "blocks 4KiB: 1 of 3 in use"}));
 }
 
 TEST(SharedViewTest, BlocksWithANonsenseWordAreQuarantined) {
@@ -83,7 +93,7 @@ TEST(SharedViewTest, WhoWaitsIsCounted) {
     waiting.insert(3);
     waiting.insert(5);
     const auto lines = read_shared(cluster.segment());
-    ASSERT_EQ(lines.size(), 10U);
+    ASSERT_EQ(lines.size(), 11U);
     EXPECT_EQ(lines[6].name, "db");
     EXPECT_EQ(lines[6].waiting, 2U);
 }
@@ -106,10 +116,17 @@ TEST(SharedViewTest, WhateverTheWordsAreTheyAreShown) {
                 word.store(is_ones ? UINT64_MAX : random());
             }
         }
+        for (std::uint32_t slot = 0; slot < 4; ++slot) {
+            for (auto* word :
+                 {&segment.channel(0).inbox(slot).tail, &segment.channel(0).inbox(slot).freed,
+                  &segment.channel(0).inbox(slot).receiver}) {
+                word->store(is_ones ? UINT64_MAX : random());
+            }
+        }
         for (auto& cell : segment.histogram(0).lanes()[2].cell) {
             cell.store(is_ones ? UINT64_MAX : random());
         }
-        EXPECT_LE(read_shared(segment).size(), 10U);
+        EXPECT_LE(read_shared(segment).size(), 11U);
     }
 }
 

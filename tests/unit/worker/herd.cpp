@@ -26,12 +26,14 @@ namespace {
 constexpr int kSafe = 200;  // above every number that a child's descriptors are given
 
 shm::Segment make_segment(const std::string& name, std::vector<shm::NamedQueue> queues,
-                          const shm::BlockClasses& blocks) {
+                          const shm::BlockClasses& blocks,
+                          std::vector<shm::NamedChannel> channels) {
     auto made = shm::Segment::create({.name = name,
                                       .lanes = 16,
                                       .queues = std::move(queues),
                                       .blocks = blocks,
-                                      .histograms = {"time", "size"}});
+                                      .histograms = {"time", "size"},
+                                      .channels = std::move(channels)});
     CHECK(made.has_value());
     return std::move(*made);
 }
@@ -48,12 +50,16 @@ void put(const char* name, const std::string& value) {
 
 }  // namespace
 
-Herd::Herd(std::vector<shm::NamedQueue> queues, const shm::BlockClasses& blocks)
+Herd::Herd(std::vector<shm::NamedQueue> queues, const shm::BlockClasses& blocks,
+           std::vector<shm::NamedChannel> channels)
     : name_("topsman.test." + std::to_string(::getpid())),
-      segment_(make_segment(name_, std::move(queues), blocks)) {
+      segment_(make_segment(name_, std::move(queues), blocks, std::move(channels))) {
     std::string pattern = (std::filesystem::temp_directory_path() / "topsman-XXXXXX").string();
     CHECK(::mkdtemp(pattern.data()) != nullptr);
     folder_ = pattern;
+    for (std::size_t i = 0; i < segment_.channels().size(); ++i) {
+        segment_.channel(i).set_slots(1);
+    }
     segment_.set_master(static_cast<std::uint32_t>(::getpid()), 1);
 }
 

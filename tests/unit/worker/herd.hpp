@@ -41,7 +41,11 @@ class Herd {
   public:
     explicit Herd(std::vector<shm::NamedQueue> queues =
                       {{"jobs", {.capacity = 8, .item_size = 32, .max_attempts = 2}}},
-                  const shm::BlockClasses& blocks = {{{4'096, 8}}});
+                  const shm::BlockClasses& blocks = {{{4'096, 8}}},
+                  std::vector<shm::NamedChannel> channels = {
+                      {"news", "web", {4, 8, 32}},
+                      {"ticks", "web", {1, 8, 32, shm::Delivery::AtMostOnce}},
+                      {"own", "web", {1, 8, 32}}});
     Herd(const Herd&) = delete;
     Herd& operator=(const Herd&) = delete;
     ~Herd();

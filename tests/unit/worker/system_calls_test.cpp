@@ -206,6 +206,21 @@ TEST_F(SystemCallsTest, JobQueues) {
     });
 }
 
+TEST_F(SystemCallsTest, Channels) {
+    expect_none([](Worker& worker) -> Turn {
+        return [news = worker.channel("own").value()]() mutable {
+            bool is_done = news.send(To::slot(0), "a").value() == 1 &&
+                           news.try_send(To::any(), "b").value() == 1 &&
+                           news.send(To::all(), "c").value() == 0;
+            for (int i = 0; i < 2; ++i) {
+                auto message = news.receive().value();
+                is_done = is_done && message->ack();
+            }
+            return is_done && !news.try_receive().value();
+        };
+    });
+}
+
 TEST_F(SystemCallsTest, Blocks) {
     expect_none([](Worker& worker) -> Turn {
         return [blocks = worker.blocks().value()]() mutable {

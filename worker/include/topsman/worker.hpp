@@ -8,6 +8,7 @@
 #include "topsman/barrier.hpp"
 #include "topsman/block.hpp"
 #include "topsman/bounded_counter.hpp"
+#include "topsman/channel.hpp"
 #include "topsman/counter.hpp"
 #include "topsman/event.hpp"
 #include "topsman/gauge.hpp"
@@ -238,6 +239,10 @@ class Worker {
     /// Of `shared.queues`. `alone` counts only without a supervisor. Error: there is none of that
     /// name.
     [[nodiscard]] Result<JobQueue> queue(std::string_view name, const QueueSize& alone = {});
+
+    /// Of `shared.channels`. `alone` counts only without a supervisor. Error: there is none of that
+    /// name.
+    [[nodiscard]] Result<Channel> channel(std::string_view name, const ChannelSize& alone = {});
 
     /// Of `shared.histograms`; without a supervisor any name. Error: there is none of that name.
     [[nodiscard]] Result<Histogram> histogram(std::string_view name);

@@ -1,0 +1,86 @@
+// The event descriptor of a channel, and the receiver's side that its thread shares.
+
+#include "shm/channel_wait.hpp"
+#include "worker/channel_state.hpp"
+#include "worker/process.hpp"
+
+#include <csignal>
+#include <sys/eventfd.h>
+#include <system_error>
+#include <thread>
+#include <unistd.h>
+
+namespace topsman::detail {
+
+bool is_leaving() noexcept {
+    const Process* process = the_process.load(std::memory_order_acquire);
+    return process == nullptr || is_detached() || process->draining.load(std::memory_order_acquire);
+}
+
+std::optional<shm::ReceivedMessage> ChannelState::receive() noexcept {
+    leave_if_draining();
+    auto received = is_leaving() ? std::nullopt : reader->receive();
+    if (!received && event.is_on()) {
+        event.rearm();
+    }
+    return received;
+}
+
+void ChannelState::leave_if_draining() noexcept {
+    if (is_leaving() && reader->in_hand() == 0 && reader->is_receiver()) {
+        reader->leave();
+    }
+}
+
+Result<void> ChannelEvent::start(ChannelState& state) {
+    UniqueFd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!fd) {
+        return system_error("channel " + state.name + ": eventfd");
+    }
+    // No signal of the program's is handled in a thread that it does not know.
+    sigset_t all;
+    sigset_t before;
+    (void)::sigfillset(&all);
+    (void)::pthread_sigmask(SIG_SETMASK, &all, &before);
+    Result<void> done;
+    try {
+        fd_ = std::move(fd);
+        std::thread([this, &state] { watch(state); }).detach();
+    } catch (const std::system_error& error) {
+        fd_.reset();
+        done = system_error("channel " + state.name + ": thread", error.code().value());
+    }
+    (void)::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return done;
+}
+
+/// Lives as long as the process, as the state does.
+void ChannelEvent::watch(ChannelState& state) noexcept {
+    const std::uint64_t one = 1;
+    bool is_over = false;
+    while (!is_over) {
+        is_armed_.wait(false, std::memory_order_acquire);
+        const bool is_there = shm::Channel::until_done(
+            state.channel.inbox(state.reader->slot()).receivers, state.channel.lanes(),
+            state.owner.lane, shm::kNoDeadline, &is_leaving, [&state] {
+                const std::scoped_lock hold(state.reader_lock);
+                return state.reader->has_something();
+            });
+        is_over = !is_there;  // it drains: that can be seen, too
+        is_armed_.store(false, std::memory_order_relaxed);
+        [[maybe_unused]] const ssize_t done = ::write(fd_.get(), &one, sizeof one);
+    }
+}
+
+void ChannelEvent::rearm() noexcept {
+    if (is_armed_.load(std::memory_order_acquire)) {
+        return;
+    }
+    std::uint64_t count = 0;
+    if (::read(fd_.get(), &count, sizeof count) == sizeof count) {
+        is_armed_.store(true, std::memory_order_release);
+        is_armed_.notify_one();
+    }
+}
+
+}  // namespace topsman::detail
