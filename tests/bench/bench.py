@@ -34,6 +34,7 @@ MEASURES = {
     "queue": sdk.queue,
     "sweep": sdk.sweep,
     "piscina": sdk.piscina,
+    "channel": sdk.channel,
 }
 
 

@@ -8,14 +8,12 @@
 // through a second queue, with 256 on their way. Prints JSON: tasks_per_s.
 
 #include "shm/base/check.hpp"
-#include "tests/unit/worker/herd.hpp"
+#include "together.hpp"
 #include "topsman/worker.hpp"
 
 #include <boost/interprocess/ipc/message_queue.hpp>
 
-#include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -30,7 +28,6 @@ namespace {
 
 namespace bi = boost::interprocess;
 using Item = std::array<std::byte, 64>;
-using Clock = std::chrono::steady_clock;
 
 constexpr std::uint32_t kCapacity = 1'024;
 constexpr std::byte kLast{0xff};  // the item that ends a consumer
@@ -93,34 +90,6 @@ int both(std::uint64_t count) {
         queue.get(item);
     }
     return 0;
-}
-
-/// Nanoseconds for a job; all processes are there before the clock starts.
-double measure(test::Herd& herd, std::uint64_t jobs,
-               const std::vector<std::function<int()>>& work) {
-    std::vector<test::Signal> begin(work.size());
-    const test::Signal is_there;
-    std::vector<test::Member> members;
-    for (std::size_t i = 0; i < work.size(); ++i) {
-        members.push_back(herd.spawn({}, [&, i] {
-            (void)Worker::attach().value();
-            is_there.give();
-            begin[i].wait();
-            return work[i]();
-        }));
-    }
-    for (std::size_t i = 0; i < work.size(); ++i) {
-        is_there.wait();
-    }
-    const auto began = Clock::now();
-    for (const test::Signal& signal : begin) {
-        signal.give();
-    }
-    for (test::Member& member : members) {
-        CHECK(herd.reap(member) == 0);
-    }
-    const std::chrono::duration<double, std::nano> took = Clock::now() - began;
-    return took.count() / static_cast<double>(jobs);
 }
 
 template <class Queue>
@@ -196,11 +165,6 @@ int print_tasks(test::Herd& herd, std::uint64_t count) {
                 {[=] { return ask(count, 2); }, [] { return answer(); }, [] { return answer(); }});
     std::printf("{\"tasks_per_s\": %.0f}\n", 1e9 / ns);
     return 0;
-}
-
-double median(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
 }
 
 }  // namespace

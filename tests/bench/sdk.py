@@ -86,3 +86,22 @@ def piscina(lab):
     own = lab.helper("queue_bench", "tasks", 200_000 if lab.quick else 2_000_000)["tasks_per_s"]
     yield Row("n + 1 by two workers, 256 on their way", f"{own / 1e6:.2f} M tasks/s",
               f"{theirs / 1e3:.0f} k tasks/s Piscina, two threads", own / theirs, ">=", 50)
+
+
+def channel(lab):
+    """Messages between workers, beside what the kernel has for that."""
+    count, rounds = ("100000", "1") if lab.quick else ("1000000", "5")
+    times = json.loads(lab.run([lab.program("channel_bench"), count, rounds]))
+    pipe, futex = time_of(times, "pipe"), time_of(times, "futex_there_and_back")
+    for name, what in (("one_way", "one by one"), ("one_way_together", "32 at a time")):
+        own = time_of(times, name)
+        yield Row(f"a message of 64 bytes to another process, {what}", ns(own),
+                  f"{ns(pipe)} the same through a pipe", own / 6, "<=", 1, limit="6 ns", raw=times)
+    own = time_of(times, "in_one_process")
+    yield Row("a message sent, received, acked, in one process", ns(own), "", own)
+    own = time_of(times, "there_and_back")
+    yield Row("a message there and back, between two processes", ns(own), "", own / 500, "<=", 1, limit="500 ns")
+    own = time_of(times, "there_and_back_asleep")
+    yield Row("the same between two that sleep", ns(own), f"{ns(futex)} a bare futex", own / futex, "<=", 1.3)
+    own = time_of(times, "block")
+    yield Row("a block of 1 MiB handed over by a message", ns(own), "", own / 200, "<=", 1, limit="200 ns")

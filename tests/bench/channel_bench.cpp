@@ -1,0 +1,221 @@
+// The channel: messages of 64 bytes one way, beside a pipe(2); there and back, awake and asleep,
+// beside a bare futex; and a block of 1 MiB that goes with a message. Prints JSON: by name,
+// nanoseconds for a message, a way there and back, or a block.
+
+#include "shm/base/check.hpp"
+#include "shm/futex.hpp"
+#include "together.hpp"
+#include "topsman/worker.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace topsman {
+namespace {
+
+using Bytes = std::array<std::byte, 64>;
+using Work = std::vector<std::function<int()>>;
+
+Channel channel() {
+    return Worker::attach().value().channel("bench").value();
+}
+
+/// Who does not sleep looks again and again.
+void receive(Channel& from, Bytes& bytes, bool may_sleep = true) {
+    auto message = may_sleep ? from.receive().value() : from.try_receive().value();
+    while (!message) {
+        message = from.try_receive().value();
+    }
+    std::memcpy(bytes.data(), message->data().data(), bytes.size());
+    (void)message->ack().value();
+}
+
+int receive_all(std::uint64_t count) {
+    Channel from = channel();
+    Bytes bytes{};
+    for (std::uint64_t i = 0; i < count; ++i) {
+        receive(from, bytes);
+    }
+    return 0;
+}
+
+double in_one_process(test::Herd& herd, std::uint64_t count) {
+    return measure(herd, count, {[=] {
+                       Channel both = channel();
+                       Bytes bytes{};
+                       for (std::uint64_t i = 0; i < count; ++i) {
+                           (void)both.send(To::slot(0), bytes).value();
+                           receive(both, bytes);
+                       }
+                       return 0;
+                   }});
+}
+
+double one_way(test::Herd& herd, std::uint64_t count) {
+    return measure(herd, count,
+                   {[=] { return receive_all(count); },
+                    [=] {
+                        Channel to = channel();
+                        const Bytes bytes{};
+                        for (std::uint64_t i = 0; i < count; ++i) {
+                            (void)to.send(To::slot(0), bytes).value();
+                        }
+                        return 0;
+                    }});
+}
+
+double one_way_together(test::Herd& herd, std::uint64_t count) {
+    return measure(herd, count,
+                   {[=] { return receive_all(count); },
+                    [=] {
+                        Channel to = channel();
+                        const std::string text(sizeof(Bytes), 'x');
+                        const std::vector<std::string_view> many(32, text);
+                        for (std::uint64_t sent = 0; sent < count;) {
+                            sent += to.send_all(0, std::span(many).first(std::min<std::uint64_t>(
+                                                       many.size(), count - sent)))
+                                        .value();
+                        }
+                        return 0;
+                    }});
+}
+
+double through_a_pipe(test::Herd& herd, std::uint64_t count) {
+    int ends[2];
+    CHECK(::pipe(ends) == 0);
+    const double time = measure(
+        herd, count,
+        {[=] {
+             Bytes bytes{};
+             for (std::uint64_t i = 0; i < count; ++i) {
+                 CHECK(::read(ends[0], bytes.data(), bytes.size()) == ssize_t{sizeof(bytes)});
+             }
+             return 0;
+         },
+         [=] {
+             const Bytes bytes{};
+             for (std::uint64_t i = 0; i < count; ++i) {
+                 CHECK(::write(ends[1], bytes.data(), bytes.size()) == ssize_t{sizeof(bytes)});
+             }
+             return 0;
+         }});
+    (void)::close(ends[0]);
+    (void)::close(ends[1]);
+    return time;
+}
+
+/// On one processor who waits cannot but sleep: nothing could come while it looks.
+void stay_on_one_processor(bool is_wanted) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(0, &set);
+    CHECK(!is_wanted || ::sched_setaffinity(0, sizeof(set), &set) == 0);
+}
+
+double there_and_back(test::Herd& herd, std::uint64_t count, bool is_asleep) {
+    const auto play = [=](bool begins) {
+        stay_on_one_processor(is_asleep);
+        Channel both = channel();
+        const To other = To::slot(begins ? 1 : 0);
+        Bytes bytes{};
+        for (std::uint64_t i = 0; i < count; ++i) {
+            if (begins) {
+                (void)both.send(other, bytes).value();
+            }
+            receive(both, bytes, is_asleep);
+            if (!begins) {
+                (void)both.send(other, bytes).value();
+            }
+        }
+        return 0;
+    };
+    return measure(herd, count, {[=] { return play(true); }, [=] { return play(false); }});
+}
+
+/// Two words; who has the turn adds to the other's, wakes it, and sleeps on its own.
+double there_and_back_by_futex(test::Herd& herd, std::uint64_t count) {
+    void* memory =
+        ::mmap(nullptr, 4'096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    auto* words = static_cast<std::atomic<std::uint32_t>*>(memory);
+    const auto play = [=](std::uint32_t me) {
+        stay_on_one_processor(true);
+        for (std::uint32_t i = 0; i < count; ++i) {
+            if (me == 0) {
+                words[32].fetch_add(1);
+                shm::futex_wake_all(words[32]);
+            }
+            while (words[me * 32].load() == i) {
+                (void)shm::futex_wait(words[me * 32], i, shm::kNoDeadline);
+            }
+            if (me == 1) {
+                words[0].fetch_add(1);
+                shm::futex_wake_all(words[0]);
+            }
+        }
+        return 0;
+    };
+    const double time = measure(herd, count, {[=] { return play(0); }, [=] { return play(1); }});
+    (void)::munmap(memory, 4'096);
+    return time;
+}
+
+double block_handed_over(test::Herd& herd, std::uint64_t count) {
+    return measure(herd, count, {[=] {
+                       Worker worker = Worker::attach().value();
+                       BlockPool blocks = worker.blocks().value();
+                       Channel both = channel();
+                       Block block = blocks.allocate(std::size_t{1} << 20U).value();
+                       for (std::uint64_t i = 0; i < count; ++i) {
+                           const BlockTicket sent = std::move(block).pass();
+                           (void)both.send(To::slot(0), std::as_bytes(std::span(&sent, 1))).value();
+                           auto message = both.receive().value();
+                           BlockTicket ticket;
+                           std::memcpy(&ticket, message->data().data(), sizeof(ticket));
+                           block = blocks.take(ticket).value();
+                           (void)message->ack().value();
+                       }
+                       return 0;
+                   }});
+}
+
+}  // namespace
+}  // namespace topsman
+
+int main(int argc, char** argv) {
+    using namespace topsman;
+    const std::uint64_t count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
+    const std::uint64_t rounds = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 5;
+    const std::uint64_t few = count / 20;
+    test::Herd herd({}, {{{std::uint64_t{1} << 20U, 2}}},
+                    {{"bench", "web", {2, 1'024, sizeof(Bytes)}}});
+    herd.segment().channel(0).set_slots(2);
+    const std::pair<const char*, std::function<double()>> measures[] = {
+        {"in_one_process", [&] { return in_one_process(herd, count); }},
+        {"one_way", [&] { return one_way(herd, count); }},
+        {"one_way_together", [&] { return one_way_together(herd, count); }},
+        {"pipe", [&] { return through_a_pipe(herd, few); }},
+        {"there_and_back", [&] { return there_and_back(herd, count / 4, false); }},
+        {"there_and_back_asleep", [&] { return there_and_back(herd, few, true); }},
+        {"futex_there_and_back", [&] { return there_and_back_by_futex(herd, few); }},
+        {"block", [&] { return block_handed_over(herd, count); }},
+    };
+    std::vector<std::vector<double>> times(std::size(measures));
+    // In turns: what disturbs one disturbs the others too.
+    for (std::uint64_t round = 0; round < rounds; ++round) {
+        for (std::size_t i = 0; i < std::size(measures); ++i) {
+            times[i].push_back(measures[i].second());
+        }
+    }
+    for (std::size_t i = 0; i < std::size(measures); ++i) {
+        std::printf("%s\"%s\": %.2f", i == 0 ? "{" : ", ", measures[i].first, median(times[i]));
+    }
+    std::printf("}\n");
+    return 0;
+}
