@@ -18,7 +18,7 @@ void Master::fit_listeners() {
             const config::Pool* spec = core_.config().find_pool(pool.name);
             if (spec != nullptr && std::count(spec->exec.listeners.begin(),
                                               spec->exec.listeners.end(), listener.spec.name) > 0) {
-                wanted += pool.wanted;
+                wanted += pool.wanted - pool.drained;  // nobody accepts for these
             }
         }
         const auto is_in_use = [this](int socket) { return workers_.users(socket) > 0; };

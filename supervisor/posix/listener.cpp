@@ -366,11 +366,13 @@ Result<void> fit_group(BoundListener& listener, std::uint32_t wanted,
         }
         listener.sockets.push_back(std::move(*fd));
     }
-    for (std::size_t i = listener.sockets.size(); i-- > 1 && listener.sockets.size() > wanted;) {
+    const std::size_t least = std::max(wanted, 1U);  // the port stays ours
+    for (std::size_t i = listener.sockets.size(); i-- > 0 && listener.sockets.size() > least;) {
         if (!is_in_use(listener.sockets[i].get())) {
             listener.sockets.erase(listener.sockets.begin() + static_cast<std::ptrdiff_t>(i));
         }
     }
+    listener.inode = socket_inode(listener.sockets.front().get());
     return {};
 }
 

@@ -100,6 +100,16 @@ class Drain(TestCase):
         c.cli("restart", "web/0")
         self.assertEqual(c.pool()["ready"], 1)
 
+    def test_a_queue_of_its_own_goes_with_it(self):
+        c = self.cluster(http_yaml(3).replace('127.0.0.1:0"', '127.0.0.1:0", accept: reuse_port')).start()
+        port = port_of(c)
+        for slot in range(3):  # whoever has the first socket of the group
+            c.cli("drain", f"web/{slot}")
+            answered = {get(port)[1].split()[0] for _ in range(60)}
+            self.assertEqual(answered, {"web/0", "web/1", "web/2"} - {f"web/{slot}"})
+            c.cli("restart", f"web/{slot}")
+        self.assertEqual(len({get(port)[1].split()[0] for _ in range(80)}), 3)
+
     def test_wrong_words_get_one_sentence(self):
         c = self.cluster(http_yaml(1)).start()
         for what, code, words in [
