@@ -66,6 +66,9 @@ Message message_of(std::uint64_t lane, std::uint64_t number) {
 /// To one slot or the other, one message or a run of them.
 void send_some(const Channel& channel, Owner me) {
     std::atomic<std::uint64_t>& next = ledger->progress[me.lane];
+    // What the lane's last one was about to send, and perhaps has: each number is sent once at
+    // most.
+    next.fetch_add(kRun);
     while (!is_over() && next.load() + kRun < kMostEach) {
         const std::uint64_t number = next.load();
         const auto slot = static_cast<std::uint32_t>(number / 100 % kSlots);
@@ -85,8 +88,6 @@ void send_some(const Channel& channel, Owner me) {
         for (std::uint32_t i = 0; i < count; ++i) {
             ledger->sent[me.lane][number + i].store(static_cast<std::uint8_t>(1 + slot));
         }
-        // What a sender does not know to be sent, as it was killed, its lane's next one sends
-        // under another number: each number has been sent once at most.
         next.store(number + std::max(count, 1U));
     }
 }
