@@ -119,7 +119,7 @@ struct ListenerRecord {
     std::uint32_t backlog;
     std::uint64_t inode;  // of the (first) socket, to find it with sock_diag
     std::uint32_t sockets;
-    std::uint32_t nudges;  // connections of the master's own, after a wake-up was lost
+    std::uint32_t nudges;   // connections of the master's own, after a wake-up was lost
     std::uint32_t leaving;  // the configuration has it no more; it goes with its last worker
     std::uint32_t reserved;
 };

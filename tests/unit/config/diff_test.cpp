@@ -158,9 +158,10 @@ TEST(Diff, RefusesWhatIsMadeOnce) {
         EXPECT_EQ(changed.lines(), changed.refused);
         return changed.refused;
     };
-    EXPECT_THAT(refused("cluster: a", "cluster: b"),
-                ElementsAre("cluster: a -> b: a reload cannot change this; undo it, or stop topsman "
-                            "and run it again"));
+    EXPECT_THAT(
+        refused("cluster: a", "cluster: b"),
+        ElementsAre("cluster: a -> b: a reload cannot change this; undo it, or stop topsman "
+                    "and run it again"));
     EXPECT_THAT(refused("listeners: { a: { address: '[::]:1' } }",
                         "listeners: { a: { address: '[::]:1', accept: reuse_port } }"),
                 ElementsAre(StartsWith("listeners.a.accept: ")));
