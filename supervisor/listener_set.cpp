@@ -112,7 +112,7 @@ bool ListenerSet::has_leaving() const {
                        [](const auto& listener) { return !listener.in_force; });
 }
 
-Result<void> ListenerSet::close_gate(posix::BoundListener& listener) {
+Result<void> ListenerSet::close_gate(posix::BoundListener& listener) const {
     return is_in_force(listener) ? Result<void>() : posix::close_gate(listener);
 }
 

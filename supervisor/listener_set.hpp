@@ -44,7 +44,7 @@ class ListenerSet {
     std::vector<Closed> close_others(const IsNeeded& is_needed);
 
     /// Nobody new gets in; where a listener in force has the same socket, all do.
-    Result<void> close_gate(posix::BoundListener& listener);
+    Result<void> close_gate(posix::BoundListener& listener) const;
 
     /// A socket of a listener in force, also if this one has another name.
     [[nodiscard]] bool is_in_force(const posix::BoundListener& listener) const;

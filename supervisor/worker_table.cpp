@@ -230,8 +230,8 @@ Result<void> WorkerTable::make_channels(Process& process, const Order& order,
 
 /// Its pool's listeners in their order, with the socket of each that it gets.
 Result<std::vector<std::pair<std::string, int>>> WorkerTable::choose_sockets(const Order& order) {
-    const auto& [names, sockets] =
-        std::tie(order.spec->pool.exec.listeners, order.spec->pool.exec.sockets);
+    const std::vector<std::string>& names = order.spec->pool.exec.listeners;
+    const std::vector<std::string>& sockets = order.spec->pool.exec.sockets;
     std::vector<std::pair<std::string, int>> chosen;
     for (std::size_t i = 0; i < names.size(); ++i) {
         const auto is_it = [&](const posix::BoundListener& listener) {
