@@ -6,7 +6,7 @@ from harness import BIN, TestCase, main
 
 LIBRARY = BIN.parent / "lib" / "libtopsman.so.0"
 
-WORKER = """
+COMMON = """
 import ctypes, os, signal, sys
 
 t = ctypes.CDLL(os.environ["LIBTOPSMAN"])
@@ -19,7 +19,11 @@ t.topsman_queue_submit.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_si
                                    ctypes.c_int64, ctypes.c_void_p]
 t.topsman_job_nack.argtypes = [ctypes.c_void_p, ctypes.c_int64]
 t.topsman_job_item.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-FOREVER = -1
+t.topsman_message_data.restype = ctypes.c_void_p
+t.topsman_message_data.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+t.topsman_channel_send.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64]
+t.topsman_channel_receive.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
+FOREVER, TO_ANY, TO_ALL = -1, -1, -2
 
 def check(result):
     if result < 0:
@@ -31,20 +35,23 @@ def opened(kind, *name_and_more):
     check(getattr(t, f"topsman_{kind}_open")(worker, *name_and_more, ctypes.byref(handle)))
     return handle
 
-def item_of(job):
+def bytes_of(get, handle):
     size = ctypes.c_size_t()
-    return ctypes.string_at(t.topsman_job_item(job, ctypes.byref(size)), size.value)
+    return ctypes.string_at(get(handle, ctypes.byref(size)), size.value)
 
 worker = ctypes.c_void_p()
 check(t.topsman_attach(signal.SIGTERM, ctypes.byref(worker)))
 assert t.topsman_is_supervised(worker) == 1
+"""
+
+JOBS = COMMON + """
 done, busy = opened("counter", b"done"), opened("gauge", b"busy")
 jobs, results = opened("queue", b"jobs"), opened("queue", b"results")
 check(t.topsman_ready(worker))
 job = ctypes.c_void_p()
 while check(t.topsman_queue_take(jobs, FOREVER, ctypes.byref(job))) == 1:
     t.topsman_gauge_add(busy, ctypes.c_int64(1))
-    item = item_of(job)
+    item = bytes_of(t.topsman_job_item, job)
     if item == b"fatal" and t.topsman_job_attempt(job) == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     result = item.upper() + b" by " + t.topsman_name(worker)
@@ -52,6 +59,36 @@ while check(t.topsman_queue_take(jobs, FOREVER, ctypes.byref(job))) == 1:
     t.topsman_counter_add(done, 1)
     t.topsman_gauge_add(busy, ctypes.c_int64(-1))
     check(t.topsman_job_ack(job))
+"""
+
+# The first asks, the second answers; both wait in poll, as event loops do.
+MESSAGES = COMMON + """
+import select
+
+is_first = t.topsman_name(worker) == b"python/0"
+news, answers = opened("channel", b"news"), opened("counter", b"answers")
+poll = select.poll()
+poll.register(check(t.topsman_channel_event_fd(news)), select.POLLIN)
+poll.register(check(t.topsman_drain_fd(worker)), select.POLLIN)
+check(t.topsman_ready(worker))
+wanted = [b"fatal", b"good"]
+if is_first:
+    assert check(t.topsman_channel_send(news, TO_ALL, b"fatal", 5, FOREVER)) == 1
+    assert check(t.topsman_channel_send(news, 1, b"good", 4, FOREVER)) == 1
+message = ctypes.c_void_p()
+while not t.topsman_draining(worker):
+    poll.poll()
+    while check(t.topsman_channel_receive(news, 0, ctypes.byref(message))) == 1:
+        text = bytes_of(t.topsman_message_data, message)
+        if is_first:
+            assert text == wanted.pop(0), text
+            t.topsman_counter_add(answers, 1)
+        elif text == b"fatal" and not os.path.exists("killed"):
+            open("killed", "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            check(t.topsman_channel_send(news, 0, text, len(text), FOREVER))
+        check(t.topsman_message_ack(message))
 """
 
 YAML = f"""
@@ -65,12 +102,14 @@ shared:
   queues:
     jobs: {{ item_size: 16 }}
     results: {{}}
+  channels:
+    news: {{ to: python, capacity: 8, message_size: 16 }}
 """
 
 
 class C(TestCase):
-    def up(self):
-        return self.cluster(YAML, files={"worker.py": WORKER}).start()
+    def up(self, worker=JOBS):
+        return self.cluster(YAML, files={"worker.py": worker}).start()
 
     def wait_done(self, c, number):
         c.wait_status(lambda s: s["counters"].get("done", {}).get("total") == number and
@@ -94,6 +133,16 @@ class C(TestCase):
         self.wait_done(c, 1)
         c.wait_up()
         self.assertEqual(c.status()["gauges"]["busy"]["total"], 0, "the dead one's part was taken back")
+
+    def test_messages_are_answered_by_whoever_has_the_slot_by_then(self):
+        c = self.up(MESSAGES)
+        c.wait_status(lambda s: s["counters"]["answers"]["total"] == 2)
+        c.wait_up()
+        self.assertEqual([(e["pool"], e["slot"]) for e in c.events() if e["event"] == "worker.exited"],
+                         [("python", 1)], "who asked got what it wanted, in the order in which it had asked")
+        # Whoever waits in poll for a message stops waiting when it is told to leave.
+        self.assertEqual(c.stop(), 0)
+        self.assertEqual(c.log().count("SIGKILL"), 1, "nobody had to be killed at the end")
 
 
 if __name__ == "__main__":

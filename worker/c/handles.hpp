@@ -39,6 +39,14 @@ struct topsman_job {
     topsman::Job job;
 };
 
+struct topsman_channel {
+    topsman::Channel channel;
+};
+
+struct topsman_message {
+    topsman::Message message;
+};
+
 namespace topsman::c {
 
 /// One handle for each name. Never destroyed: threads may use them while the process ends.

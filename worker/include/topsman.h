@@ -2,8 +2,8 @@
  * topsman`, or load libtopsman.so.0.
  *
  * What: a process's view of the supervisor that started it, and what it shares with the other
- * workers of its cluster: counters, gauges, mutexes, rate limits, job queues. Without a supervisor
- * everything works for this process alone.
+ * workers of its cluster: counters, gauges, mutexes, rate limits, job queues, messages. Without a
+ * supervisor everything works for this process alone.
  * Returns: 0 or a number from 0 on when it is done, a negative errno when it is not; then
  * topsman_last_error() is the sentence that says why. -EINVAL: an argument is wrong (NULL, a name);
  * -ENOTCONN: this is a forked child of the process that attached; -ENOMEM. Further ones are named
@@ -12,7 +12,7 @@
  * (TOPSMAN_FOREVER) waits until the worker drains, a mutex for ever.
  * Names: a letter, then letters, digits, '_' or '-', at most 47 characters.
  * Handles: belong to the library and are valid for the process's life; the same name gives the same
- * handle. Only a topsman_job has an end: ack or nack.
+ * handle. Only a topsman_job and a topsman_message have an end: ack, nack, put_back.
  * Threads: any, but where it is said. Signal handlers: topsman_begin_drain() and
  * topsman_last_words() alone.
  * Forks: a forked child is detached; a program started by exec inherits nothing of it.
@@ -36,13 +36,16 @@
  *     topsman_rate_limiter *api;
  *     topsman_queue *jobs;
  *     topsman_job *job;
+ *     topsman_channel *news;
+ *     topsman_message *message;
  *     size_t size;
  *     if (topsman_attach(TOPSMAN_STOP_SIGNAL, &worker) != 0 ||
  *         topsman_counter_open(worker, "orders", &orders) != 0 ||
  *         topsman_gauge_open(worker, "open", &open) != 0 ||
  *         topsman_mutex_open(worker, "stock", nothing_to_repair, NULL, &stock) != 0 ||
  *         topsman_rate_limiter_open(worker, "api", 1000000000, 2, &api) != 0 ||
- *         topsman_queue_open(worker, "thumbnails", &jobs) != 0 || topsman_ready(worker) != 0) {
+ *         topsman_queue_open(worker, "thumbnails", &jobs) != 0 ||
+ *         topsman_channel_open(worker, "news", &news) != 0 || topsman_ready(worker) != 0) {
  *         fprintf(stderr, "%s\n", topsman_last_error());
  *         return 1;
  *     }
@@ -61,7 +64,14 @@
  *     if (memcmp(topsman_job_item(job, &size), "cat.jpg", 7) != 0 || size != 7) {
  *         return 1;
  *     }
- *     return topsman_job_ack(job) == 0 && !topsman_draining(worker) ? 0 : 1;
+ *     if (topsman_job_ack(job) != 0 || topsman_channel_send(news, 0, "hello", 5, 0) != 1 ||
+ *         topsman_channel_receive(news, TOPSMAN_FOREVER, &message) != 1) {
+ *         return 1;
+ *     }
+ *     if (memcmp(topsman_message_data(message, &size), "hello", 5) != 0 || size != 5) {
+ *         return 1;
+ *     }
+ *     return topsman_message_ack(message) == 0 && !topsman_draining(worker) ? 0 : 1;
  * }
  * @endcode
  */
@@ -82,7 +92,7 @@ extern "C" {
 #endif
 
 /* What this header has: raised by one with each addition. Compare with topsman_version(). */
-#define TOPSMAN_API_VERSION 1
+#define TOPSMAN_API_VERSION 2
 /* Changes when something was changed or taken away: then the soname is another one, too. */
 #define TOPSMAN_API_MAJOR 0
 
@@ -97,6 +107,8 @@ typedef struct topsman_mutex topsman_mutex;
 typedef struct topsman_rate_limiter topsman_rate_limiter;
 typedef struct topsman_queue topsman_queue;
 typedef struct topsman_job topsman_job;
+typedef struct topsman_channel topsman_channel;
+typedef struct topsman_message topsman_message;
 
 /* -- the library ------------------------------------------------------------------------------ */
 
@@ -274,6 +286,56 @@ TOPSMAN_EXPORT int topsman_job_ack(topsman_job* job);
 /* It is not done: again after `delay_ns` (0: at once, behind the others), or a dead letter after
  * the queue's `max_attempts`. The handle ends, whatever is returned. */
 TOPSMAN_EXPORT int topsman_job_nack(topsman_job* job, int64_t delay_ns);
+
+/* -- channels: messages to the workers of a pool ------------------------------------------------
+ */
+
+/* Of `shared.channels` in the file; without a supervisor one of 128 messages of at most 256 bytes,
+ * received by this process, in slot 0. Since API version 2, like all below.
+ * Error: -ENOENT: there is none of that name. */
+TOPSMAN_EXPORT int topsman_channel_open(topsman_worker* worker, const char* name,
+                                        topsman_channel** channel);
+
+/* How many slots there are to send to, now: from 0 on. */
+TOPSMAN_EXPORT int topsman_channel_slots(const topsman_channel* channel);
+
+/* For whom a message is, if not for the worker of one slot: for one of them, in turns, those that
+ * receive now before others; or for each of them but the sender itself. */
+#define TOPSMAN_TO_ANY INT32_C(-1)
+#define TOPSMAN_TO_ALL INT32_C(-2)
+
+/* Copies `size` bytes into the inbox of the slot `to`, whichever process that is when it is
+ * received. What was sent is received at least once (or at most once, if the file says so), each
+ * sender's messages in their order, whoever dies. Returns in how many inboxes it is: 1, or as many
+ * as had room with TOPSMAN_TO_ALL.
+ * Errors: -ENOBUFS: full, with a timeout of 0; -ETIMEDOUT: full until the timeout; -ECANCELED: it
+ * was full and the worker drains; -EMSGSIZE: longer than the channel's messages; -ENXIO: the pool
+ * has no such slot now, or none at all. */
+TOPSMAN_EXPORT int topsman_channel_send(topsman_channel* channel, int32_t to, const void* message,
+                                        size_t size, int64_t timeout_ns);
+
+/* The next message of this worker's slot. Returns 1: `*message` is one; 0: there was none until the
+ * timeout, or the worker drains. To be called by one thread at a time, like the rest of what
+ * receives. Error: -EPERM: this worker's pool does not receive this channel. */
+TOPSMAN_EXPORT int topsman_channel_receive(topsman_channel* channel, int64_t timeout_ns,
+                                           topsman_message** message);
+
+/* A descriptor, readable (poll(2)) when topsman_channel_receive() with a timeout of 0 may give
+ * something, and when the worker drains. Do not read or close it: receive until there is nothing,
+ * that makes it unreadable. The first call starts a thread, which sleeps until a message comes.
+ * Error: as topsman_channel_receive(); what eventfd(2) says. */
+TOPSMAN_EXPORT int topsman_channel_event_fd(topsman_channel* channel);
+
+/* What was sent: in shared memory, valid until ack or put_back. `size` may be NULL. */
+TOPSMAN_EXPORT const void* topsman_message_data(const topsman_message* message, size_t* size);
+
+/* It is dealt with, and not received again. Until then it is received again by the slot's next
+ * worker if this one dies. The handle ends, whatever is returned. */
+TOPSMAN_EXPORT int topsman_message_ack(topsman_message* message);
+
+/* It is not dealt with: the next receive gives it again (at most once: it is gone). The handle
+ * ends. */
+TOPSMAN_EXPORT void topsman_message_put_back(topsman_message* message);
 
 #ifdef __cplusplus
 }

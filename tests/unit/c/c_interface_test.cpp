@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <poll.h>
 #include <string>
 #include <sys/wait.h>
 #include <thread>
@@ -50,6 +51,38 @@ std::string take(topsman_queue* from) {
     std::string text(item, size);
     EXPECT_EQ(topsman_job_ack(job), 0);
     return text;
+}
+
+topsman_channel* channel(const char* name) {
+    topsman_channel* opened = nullptr;
+    EXPECT_EQ(topsman_channel_open(worker(), name, &opened), 0) << topsman_last_error();
+    return opened;
+}
+
+int send(topsman_channel* through, const std::string& message, std::int32_t to = 0) {
+    return topsman_channel_send(through, to, message.data(), message.size(), 0);
+}
+
+std::string text_of(const topsman_message* message) {
+    std::size_t size = 0;
+    const auto* data = static_cast<const char*>(topsman_message_data(message, &size));
+    return {data, size};
+}
+
+/// Receives and acks; "" when there is none.
+std::string receive(topsman_channel* from) {
+    topsman_message* message = nullptr;
+    if (topsman_channel_receive(from, 0, &message) != 1) {
+        return "";
+    }
+    std::string text = text_of(message);
+    EXPECT_EQ(topsman_message_ack(message), 0);
+    return text;
+}
+
+bool is_readable(int fd, int ms) {
+    pollfd wanted{fd, POLLIN, 0};
+    return ::poll(&wanted, 1, ms) == 1;
 }
 
 /// The exit code of a child that runs `body`.
@@ -106,6 +139,17 @@ TEST(CInterfaceTest, NullIsRefusedEverywhere) {
     EXPECT_EQ(topsman_queue_submit(jobs, nullptr, 1, nullptr, 0, nullptr), -EINVAL);
     EXPECT_EQ(topsman_queue_take(nullptr, 0, &job), -EINVAL);
     EXPECT_EQ(topsman_job_ack(nullptr), -EINVAL);
+    topsman_message* message = nullptr;
+    EXPECT_EQ(topsman_channel_open(worker(), "x", nullptr), -EINVAL);
+    EXPECT_EQ(topsman_channel_send(nullptr, 0, "x", 1, 0), -EINVAL);
+    EXPECT_EQ(topsman_channel_send(channel("null"), 0, nullptr, 1, 0), -EINVAL);
+    EXPECT_EQ(topsman_channel_receive(channel("null"), 0, nullptr), -EINVAL);
+    EXPECT_EQ(topsman_channel_receive(nullptr, 0, &message), -EINVAL);
+    EXPECT_EQ(topsman_channel_slots(nullptr), -EINVAL);
+    EXPECT_EQ(topsman_channel_event_fd(nullptr), -EINVAL);
+    EXPECT_EQ(topsman_message_ack(nullptr), -EINVAL);
+    EXPECT_EQ(topsman_message_data(nullptr, nullptr), nullptr);
+    topsman_message_put_back(nullptr);
     EXPECT_EQ(topsman_job_nack(nullptr, 0), -EINVAL);
     EXPECT_STREQ(topsman_last_error(), "topsman_job_nack: an argument that must not be NULL is");
     topsman_counter_add(nullptr, 1);
@@ -240,7 +284,58 @@ TEST(CInterfaceTest, AQueueThatIsFullSaysSo) {
     EXPECT_EQ(topsman_queue_submit(jobs, "job", 3, nullptr, 1, nullptr), -ETIMEDOUT);
 }
 
-/// 0: when it drains nobody waits, neither for a job nor for room.
+TEST(CInterfaceTest, MessagesAreReceivedInTheirOrderUntilTheyAreAcknowledged) {
+    topsman_channel* news = channel("news");
+    EXPECT_EQ(topsman_channel_slots(news), 1);
+    EXPECT_EQ(receive(news), "");
+    EXPECT_EQ(send(news, std::string("a\0b", 3)), 1);
+    EXPECT_EQ(topsman_channel_send(news, TOPSMAN_TO_ANY, "second", 6, TOPSMAN_FOREVER), 1);
+    topsman_message* message = nullptr;
+    ASSERT_EQ(topsman_channel_receive(news, TOPSMAN_FOREVER, &message), 1);
+    EXPECT_EQ(text_of(message), std::string("a\0b", 3));
+    topsman_message_put_back(message);
+    ASSERT_EQ(topsman_channel_receive(news, 1'000'000'000, &message), 1);
+    EXPECT_EQ(text_of(message), std::string("a\0b", 3)) << "it was put back";
+    EXPECT_EQ(topsman_message_ack(message), 0);
+    EXPECT_EQ(receive(news), "second");
+    EXPECT_EQ(topsman_channel_receive(news, 1, &message), 0);
+    EXPECT_EQ(message, nullptr);
+}
+
+TEST(CInterfaceTest, WhoCannotBeReachedIsSaid) {
+    topsman_channel* news = channel("unreachable");
+    EXPECT_EQ(send(news, "x", TOPSMAN_TO_ALL), 0) << "the sender is not among all";
+    EXPECT_EQ(send(news, "x", 1), -ENXIO);
+    EXPECT_NE(std::strstr(topsman_last_error(), "slot 1"), nullptr) << topsman_last_error();
+    EXPECT_EQ(send(news, "x", -3), -EINVAL);
+    EXPECT_NE(std::strstr(topsman_last_error(), "-3"), nullptr) << topsman_last_error();
+    EXPECT_EQ(receive(news), "") << "nothing was sent by any of these";
+}
+
+TEST(CInterfaceTest, AnInboxThatIsFullSaysSo) {
+    topsman_channel* news = channel("full");
+    EXPECT_EQ(send(news, std::string(257, 'x')), -EMSGSIZE);
+    for (int i = 0; i < 128; ++i) {
+        ASSERT_EQ(send(news, "message"), 1);
+    }
+    EXPECT_EQ(send(news, "message"), -ENOBUFS);
+    EXPECT_EQ(topsman_channel_send(news, 0, "message", 7, 1), -ETIMEDOUT);
+}
+
+TEST(CInterfaceTest, ADescriptorSaysWhenThereIsAMessage) {
+    topsman_channel* news = channel("poll");
+    const int fd = topsman_channel_event_fd(news);
+    ASSERT_GE(fd, 0) << topsman_last_error();
+    EXPECT_EQ(topsman_channel_event_fd(news), fd);
+    EXPECT_FALSE(is_readable(fd, 0));
+    ASSERT_EQ(send(news, "come"), 1);
+    EXPECT_TRUE(is_readable(fd, 30'000));
+    EXPECT_EQ(receive(news), "come");
+    EXPECT_EQ(receive(news), "");
+    EXPECT_FALSE(is_readable(fd, 0)) << "until there is one again";
+}
+
+/// 0: when it drains nobody waits, neither for a job nor a message nor for room.
 int drain() {
     if (topsman_draining(worker()) != 0) {
         return 1;
@@ -254,8 +349,18 @@ int drain() {
     }
     while (submit(jobs, "job") == 0) {
     }
-    const int full = topsman_queue_submit(jobs, "job", 3, nullptr, TOPSMAN_FOREVER, nullptr);
-    return full == -ECANCELED ? 0 : 3;
+    if (topsman_queue_submit(jobs, "job", 3, nullptr, TOPSMAN_FOREVER, nullptr) != -ECANCELED) {
+        return 3;
+    }
+    topsman_channel* news = channel("drained");
+    while (send(news, "message") == 1) {
+    }
+    topsman_message* message = nullptr;
+    if (topsman_channel_receive(news, TOPSMAN_FOREVER, &message) != 0) {
+        return 4;
+    }
+    const int full = topsman_channel_send(news, 0, "message", 7, TOPSMAN_FOREVER);
+    return full == -ECANCELED ? 0 : 5;
 }
 
 // In a process of its own: draining has no end.
@@ -268,6 +373,20 @@ TEST(CInterfaceTest, AForkedChildIsDetached) {
     topsman_counter* counter = nullptr;
     ASSERT_EQ(topsman_counter_open(worker(), "forked", &counter), 0);
     topsman_queue* jobs = queue("forked");
+    topsman_channel* news = channel("forked");
+    ASSERT_EQ(send(news, "mine"), 1);
+    topsman_message* message = nullptr;
+    ASSERT_EQ(topsman_channel_receive(news, 0, &message), 1);
+    EXPECT_EQ(in_child([&] {
+                  topsman_message* another = nullptr;
+                  return send(news, "his") == -ENOTCONN &&
+                                 topsman_channel_receive(news, 0, &another) == -ENOTCONN &&
+                                 topsman_message_ack(message) == -ENOTCONN
+                             ? 0
+                             : 1;
+              }),
+              0);
+    EXPECT_EQ(topsman_message_ack(message), 0);
     EXPECT_EQ(in_child([&] {
                   topsman_counter_add(counter, 1);
                   topsman_queue* opened = nullptr;

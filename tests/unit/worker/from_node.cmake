@@ -44,7 +44,7 @@ while(NOT at EQUAL -1)
   set(script ${CMAKE_CURRENT_BINARY_DIR}/from_node_${name}.cjs)
   file(GENERATE OUTPUT ${script} CONTENT
     "const assert = require('node:assert');\n\
-const { Worker, MessageChannel } = require('node:worker_threads');\n${js}")
+const { Worker, MessageChannel, BroadcastChannel } = require('node:worker_threads');\n${js}")
   if(NODE)
     add_test(NAME from_node_${name}.js COMMAND ${NODE} ${script})
   else()
