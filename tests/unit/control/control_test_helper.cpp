@@ -12,8 +12,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <ctime>
-#include <filesystem>
-#include <sys/stat.h>
 #include <thread>
 
 namespace topsman::control {
@@ -25,16 +23,6 @@ std::string unused_name() {
 }
 
 }  // namespace
-
-TempDir::TempDir() {
-    std::array<char, 32> path{"/tmp/topsman-control-XXXXXX"};
-    path_ = ::mkdtemp(path.data());
-}
-
-TempDir::~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
 
 Setting::Setting(const char* name, const char* value) : name_(name) {
     if (const char* old = std::getenv(name); old != nullptr) {

@@ -8,6 +8,7 @@
 #include "supervisor/control/cluster_view.hpp"
 #include "supervisor/control/commands.hpp"
 #include "supervisor/control/control_server.hpp"
+#include "tests/unit/temp_dir.hpp"
 
 #include <boost/asio/io_context.hpp>
 
@@ -18,18 +19,7 @@
 
 namespace topsman::control {
 
-class TempDir {
-  public:
-    TempDir();
-    ~TempDir();
-    TempDir(const TempDir&) = delete;
-    TempDir& operator=(const TempDir&) = delete;
-
-    [[nodiscard]] const std::string& path() const noexcept { return path_; }
-
-  private:
-    std::string path_;
-};
+using test::TempDir;
 
 /// Sets an environment variable while it lives; nullptr unsets it.
 class Setting {

@@ -4,35 +4,13 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 #include <poll.h>
 #include <sstream>
 #include <stdexcept>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 namespace topsman::posix::test {
-
-TempDir::TempDir() {
-    std::string pattern = "/tmp/topsman-test-XXXXXX";
-    if (::mkdtemp(pattern.data()) == nullptr) {
-        throw std::runtime_error("mkdtemp");
-    }
-    path_ = pattern;
-}
-
-TempDir::~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-}
-
-std::string TempDir::file(const std::string& name, const std::string& text, unsigned mode) const {
-    std::string where = path(name);
-    std::ofstream(where) << text;
-    (void)::chmod(where.c_str(), mode);
-    return where;
-}
 
 Pipe make_pipe() {
     int ends[2];

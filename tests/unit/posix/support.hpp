@@ -5,6 +5,7 @@
 #include "shm/base/unique_fd.hpp"
 #include "supervisor/posix/child.hpp"
 #include "supervisor/posix/launcher.hpp"
+#include "tests/unit/temp_dir.hpp"
 
 #include <chrono>
 #include <map>
@@ -17,24 +18,7 @@ namespace topsman::posix::test {
 /// Far above anything that a loaded machine needs: reached only when something is broken.
 inline constexpr std::chrono::milliseconds kSafetyNet{30'000};
 
-/// A folder that goes away with its contents.
-class TempDir {
-  public:
-    TempDir();
-    ~TempDir();
-    TempDir(const TempDir&) = delete;
-    TempDir& operator=(const TempDir&) = delete;
-
-    [[nodiscard]] std::string path(const std::string& name = {}) const {
-        return name.empty() ? path_ : path_ + "/" + name;
-    }
-
-    /// Creates a file with this content and mode; gives its path.
-    std::string file(const std::string& name, const std::string& text, unsigned mode = 0644) const;
-
-  private:
-    std::string path_;
-};
+using topsman::test::TempDir;
 
 struct Pipe {
     UniqueFd read_end;

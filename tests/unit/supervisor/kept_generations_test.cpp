@@ -3,13 +3,12 @@
 #include "supervisor/kept_generations.hpp"
 
 #include "config/load.hpp"
+#include "tests/unit/temp_dir.hpp"
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <sys/stat.h>
-#include <unistd.h>
 
 namespace topsman::supervisor {
 namespace {
@@ -20,9 +19,7 @@ constexpr core::Generation kSecond{2};
 class KeptGenerationsTest : public testing::Test {
   protected:
     KeptGenerationsTest() {
-        std::string name = (std::filesystem::temp_directory_path() / "kept-XXXXXX").string();
-        dir_ = ::mkdtemp(name.data());
-        path_ = generations_path(dir_, "shop");
+        path_ = generations_path(dir_.path(), "shop");
         environment_.cpus = 3;
         environment_.variables = {{"COLOR", "blue"}, {"UNUSED", "password"}};
         first_ = load("one");
@@ -37,16 +34,11 @@ class KeptGenerationsTest : public testing::Test {
         specs_[kSecond] = specs_of(second_);
     }
 
-    ~KeptGenerationsTest() override { std::filesystem::remove_all(dir_); }
-
-    KeptGenerationsTest(const KeptGenerationsTest&) = delete;
-    KeptGenerationsTest& operator=(const KeptGenerationsTest&) = delete;
-
     config::Config load(const std::string& argument) const {
         const std::string text = "cluster: shop\npools:\n  web:\n    command: [./serve, " +
                                  argument +
                                  ", '${COLOR}']\n    workers: auto\n    env_file: extra.env\n";
-        config::Loaded loaded = config::load_text(text, dir_ + "/shop.yaml", environment_);
+        config::Loaded loaded = config::load_text(text, dir_.path("shop.yaml"), environment_);
         EXPECT_TRUE(loaded.config) << (loaded.errors.empty() ? "" : loaded.errors[0].text());
         return loaded.config.value();
     }
@@ -74,7 +66,7 @@ class KeptGenerationsTest : public testing::Test {
         return kept ? "" : kept.error().message;
     }
 
-    std::string dir_;
+    test::TempDir dir_;
     std::string path_;
     config::Environment environment_;
     config::Config first_;
@@ -137,7 +129,7 @@ TEST_F(KeptGenerationsTest, AFileThatIsFoundElsewhereIsTheSame) {
     kept.move_to("/elsewhere/shop.yaml");
     EXPECT_EQ(kept.file.file, "/elsewhere/shop.yaml");
     EXPECT_EQ(kept.legacy.base->config.file, "/elsewhere/shop.yaml");
-    EXPECT_EQ(kept.legacy.current.config.pools[0].exec.working_directory, dir_)
+    EXPECT_EQ(kept.legacy.current.config.pools[0].exec.working_directory, dir_.path())
         << "what is relative in it is meant from where it was";
 }
 
