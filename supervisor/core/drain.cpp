@@ -17,13 +17,8 @@ std::string way_back(const std::string& slot) {
 }  // namespace
 
 void SupervisorCore::State::on(const Drain& event) {
-    if (phase != Phase::Running) {
-        refuse(event.ticket, "the master is stopping");
-        return;
-    }
-    Pool* pool = find_pool(event.pool);
+    Pool* const pool = pool_wished(event.pool, event.ticket);
     if (pool == nullptr) {
-        refuse(event.ticket, no_such_pool(event.pool));
         return;
     }
     Slot* slot = pool->find_slot({pool->id, event.slot});

@@ -1,9 +1,8 @@
 #pragma once
 
 // Everything that the core knows, and the verbs on it. Private to supervisor/core/: the verbs are
-// spread over lifecycle, death, rollout, reconcile, change, reload, leavers, drain and
-// wishes, one file for
-// each reason to act.
+// spread over lifecycle, death, rollout, reconcile, change, reload, leavers, drain and wishes, one
+// file for each reason to act.
 
 #include "supervisor/core/action.hpp"
 #include "supervisor/core/event.hpp"
@@ -189,6 +188,7 @@ struct SupervisorCore::State {
     void on(const ResetFailed& event);
     void on(const Stop& event);
     void begin_stop(StopMode mode, int code, const std::string& why);
+    [[nodiscard]] Pool* pool_wished(const std::string& name, Ticket ticket);
     [[nodiscard]] std::string no_such_pool(const std::string& name) const;
     [[nodiscard]] static std::string no_such_slot(const Pool& pool, std::uint32_t index);
     void refuse(Ticket ticket, const std::string& why) const;

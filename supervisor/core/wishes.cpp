@@ -31,14 +31,22 @@ std::string SupervisorCore::State::no_such_slot(const Pool& pool, std::uint32_t 
                                      : ": it was taken away when there were to be fewer");
 }
 
-void SupervisorCore::State::on(const Scale& event) {
+/// The pool that a wish is about; null: it is refused.
+Pool* SupervisorCore::State::pool_wished(const std::string& name, Ticket ticket) {
+    Pool* const pool = find_pool(name);
     if (phase != Phase::Running) {
-        refuse(event.ticket, "the master is stopping");
-        return;
+        refuse(ticket, "the master is stopping");
+        return nullptr;
     }
-    Pool* pool = find_pool(event.pool);
     if (pool == nullptr) {
-        refuse(event.ticket, no_such_pool(event.pool));
+        refuse(ticket, no_such_pool(name));
+    }
+    return pool;
+}
+
+void SupervisorCore::State::on(const Scale& event) {
+    Pool* const pool = pool_wished(event.pool, event.ticket);
+    if (pool == nullptr) {
         return;
     }
     std::uint64_t others = 0;
