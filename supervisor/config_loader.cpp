@@ -21,10 +21,12 @@ Candidate load_candidate(const std::string& file) {
     candidate.loaded = config::load_file(file, config::Environment::of_this_process());
     if (candidate.loaded.config) {
         Result<Specs> specs = prepare_specs(*candidate.loaded.config);
-        if (specs) {
-            candidate.specs = std::move(*specs);
+        auto owners = posix::resolve_owners(candidate.loaded.config->listeners);
+        if (!specs || !owners) {
+            candidate.trouble = specs ? owners.error().message : specs.error().message;
         } else {
-            candidate.trouble = specs.error().message;
+            candidate.specs = std::move(*specs);
+            candidate.owners = std::move(*owners);
         }
     }
     return candidate;

@@ -5,6 +5,7 @@
 
 #include "config/load.hpp"
 #include "supervisor/core/types.hpp"
+#include "supervisor/posix/listener.hpp"
 #include "supervisor/spec.hpp"
 
 #include <functional>
@@ -22,6 +23,7 @@ namespace topsman::supervisor {
 struct Candidate {
     config::Loaded loaded;
     Specs specs;
+    posix::Owners owners;                       ///< of its listeners
     std::map<core::Generation, Specs> renewed;  ///< by prepare_again()
     std::string trouble;  ///< why the specs could not be prepared; empty: they could
 };

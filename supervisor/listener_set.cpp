@@ -10,8 +10,9 @@
 
 namespace topsman::supervisor {
 
-ListenerSet::ListenerSet(std::vector<posix::BoundListener> bound, std::vector<UniqueFd> spare)
-    : bound_(std::move(bound)), spare_(std::move(spare)) {
+ListenerSet::ListenerSet(std::vector<posix::BoundListener> bound, std::vector<UniqueFd> spare,
+                         posix::Owners owners)
+    : bound_(std::move(bound)), spare_(std::move(spare)), owners_(std::move(owners)) {
     for (posix::BoundListener& listener : bound_) {
         if (listener.in_force && !listener.from_systemd) {
             posix::open_gate(listener);  // which a dead master may have closed
@@ -45,7 +46,7 @@ Result<void> ListenerSet::prepare(const std::vector<config::Listener>& wanted) {
                            " are there, as the workers of old ones have not left yet: at most " +
                            std::to_string(shm::kMaxListeners) + " can be open, try again later");
     }
-    auto made = posix::bind_beside(missing, spare_, bound_);
+    auto made = posix::bind_beside(missing, spare_, bound_, owners_);
     if (!made) {
         return made.error();
     }
@@ -82,20 +83,24 @@ std::vector<std::string> ListenerSet::put_in_force(const std::vector<config::Lis
         }
     }
     for (const config::Listener& spec : wanted) {
-        posix::BoundListener* const listener = find(spec);
-        if (listener == nullptr) {
+        if (posix::BoundListener* const listener = find(spec); listener != nullptr) {
+            listener->in_force = true;
+        } else {
             complaints.push_back("listener " + spec.name + ": " + spec.address + " is not bound");
-            continue;
-        }
-        listener->in_force = true;
-        if (auto set = posix::retune(*listener, spec); !set) {
-            complaints.push_back(set.error().message);
         }
     }
     for (posix::BoundListener& listener : bound_) {
         // Closed by us, or by a dead master.
         if (!open.contains(listener.inode) && is_in_force(listener)) {
             posix::open_gate(listener);
+        }
+    }
+    for (const config::Listener& spec : wanted) {
+        posix::BoundListener* const listener = find(spec);
+        if (const auto set =
+                listener != nullptr ? posix::retune(*listener, spec, owners_) : Result<void>();
+            !set) {
+            complaints.push_back(set.error().message);
         }
     }
     return complaints;

@@ -19,7 +19,12 @@ namespace topsman::supervisor {
 class ListenerSet {
   public:
     /// `spare`: sockets that a service manager handed over and no listener uses; one may, later.
-    ListenerSet(std::vector<posix::BoundListener> bound, std::vector<UniqueFd> spare);
+    /// `owners`: of all that are bound, and of what may be gone back to.
+    ListenerSet(std::vector<posix::BoundListener> bound, std::vector<UniqueFd> spare,
+                posix::Owners owners);
+
+    /// Of those that are prepared next.
+    void learn(const posix::Owners& owners) { owners_.insert(owners.begin(), owners.end()); }
 
     /// Binds what is wanted and not there, all of it or nothing, and changes nothing else. Error
     /// names the listener.
@@ -61,6 +66,7 @@ class ListenerSet {
 
     std::vector<posix::BoundListener> bound_;
     std::vector<UniqueFd> spare_;
+    posix::Owners owners_;
 };
 
 }  // namespace topsman::supervisor

@@ -209,6 +209,7 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
         tell_manager_reloading(false);
         return;
     }
+    base_.listeners.learn(candidate.owners);
     if (auto bound = base_.listeners.prepare(config.listeners); !bound) {
         refuse_file({bound.error().message}, tickets);
         return;

@@ -156,14 +156,20 @@ Result<ListenerSet> bind_all(const Footing& footing, std::optional<Adoption>& ad
             }
         }
     }
-    auto bound = posix::bind_listeners(wanted, inherited, 1, std::move(kept));
+    // Also of what a rollback may bind again: there is no time for it later.
+    auto owners = posix::resolve_owners(
+        listeners_of(footing.config, footing.kept ? &*footing.kept : nullptr));
+    if (!owners) {
+        return owners.error();
+    }
+    auto bound = posix::bind_listeners(wanted, inherited, 1, std::move(kept), *owners);
     if (!bound) {
         return bound.error();
     }
     for (std::size_t i = own.size(); i < bound->size(); ++i) {
         (*bound)[i].in_force = false;
     }
-    ListenerSet listeners(std::move(*bound), std::move(inherited));
+    ListenerSet listeners(std::move(*bound), std::move(inherited), std::move(*owners));
     if (adoption) {
         listeners.keep_rows(adoption->rows);
     }

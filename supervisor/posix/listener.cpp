@@ -1,6 +1,7 @@
 #include "supervisor/posix/listener.hpp"
 
 #include "supervisor/posix/address.hpp"
+#include "supervisor/posix/launcher.hpp"
 #include "supervisor/posix/sock_diag.hpp"
 #include "supervisor/posix/unix_socket_file.hpp"
 
@@ -151,10 +152,16 @@ std::vector<UniqueFd> take_matching(const Address& address, std::vector<UniqueFd
     return taken;
 }
 
-Result<void> bind_own(BoundListener& listener, Address address, std::uint32_t count,
-                      const std::vector<BoundListener>& bound) {
+struct Sources {
+    std::vector<UniqueFd>& inherited;
+    std::uint32_t reuse_port_sockets;
+    const std::vector<BoundListener>& bound;
+    const Owners& owners;
+};
+
+Result<void> bind_own(BoundListener& listener, Address address, const Sources& sources) {
     if (address.family() == AF_UNIX) {
-        auto made = bind_unix_socket(listener.spec, address);
+        auto made = bind_unix_socket(listener.spec, address, sources.owners);
         if (!made) {
             return made.error();
         }
@@ -162,8 +169,10 @@ Result<void> bind_own(BoundListener& listener, Address address, std::uint32_t co
         listener.sockets.push_back(std::move(made->fd));
         return {};
     }
+    const bool is_group = listener.spec.accept == config::Accept::ReusePort;
+    const std::uint32_t count = is_group ? std::max(sources.reuse_port_sockets, 1U) : 1;
     for (std::uint32_t i = 0; i < count; ++i) {
-        auto fd = bind_inet(listener.spec, address, bound);
+        auto fd = bind_inet(listener.spec, address, sources.bound);
         if (!fd) {
             return fd.error();
         }
@@ -208,18 +217,16 @@ Result<bool> share(BoundListener& listener, const Address& address,
             }
             listener.sockets.push_back(std::move(copy));
         }
+        // As it is; retune() makes of it what the file says.
+        listener.spec.backlog = other.spec.backlog;
+        listener.spec.mode = other.spec.mode;
+        listener.spec.owner = other.spec.owner;
         listener.path_inode = other.path_inode;
         listener.from_systemd = other.from_systemd;
         return true;
     }
     return false;
 }
-
-struct Sources {
-    std::vector<UniqueFd>& inherited;
-    std::uint32_t reuse_port_sockets;
-    const std::vector<BoundListener>& bound;
-};
 
 Result<BoundListener> bind_one(const config::Listener& spec, const Sources& sources,
                                std::vector<UniqueFd> kept) {
@@ -241,10 +248,7 @@ Result<BoundListener> bind_one(const config::Listener& spec, const Sources& sour
         listener.path_inode = path_inode_of(*address);
         (void)repair_flags(listener);
     } else if (!*shared) {
-        const bool group =
-            spec.accept == config::Accept::ReusePort && sources.reuse_port_sockets > 0;
-        const std::uint32_t count = group ? sources.reuse_port_sockets : 1;
-        if (auto bound = bind_own(listener, *address, count, sources.bound); !bound) {
+        if (auto bound = bind_own(listener, *address, sources); !bound) {
             remove_socket_file(*address, listener.path_inode);
             return bound.error();
         }
@@ -262,10 +266,28 @@ Error named(const config::Listener& spec, Error error) {
 
 }  // namespace
 
+Result<Owners> resolve_owners(const std::vector<config::Listener>& specs) {
+    Owners owners;
+    for (const config::Listener& spec : specs) {
+        if (spec.owner.empty()) {
+            continue;
+        }
+        const auto colon = spec.owner.find(':');
+        const std::string group =
+            colon == std::string::npos ? std::string() : spec.owner.substr(colon + 1);
+        const auto identity = resolve_user(spec.owner.substr(0, colon), group);
+        if (!identity) {
+            return named(spec, identity.error());
+        }
+        owners[spec.owner] = {identity->uid, identity->gid};
+    }
+    return owners;
+}
+
 Result<std::vector<BoundListener>> bind_listeners(const std::vector<config::Listener>& specs,
                                                   std::vector<UniqueFd>& inherited,
                                                   std::uint32_t reuse_port_sockets,
-                                                  KeptSockets kept) {
+                                                  KeptSockets kept, const Owners& owners) {
     std::set<std::string> of_the_living;
     std::vector<BoundListener> listeners;
     for (const config::Listener& spec : specs) {
@@ -273,7 +295,7 @@ Result<std::vector<BoundListener>> bind_listeners(const std::vector<config::List
         if (!own.empty()) {
             of_the_living.insert(spec.name);
         }
-        auto listener = bind_one(spec, {inherited, reuse_port_sockets, {}}, std::move(own));
+        auto listener = bind_one(spec, {inherited, reuse_port_sockets, {}, owners}, std::move(own));
         if (!listener) {
             std::erase_if(listeners, [&of_the_living](const BoundListener& bound) {
                 return of_the_living.contains(bound.spec.name);
@@ -289,10 +311,11 @@ Result<std::vector<BoundListener>> bind_listeners(const std::vector<config::List
 
 Result<std::vector<BoundListener>> bind_beside(const std::vector<config::Listener>& specs,
                                                std::vector<UniqueFd>& inherited,
-                                               const std::vector<BoundListener>& bound) {
+                                               const std::vector<BoundListener>& bound,
+                                               const Owners& owners) {
     std::vector<BoundListener> listeners;
     for (const config::Listener& spec : specs) {
-        auto listener = bind_one(spec, {inherited, 1, bound}, {});
+        auto listener = bind_one(spec, {inherited, 1, bound, owners}, {});
         if (!listener) {
             std::erase_if(listeners, [&bound](const BoundListener& made) {
                 return std::any_of(bound.begin(), bound.end(), [&made](const BoundListener& other) {
@@ -307,7 +330,7 @@ Result<std::vector<BoundListener>> bind_beside(const std::vector<config::Listene
     return listeners;
 }
 
-Result<void> retune(BoundListener& listener, const config::Listener& spec) {
+Result<void> retune(BoundListener& listener, const config::Listener& spec, const Owners& owners) {
     const config::Listener before = std::exchange(listener.spec, spec);
     Result<void> done;
     if (spec.backlog != before.backlog && !listener.from_systemd) {
@@ -320,7 +343,7 @@ Result<void> retune(BoundListener& listener, const config::Listener& spec) {
     }
     if (listener.path_inode != 0 && (spec.mode != before.mode || spec.owner != before.owner)) {
         const auto address = parse_address(spec.address);
-        if (auto set = address ? set_socket_file(spec, *address) : address.error(); !set) {
+        if (auto set = address ? set_socket_file(spec, *address, owners) : address.error(); !set) {
             done = named(spec, set.error());
         }
     }

@@ -33,6 +33,18 @@ struct BoundListener {
 /// Takes them out of the environment and makes them close-on-exec.
 [[nodiscard]] std::vector<UniqueFd> take_inherited_sockets();
 
+struct FileOwner {
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+};
+
+/// By what the file says of a listener's owner: "www-data:adm".
+using Owners = std::map<std::string, FileOwner>;
+
+/// Looks up the owners of unix sockets; blocks on the user database, so it is done before a loop
+/// needs them. Error names the listener.
+[[nodiscard]] Result<Owners> resolve_owners(const std::vector<config::Listener>& specs);
+
 /// By listener's name and Listener::socket(): sockets that were taken out of living workers.
 using KeptSockets = std::map<std::pair<std::string, std::string>, std::vector<UniqueFd>>;
 
@@ -49,18 +61,19 @@ using KeptSockets = std::map<std::pair<std::string, std::string>, std::vector<Un
 /// listens on is an error that says so, one that a dead process left is replaced.
 [[nodiscard]] Result<std::vector<BoundListener>> bind_listeners(
     const std::vector<config::Listener>& specs, std::vector<UniqueFd>& inherited,
-    std::uint32_t reuse_port_sockets, KeptSockets kept = {});
+    std::uint32_t reuse_port_sockets, KeptSockets kept = {}, const Owners& owners = {});
 
 /// The same beside those that are bound already, which keep working. One at the same address is
 /// shared, whatever it is called; one at the same port of another address (0.0.0.0 and 127.0.0.1)
 /// makes room for as long as it takes to bind.
 [[nodiscard]] Result<std::vector<BoundListener>> bind_beside(
     const std::vector<config::Listener>& specs, std::vector<UniqueFd>& inherited,
-    const std::vector<BoundListener>& bound);
+    const std::vector<BoundListener>& bound, const Owners& owners = {});
 
 /// Backlog, mode and owner of `spec`, which `listener` has from now on. Error: what was refused;
 /// the rest is done.
-Result<void> retune(BoundListener& listener, const config::Listener& spec);
+Result<void> retune(BoundListener& listener, const config::Listener& spec,
+                    const Owners& owners = {});
 
 /// A clean stop removes the files of its unix sockets, unless somebody has put another one there.
 void remove_socket_files(std::span<const BoundListener> listeners) noexcept;

@@ -1,6 +1,6 @@
 #include "supervisor/posix/unix_socket_file.hpp"
 
-#include "supervisor/posix/launcher.hpp"
+#include "shm/base/check.hpp"
 #include "supervisor/posix/process_info.hpp"
 
 #include <sys/stat.h>
@@ -54,19 +54,14 @@ Result<void> clear_path(const Address& address) {
     return {};
 }
 
-Result<void> set_owner(const config::Listener& spec, const std::string& path) {
+Result<void> set_owner(const config::Listener& spec, const std::string& path,
+                       const Owners& owners) {
     if (spec.owner.empty()) {
         return {};
     }
-    const auto colon = spec.owner.find(':');
-    const std::string user = spec.owner.substr(0, colon);
-    const std::string group =
-        colon == std::string::npos ? std::string() : spec.owner.substr(colon + 1);
-    const auto identity = resolve_user(user, group);
-    if (!identity) {
-        return identity.error();
-    }
-    if (::lchown(path.c_str(), identity->uid, identity->gid) != 0) {
+    const auto owner = owners.find(spec.owner);
+    CHECK(owner != owners.end());
+    if (::lchown(path.c_str(), owner->second.uid, owner->second.gid) != 0) {
         return system_error("chown " + path + " to " + spec.owner);
     }
     return {};
@@ -74,7 +69,8 @@ Result<void> set_owner(const config::Listener& spec, const std::string& path) {
 
 }  // namespace
 
-Result<UnixSocket> bind_unix_socket(const config::Listener& spec, const Address& address) {
+Result<UnixSocket> bind_unix_socket(const config::Listener& spec, const Address& address,
+                                    const Owners& owners) {
     const std::string path = path_of(address);
     if (auto cleared = clear_path(address); !cleared) {
         return cleared.error();
@@ -101,7 +97,7 @@ Result<UnixSocket> bind_unix_socket(const config::Listener& spec, const Address&
         remove_socket_file(address, made.path_inode);
         return error;
     };
-    if (auto owned = set_owner(spec, path); !owned) {
+    if (auto owned = set_owner(spec, path, owners); !owned) {
         return give_up(owned.error());
     }
     // The umask has cut the mode at bind.
@@ -114,12 +110,13 @@ Result<UnixSocket> bind_unix_socket(const config::Listener& spec, const Address&
     return made;
 }
 
-Result<void> set_socket_file(const config::Listener& spec, const Address& address) {
+Result<void> set_socket_file(const config::Listener& spec, const Address& address,
+                             const Owners& owners) {
     const std::string path = path_of(address);
     if (spec.owner.empty() && ::lchown(path.c_str(), ::geteuid(), ::getegid()) != 0) {
         return system_error("chown " + path);
     }
-    if (auto owned = set_owner(spec, path); !owned) {
+    if (auto owned = set_owner(spec, path, owners); !owned) {
         return owned;
     }
     const mode_t mask = ::umask(077);  // the only way to ask

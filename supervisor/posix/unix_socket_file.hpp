@@ -7,6 +7,7 @@
 #include "shm/base/result.hpp"
 #include "shm/base/unique_fd.hpp"
 #include "supervisor/posix/address.hpp"
+#include "supervisor/posix/listener.hpp"
 
 #include <cstdint>
 
@@ -20,10 +21,11 @@ struct UnixSocket {
 /// Binds and listens, with the mode and owner that `spec` asks for. What a dead process left at the
 /// path is replaced; a living listener there, or a file that is no socket, is an error.
 [[nodiscard]] Result<UnixSocket> bind_unix_socket(const config::Listener& spec,
-                                                  const Address& address);
+                                                  const Address& address, const Owners& owners);
 
 /// Gives an existing file the mode and owner that `spec` asks for, or those of a new one.
-Result<void> set_socket_file(const config::Listener& spec, const Address& address);
+Result<void> set_socket_file(const config::Listener& spec, const Address& address,
+                             const Owners& owners);
 
 /// Removes the file if it is still the one that was made; 0 is none.
 void remove_socket_file(const Address& address, std::uint64_t path_inode) noexcept;

@@ -27,7 +27,8 @@ config::Listener spec(const std::string& address) {
 Result<std::vector<BoundListener>> bind_fresh(const std::vector<config::Listener>& specs,
                                               std::uint32_t group = 1) {
     std::vector<UniqueFd> none;
-    return bind_listeners(specs, none, group);
+    const auto owners = resolve_owners(specs);
+    return owners ? bind_listeners(specs, none, group, {}, *owners) : owners.error();
 }
 
 /// A connection to `address`, or an invalid descriptor.
@@ -214,7 +215,7 @@ TEST(UnixListenerTest, TakesAnotherModeAndOwnerWhileItIsInUse) {
     ASSERT_EQ(::stat(dir.path("a.sock").c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 0777U, 0777U & ~mask) << "as a new one";
     unix_socket.owner = "nobody-of-that-name";
-    const auto refused = retune(listeners[0], unix_socket);
+    const auto refused = resolve_owners({unix_socket});
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().message, StartsWith("listener http: "));
 }

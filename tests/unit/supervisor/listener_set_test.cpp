@@ -3,10 +3,12 @@
 #include "shm/limits.hpp"
 #include "supervisor/posix/accept_queue.hpp"
 #include "supervisor/posix/address.hpp"
+#include "tests/unit/temp_dir.hpp"
 
 #include <gmock/gmock.h>
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 namespace topsman::supervisor {
 namespace {
@@ -28,7 +30,7 @@ class ListenerSetTest : public testing::Test {
   protected:
     static ListenerSet make(const Wanted& wanted) {
         std::vector<UniqueFd> none;
-        return {posix::bind_listeners(wanted, none, 1).value(), {}};
+        return {posix::bind_listeners(wanted, none, 1).value(), {}, {}};
     }
 
     std::vector<std::string> names() const {
@@ -105,6 +107,35 @@ TEST_F(ListenerSetTest, OneThatComesBackIsOpenedAgain) {
     EXPECT_THAT(set_.put_in_force(wanted), IsEmpty());
     EXPECT_FALSE(set_.all()[0].gate_closed);
     EXPECT_EQ(set_.all().size(), 1U);
+}
+
+TEST(ListenerSetUnixTest, OneThatComesBackOrIsRenamedHasItsNewModeAndBacklog) {
+    const topsman::test::TempDir dir;
+    config::Listener unix_socket = spec("a", "unix:" + dir.path("a.sock"));
+    unix_socket.mode = 0600;
+    std::vector<UniqueFd> none;
+    ListenerSet set{posix::bind_listeners({unix_socket}, none, 1).value(), {}, {}};
+    const auto mode = [&dir] {
+        struct stat status {};
+        EXPECT_EQ(::stat(dir.path("a.sock").c_str(), &status), 0);
+        return status.st_mode & 0777U;
+    };
+    ASSERT_EQ(mode(), 0600U);
+    (void)set.put_in_force({});
+    ASSERT_TRUE(set.close_gate(set.all()[0])) << "the file has another name now";
+
+    unix_socket.mode = 0640;
+    ASSERT_TRUE(set.prepare({unix_socket}));
+    EXPECT_THAT(set.put_in_force({unix_socket}), IsEmpty());
+    EXPECT_EQ(mode(), 0640U);
+
+    unix_socket.name = "b";
+    unix_socket.mode = 0600;
+    unix_socket.backlog = 9;
+    ASSERT_TRUE(set.prepare({unix_socket}));
+    EXPECT_THAT(set.put_in_force({unix_socket}), IsEmpty());
+    EXPECT_EQ(mode(), 0600U);
+    EXPECT_EQ(posix::listener_queues().at(set.all()[1].inode).limit, 9U);
 }
 
 TEST_F(ListenerSetTest, WhoWasNotTakenIsCounted) {
