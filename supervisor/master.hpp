@@ -160,6 +160,7 @@ class Master {
     std::uint64_t last_ticket_ = 0;
     std::deque<Candidate> incoming_;  ///< of the Reloads and Restarts that are enqueued, in order
     bool interrupted_ = false;
+    std::uint32_t channel_turn_ = 0;  ///< whose turn a message for any is
     bool any_death_ = false;
     bool any_stop_ = false;
     bool service_up_ = false;

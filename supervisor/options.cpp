@@ -48,6 +48,7 @@ Change
   reset-failed [POOL]    try again what was given up
   counters add NAME [N]  count from a script; `counters set GAUGE N` sets a gauge
   queue submit QUEUE     submit a job from a script: its bytes are standard input
+  channel send CHANNEL   send a message to a worker, --slot N, or to --all of a pool
 
   version                print the version
 
@@ -179,6 +180,8 @@ class CommandLine {
     void add_looks();
     void add_changes();
     void add_for_scripts(CLI::App* counters);
+    void add_queue_and_channel();
+    CLI::App* with_timeout(CLI::App* command);
     CLI::Option* add_duration(CLI::App* command, const std::string& name,
                               std::chrono::milliseconds& value, const std::string& description);
     [[nodiscard]] int explain(const CLI::ParseError& error) const;
@@ -194,6 +197,10 @@ class CommandLine {
     [[nodiscard]] int look_at_queues() const;
     [[nodiscard]] int change_counter(const char* action) const;
     [[nodiscard]] int submit_job() const;
+    [[nodiscard]] int send_message() const;
+    [[nodiscard]] std::optional<std::string> bytes_given(const CLI::Option& option,
+                                                         const char* command,
+                                                         const char* what) const;
     [[nodiscard]] int print_version() const;
 
     const Programs& programs_;
@@ -212,6 +219,10 @@ class CommandLine {
     std::string item_;
     CLI::Option* item_option_ = nullptr;
     control::SubmitOptions job_;
+    CLI::Option* message_option_ = nullptr;
+    CLI::Option* slot_option_ = nullptr;
+    std::uint32_t slot_ = 0;
+    control::SendOptions send_;
     std::chrono::milliseconds deadline_{};
     CLI::Option* deadline_option_ = nullptr;
     std::string retry_;
@@ -356,12 +367,13 @@ void CommandLine::add_looks() {
         add_duration(events, "--timeout", events_timeout_, "Follow so long at most");
 }
 
+CLI::App* CommandLine::with_timeout(CLI::App* command) {
+    add_duration(command, "--timeout", change_.timeout, "Wait so long for the answer (5m)");
+    return command;
+}
+
 void CommandLine::add_for_scripts(CLI::App* counters) {
     counters->require_subcommand(0, 1);
-    const auto with_timeout = [this](CLI::App* command) {
-        add_duration(command, "--timeout", change_.timeout, "Wait so long for the answer (5m)");
-        return command;
-    };
     CLI::App* get = add_for_cluster(
         "get", "Print one counter or gauge, the number alone.", "  topsman counters get orders",
         [this] { return control::counter(target(), output(), what_); }, counters);
@@ -380,7 +392,10 @@ void CommandLine::add_for_scripts(CLI::App* counters) {
         counters));
     set->add_option("GAUGE", what_, "Its name")->required();
     set->add_option("N", amount_, "A whole number")->required();
+    add_queue_and_channel();
+}
 
+void CommandLine::add_queue_and_channel() {
     CLI::App* queue =
         add("queue", "Submit jobs from scripts; `topsman queues` shows them.",
             "  topsman queue submit thumbnails < job", [this] {
@@ -401,6 +416,27 @@ void CommandLine::add_for_scripts(CLI::App* counters) {
         ->type_name("N");
     deadline_option_ = add_duration(submit, "--deadline", deadline_,
                                     "Not taken within this time it becomes a dead letter");
+
+    CLI::App* channel =
+        add("channel", "Send messages from scripts; `topsman status` counts them.",
+            "  topsman channel send news --slot 2 < message", [this] {
+                control::print_error(output(), "channel: say what: topsman channel send CHANNEL");
+                return kExitUsage;
+            });
+    channel->require_subcommand(0, 1);
+    CLI::App* send = with_timeout(add_for_cluster(
+        "send",
+        "Send a message, byte for byte, to a worker of the pool that receives the channel, and "
+        "print to whom: from\nthen on it is received, by whoever has that slot then. What is full "
+        "refuses.",
+        "  topsman channel send news --slot 2 \"reload prices\"\n"
+        "  topsman channel send news --all < message",
+        [this] { return send_message(); }, channel));
+    send->add_option("CHANNEL", what_, "Which")->required();
+    message_option_ = send->add_option("MESSAGE", item_, "Without: standard input");
+    slot_option_ = send->add_option("--slot", slot_, "To the worker in this slot; else to any");
+    slot_option_->type_name("N");
+    send->add_flag("--all", send_.to_all, "To each worker of the pool")->excludes(slot_option_);
 }
 
 void CommandLine::add_changes() {
@@ -489,24 +525,47 @@ int CommandLine::change_counter(const char* action) const {
                                    amount_.empty() ? "1" : amount_);
 }
 
+/// The job or the message: what was typed, else standard input. Nothing: it was said that there is
+/// none.
+std::optional<std::string> CommandLine::bytes_given(const CLI::Option& option, const char* command,
+                                                    const char* what) const {
+    if (option.count() != 0) {
+        return item_;
+    }
+    // One byte more than any queue or channel takes, so that what is too long is seen to be so.
+    std::string bytes(shm::kMaxItemBytes + 1, '\0');
+    std::cin.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    bytes.resize(static_cast<std::size_t>(std::cin.gcount()));
+    if (bytes.empty()) {
+        control::print_error(
+            output(), std::string(command) + ": standard input is empty: there is no " + what);
+        return std::nullopt;
+    }
+    return bytes;
+}
+
 int CommandLine::submit_job() const {
-    std::string item = item_;
-    if (item_option_->count() == 0) {
-        // One byte more than any queue takes, so that what is too long is seen to be so.
-        item.resize(shm::kMaxItemBytes + 1);
-        std::cin.read(item.data(), static_cast<std::streamsize>(item.size()));
-        item.resize(static_cast<std::size_t>(std::cin.gcount()));
-        if (item.empty()) {
-            control::print_error(output(),
-                                 "queue submit: standard input is empty: there is no job");
-            return kExitUsage;
-        }
+    const auto item = bytes_given(*item_option_, "queue submit", "job");
+    if (!item) {
+        return kExitUsage;
     }
     control::SubmitOptions job = job_;
     if (deadline_option_->count() != 0) {
         job.deadline = deadline_;
     }
-    return control::submit(target(), output(), change_, what_, item, job);
+    return control::submit(target(), output(), change_, what_, *item, job);
+}
+
+int CommandLine::send_message() const {
+    const auto message = bytes_given(*message_option_, "channel send", "message");
+    if (!message) {
+        return kExitUsage;
+    }
+    control::SendOptions to = send_;
+    if (slot_option_->count() != 0) {
+        to.slot = slot_;
+    }
+    return control::send(target(), output(), change_, what_, *message, to);
 }
 
 int CommandLine::print_version() const {

@@ -72,6 +72,73 @@ std::string problem_with(const control::Request& request, const shm::NamedQueue&
     return "";
 }
 
+/// "web/2"
+std::string inbox_name(const shm::NamedChannel& channel, std::uint32_t slot) {
+    return channel.pool + "/" + std::to_string(slot);
+}
+
+/// The sentence that is wrong with a message to this channel, empty when nothing is.
+std::string problem_with(const control::Request& request, const shm::NamedChannel& named,
+                         const shm::Channel& channel) {
+    const std::string who = "channel " + named.name;
+    if (request.item.size() > named.shape.message_size) {
+        return "the message has " + std::to_string(request.item.size()) + " bytes; " + who +
+               " takes at most " + std::to_string(named.shape.message_size) + " (shared.channels." +
+               named.name + ".message_size)";
+    }
+    if (channel.slots() == 0) {
+        return who + ": pool " + named.pool + " has no workers now";
+    }
+    if (request.slot && *request.slot >= channel.slots()) {
+        return who + ": there is no " + inbox_name(named, *request.slot) + " to send to; " +
+               (channel.slots() == 1 ? "there is " + inbox_name(named, 0)
+                                     : "there are " + inbox_name(named, 0) + " to " +
+                                           inbox_name(named, channel.slots() - 1)) +
+               (*request.slot >= named.shape.slots
+                    ? " (shared.channels." + named.name +
+                          ".slots: " + std::to_string(named.shape.slots) + ")"
+                    : "");
+    }
+    return "";
+}
+
+/// Into the inboxes that the request names: those that took it, and those that were full.
+struct Sent {
+    std::vector<std::string> to;
+    std::vector<std::string> full;
+};
+
+Sent send_to_inboxes(const control::Request& request, const shm::NamedChannel& named,
+                     const shm::Channel& channel, std::uint32_t turn) {
+    const auto bytes = std::as_bytes(std::span(request.item));
+    const std::uint32_t slots = channel.slots();
+    Sent sent;
+    if (!request.slot && !request.to_all) {
+        if (const auto slot = channel.send_any({}, turn, bytes)) {
+            sent.to.push_back(inbox_name(named, *slot));
+            return sent;
+        }
+        for (std::uint32_t slot = 0; slot < slots; ++slot) {
+            sent.full.push_back(inbox_name(named, slot));
+        }
+        return sent;
+    }
+    const std::uint32_t first = request.slot.value_or(0);
+    const std::uint32_t last = request.slot ? first + 1 : slots;
+    for (std::uint32_t slot = first; slot < last; ++slot) {
+        (channel.send({}, slot, bytes) ? sent.to : sent.full).push_back(inbox_name(named, slot));
+    }
+    return sent;
+}
+
+template <class Named>
+std::vector<std::string> names_of(std::span<const Named> all) {
+    std::vector<std::string> names;
+    std::transform(all.begin(), all.end(), std::back_inserter(names),
+                   [](const auto& one) { return one.name; });
+    return names;
+}
+
 }  // namespace
 
 control::Response change_metric(const shm::Segment& segment, const control::Request& request) {
@@ -101,10 +168,7 @@ control::Response submit_job(const shm::Segment& segment, const control::Request
     const auto found = std::find_if(queues.begin(), queues.end(),
                                     [&](const auto& queue) { return queue.name == name; });
     if (found == queues.end()) {
-        std::vector<std::string> known;
-        std::transform(queues.begin(), queues.end(), std::back_inserter(known),
-                       [](const auto& queue) { return queue.name; });
-        return unknown("queue", name, known, "shared.queues");
+        return unknown("queue", name, names_of(queues), "shared.queues");
     }
     if (std::string problem = problem_with(request, *found); !problem.empty()) {
         return refusal(std::move(problem));
@@ -128,6 +192,37 @@ control::Response submit_job(const shm::Segment& segment, const control::Request
     control::Response response{"done", std::to_string(*id), {}};
     response.details = w.take();
     response.details_key = "job";
+    return response;
+}
+
+control::Response send_message(const shm::Segment& segment, const control::Request& request,
+                               std::uint32_t turn) {
+    const std::string name = request.channel.value_or("");
+    const auto channels = segment.channels();
+    const auto found = std::find_if(channels.begin(), channels.end(),
+                                    [&](const auto& channel) { return channel.name == name; });
+    if (found == channels.end()) {
+        return unknown("channel", name, names_of(channels), "shared.channels");
+    }
+    const shm::Channel channel =
+        segment.channel(static_cast<std::size_t>(found - channels.begin()));
+    if (std::string problem = problem_with(request, *found, channel); !problem.empty()) {
+        return refusal(std::move(problem));
+    }
+    const Sent sent = send_to_inboxes(request, *found, channel, turn);
+    control::Response response{"done", {}, sent.to};
+    if (!sent.full.empty()) {
+        response.result = "failed";
+        response.reason = "channel " + name + ": not sent to " + config::listed(sent.full) +
+                          ": full, with " + std::to_string(found->shape.capacity) + " messages";
+    }
+    control::JsonWriter w;
+    w.begin_object().member("channel", name).key("to").begin_array();
+    for (const std::string& inbox : sent.to) {
+        w.value(inbox);
+    }
+    response.details = w.end_array().end_object().take();
+    response.details_key = "sent";
     return response;
 }
 

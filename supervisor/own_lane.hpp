@@ -1,7 +1,7 @@
 #pragma once
 
 // What scripts share, done for them by the master: a shell's process has no lane, and what nobody
-// sweeps may not write. So the master writes in lane 0, its own. Nothing here waits: a full queue
+// sweeps may not write. So the master writes in lane 0, its own. Nothing here waits: what is full
 // refuses.
 
 #include "shm/segment.hpp"
@@ -18,5 +18,11 @@ namespace topsman::supervisor {
 /// Answers with the job's number: from then on it will be executed, or become a dead letter.
 [[nodiscard]] control::Response submit_job(const shm::Segment& segment,
                                            const control::Request& request);
+
+/// Answers with whom it was sent to, a line for each: from then on it is received, at least once or
+/// at most once as the channel is, by whoever has that slot then. `turn` is who is looked at first
+/// when it is for any.
+[[nodiscard]] control::Response send_message(const shm::Segment& segment,
+                                             const control::Request& request, std::uint32_t turn);
 
 }  // namespace topsman::supervisor

@@ -120,6 +120,11 @@ void Master::on_request(const control::Request& request, const control::Responde
                                ? submit_job(base_.segment, request)
                                : control::Response{"failed", kStopping, {}});
             break;
+        case control::Request::Verb::Send:
+            answer(ticket, snapshot_.phase == core::Phase::Running
+                               ? send_message(base_.segment, request, channel_turn_++)
+                               : control::Response{"failed", kStopping, {}});
+            break;
     }
 }
 

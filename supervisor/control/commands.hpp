@@ -96,6 +96,14 @@ struct SubmitOptions {
 
 int submit(const Target& target, const Output& output, const ChangeOptions& options,
            const std::string& queue, const std::string& item, const SubmitOptions& job);
+
+struct SendOptions {
+    std::optional<std::uint32_t> slot;
+    bool to_all = false;  ///< neither: any
+};
+
+int send(const Target& target, const Output& output, const ChangeOptions& options,
+         const std::string& channel, const std::string& message, const SendOptions& to);
 int reset_failed(const Target& target, const Output& output, const ChangeOptions& options,
                  const std::optional<std::string>& pool);
 

@@ -343,6 +343,18 @@ int change_counter(const Target& target, const Output& output, const ChangeOptio
                    "whether it was done nobody knows: see `topsman counters`"});
 }
 
+namespace {
+
+/// Of characters that a query needs not quote.
+bool is_name(const std::string& text) {
+    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+               c == '-' || c == '_';
+    });
+}
+
+}  // namespace
+
 int submit(const Target& target, const Output& output, const ChangeOptions& options,
            const std::string& queue, const std::string& item, const SubmitOptions& job) {
     if (item.size() > shm::kMaxItemBytes) {
@@ -350,11 +362,7 @@ int submit(const Target& target, const Output& output, const ChangeOptions& opti
                                        exact_size(shm::kMaxItemBytes) +
                                        ", the most that any queue takes");
     }
-    const bool is_name = std::all_of(queue.begin(), queue.end(), [](char c) {
-        return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-               c == '-' || c == '_';
-    });
-    if (queue.empty() || !is_name) {
+    if (!is_name(queue)) {
         return usage_error(output, "queue submit: " + printable(queue) +
                                        " is no queue's name: see topsman queues");
     }
@@ -364,6 +372,23 @@ int submit(const Target& target, const Output& output, const ChangeOptions& opti
     }
     return change(target, output, options,
                   {path, item, "queue submit", "whether the job was submitted nobody knows"});
+}
+
+int send(const Target& target, const Output& output, const ChangeOptions& options,
+         const std::string& channel, const std::string& message, const SendOptions& to) {
+    if (message.size() > shm::kMaxItemBytes) {
+        return usage_error(output, "channel send: the message has more than " +
+                                       exact_size(shm::kMaxItemBytes) +
+                                       ", the most that any channel takes");
+    }
+    if (!is_name(channel)) {
+        return usage_error(output, "channel send: " + printable(channel) +
+                                       " is no channel's name: see topsman status");
+    }
+    const std::string whom = to.slot ? std::to_string(*to.slot) : to.to_all ? "all" : "any";
+    return change(target, output, options,
+                  {"/v1/send?channel=" + channel + "&to=" + whom, message, "channel send",
+                   "whether the message was sent nobody knows"});
 }
 
 int reset_failed(const Target& target, const Output& output, const ChangeOptions& options,

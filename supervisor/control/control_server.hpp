@@ -33,11 +33,12 @@ struct Request {
         Queue,
         Plan,
         Counter,
-        Submit
+        Submit,
+        Send
     };
     Verb verb;
     std::optional<std::string> pool;
-    std::optional<std::uint32_t> slot;
+    std::optional<std::uint32_t> slot;      ///< Restart, Drain; Send: for whom
     std::uint32_t workers = 0;              ///< Scale
     std::string mode = "graceful";          ///< Stop: graceful | fast | now; Queue: retry | drop
     std::optional<std::string> queue = {};  ///< Queue, Submit
@@ -45,7 +46,9 @@ struct Request {
     std::optional<std::string> name = {};   ///< Counter: of a counter or a gauge
     std::optional<std::int64_t> add = {};   ///< Counter: one of these two
     std::optional<std::int64_t> set = {};
-    std::string item = {};                                   ///< Submit: the job, byte for byte
+    std::optional<std::string> channel = {};                 ///< Send
+    bool to_all = false;                                     ///< Send: else to one
+    std::string item = {};                                   ///< Submit, Send: byte for byte
     std::uint32_t priority = 0;                              ///< Submit
     std::optional<std::chrono::milliseconds> deadline = {};  ///< Submit: from now on
     bool wait = true;  ///< false: answered as soon as it was taken on
@@ -58,7 +61,7 @@ struct Response {
     std::string reason;
     std::vector<std::string> lines;
     std::string details{};            ///< a JSON object, the member `details_key`; empty: none
-    std::string details_key{"plan"};  ///< plan | counter | job
+    std::string details_key{"plan"};  ///< plan | counter | job | sent
 };
 
 /// Answers a request, at once or later, exactly once; harmless when the client has gone. When the

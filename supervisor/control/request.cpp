@@ -23,7 +23,7 @@ struct Path {
     Request::Verb verb;
 };
 
-constexpr std::array<Path, 11> kPaths{{{"/v1/reload", Request::Verb::Reload},
+constexpr std::array<Path, 12> kPaths{{{"/v1/reload", Request::Verb::Reload},
                                        {"/v1/rollback", Request::Verb::Rollback},
                                        {"/v1/restart", Request::Verb::Restart},
                                        {"/v1/drain", Request::Verb::Drain},
@@ -33,9 +33,10 @@ constexpr std::array<Path, 11> kPaths{{{"/v1/reload", Request::Verb::Reload},
                                        {"/v1/queue", Request::Verb::Queue},
                                        {"/v1/plan", Request::Verb::Plan},
                                        {"/v1/counter", Request::Verb::Counter},
-                                       {"/v1/submit", Request::Verb::Submit}}};
+                                       {"/v1/submit", Request::Verb::Submit},
+                                       {"/v1/send", Request::Verb::Send}}};
 // What an answer may have beside result, reason and lines.
-constexpr std::array<const char*, 3> kDetails{"plan", "counter", "job"};
+constexpr std::array<const char*, 4> kDetails{"plan", "counter", "job", "sent"};
 
 std::optional<std::uint32_t> to_count(const json::value& value) {
     std::uint64_t number = 0;
@@ -84,12 +85,33 @@ std::string unknown(std::string_view what, std::string_view word) {
     return "unknown " + std::string(what) + " \"" + printable(word.substr(0, 64)) + "\"";
 }
 
+/// The sentence that is wrong with a name, empty when nothing is.
+std::string take_name(std::optional<std::string>& name, const char* what, std::string_view value) {
+    name = std::string(value);
+    return !value.empty() && value.size() < shm::kNameBytes
+               ? std::string()
+               : std::string(what) + " must be a " + what + "'s name";
+}
+
+/// One parameter of a send.
+std::string take_send_parameter(Request& request, std::string_view key, std::string_view value) {
+    if (key == "channel") {
+        return take_name(request.channel, "channel", value);
+    }
+    if (key == "to") {
+        request.to_all = value == "all";
+        request.slot = to_number<std::uint32_t>(value);  // none of the other two is one
+        return request.to_all || request.slot || value == "any"
+                   ? ""
+                   : "to must be any, all or a slot's number";
+    }
+    return unknown("parameter", key);
+}
+
 /// One parameter of a submit. The sentence that is wrong with it, empty when nothing is.
-std::string take_parameter(Request& request, std::string_view key, std::string_view value) {
+std::string take_submit_parameter(Request& request, std::string_view key, std::string_view value) {
     if (key == "queue") {
-        request.queue = std::string(value);
-        return !value.empty() && value.size() < shm::kNameBytes ? ""
-                                                                : "queue must be a queue's name";
+        return take_name(request.queue, "queue", value);
     }
     if (key == "priority") {
         const auto priority = to_number<std::uint32_t>(value);
@@ -106,20 +128,25 @@ std::string take_parameter(Request& request, std::string_view key, std::string_v
     return unknown("parameter", key);
 }
 
-Result<Request> parse_submit(std::string_view query, std::string_view body) {
-    Request request{
-        .verb = Request::Verb::Submit, .pool = {}, .slot = {}, .item = std::string(body)};
+/// A submit or a send: the query says what for, the body is the job or the message.
+Result<Request> parse_bytes(Request::Verb verb, std::string_view query, std::string_view body) {
+    const bool is_send = verb == Request::Verb::Send;
+    Request request{.verb = verb, .pool = {}, .slot = {}, .item = std::string(body)};
     while (!query.empty()) {
         const std::string_view pair = query.substr(0, query.find('&'));
         query.remove_prefix(std::min(pair.size() + 1, query.size()));
         const std::size_t equals = std::min(pair.find('='), pair.size());
-        std::string wrong = take_parameter(request, pair.substr(0, equals),
-                                           pair.substr(std::min(equals + 1, pair.size())));
+        std::string wrong = (is_send ? take_send_parameter : take_submit_parameter)(
+            request, pair.substr(0, equals), pair.substr(std::min(equals + 1, pair.size())));
         if (!wrong.empty()) {
             return plain_error(std::move(wrong));
         }
     }
-    if (!request.queue) {
+    if (is_send && !request.channel) {
+        return plain_error(
+            "send needs a channel: POST /v1/send?channel=NAME, the body is the message");
+    }
+    if (!is_send && !request.queue) {
         return plain_error("submit needs a queue: POST /v1/submit?queue=NAME, the body is the job");
     }
     return request;
@@ -205,8 +232,8 @@ Result<Request> parse_change(std::string_view path, std::string_view body, std::
         return plain_error("there is nothing to change at this path",
                            std::errc::no_such_file_or_directory);
     }
-    if (*verb == Request::Verb::Submit) {
-        return parse_submit(query, body);
+    if (*verb == Request::Verb::Submit || *verb == Request::Verb::Send) {
+        return parse_bytes(*verb, query, body);
     }
     Request request{.verb = *verb, .pool = {}, .slot = {}};
     if (body.find_first_not_of(" \t\r\n") != std::string_view::npos) {

@@ -27,13 +27,16 @@ void check_json(const std::string& text) {
 void check_request(const control::Request& request) {
     using Verb = control::Request::Verb;
     CHECK(request.verb != Verb::Scale || (request.pool && request.workers > 0));
-    CHECK(!request.slot || request.pool);
+    CHECK(!request.slot || request.pool || request.verb == Verb::Send);
     CHECK(!request.pool || (!request.pool->empty() && request.pool->size() < shm::kNameBytes));
     CHECK(request.mode == "graceful" || request.mode == "fast" || request.mode == "now");
     CHECK(request.verb != Verb::Counter ||
           (request.name && request.add.has_value() != request.set.has_value()));
     CHECK(request.verb != Verb::Submit ||
           (request.queue && !request.queue->empty() && request.queue->size() < shm::kNameBytes));
+    CHECK(request.verb != Verb::Send || (request.channel && !request.channel->empty() &&
+                                         request.channel->size() < shm::kNameBytes));
+    CHECK(!request.to_all || !request.slot);
 }
 
 }  // namespace
@@ -52,9 +55,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             CHECK(control::printable(request.error().message) == request.error().message);
         }
     }
-    if (const auto request = control::parse_change("/v1/submit", body, path)) {
-        check_request(*request);
-        CHECK(request->item == body);
+    for (const char* with_bytes : {"/v1/submit", "/v1/send"}) {
+        if (const auto request = control::parse_change(with_bytes, body, path)) {
+            check_request(*request);
+            CHECK(request->item == body);
+        }
     }
     (void)control::parse_since(path);
     (void)control::parse_duration(path);

@@ -20,6 +20,18 @@ shared:
     idle: { capacity: 2, item_size: 4 }
 """
 
+MESSAGES = """
+pools:
+  receivers:
+    command: [channel_worker, receive]
+    ready: { by: notify }
+    workers: 2
+shared:
+  counters: [received]
+  channels:
+    news: { to: receivers, slots: 4, capacity: 2, message_size: 16 }
+"""
+
 
 class Control(http.client.HTTPConnection):
     """The control socket, without a process for each request."""
@@ -89,6 +101,36 @@ class Scripts(TestCase):
         self.assertIn("has 0 to 1", self.refused(c, "queue submit", "jobs", "x", "--priority", "2"))
         self.assertIn("standard input is empty", self.refused(c, "queue submit", "jobs", expect=2))
         self.assertEqual(c.status()["queues"]["idle"]["ready"], 2)
+
+    def test_sending(self):
+        c = self.cluster(MESSAGES).start()
+        self.assertEqual(c.cli("channel send", "news", "--slot", "1", stdin="good\n").stdout, "receivers/1\n")
+        self.assertEqual(c.cli("channel send", "news", "good", "--all").stdout, "receivers/0\nreceivers/1\n")
+        sent = json.loads(c.cli("channel send", "news", "good", "--json").stdout)["sent"]
+        self.assertEqual(sent["channel"], "news")
+        self.assertRegex(sent["to"][0], "^receivers/[01]$")
+        c.wait_status(lambda s: s["counters"].get("received", {}).get("total") == 4)
+        self.assertIn("did you mean news?", self.refused(c, "channel send", "nwes", "x"))
+        self.assertIn("has 17 bytes", self.refused(c, "channel send", "news", "x" * 17))
+        self.assertIn("there is no receivers/2 to send to; there are receivers/0 to receivers/1",
+                      self.refused(c, "channel send", "news", "x", "--slot", "2"))
+        self.assertIn("standard input is empty", self.refused(c, "channel send", "news", expect=2))
+
+    def test_what_was_sent_outlives_the_master_and_a_full_inbox_refuses(self):
+        c = self.cluster(MESSAGES).start()
+        for _ in range(2):
+            c.cli("channel send", "news", "hold", "--slot", "0")
+        self.assertIn("not sent to receivers/0: full, with 2 messages",
+                      self.refused(c, "channel send", "news", "hold", "--slot", "0"))
+        partly = c.cli("channel send", "news", "good", "--all", expect=1)
+        self.assertEqual(partly.stdout, "receivers/1\n", "who got it is said all the same")
+        self.assertIn("not sent to receivers/0", partly.stderr)
+        c.kill_master()
+        self.assertIn("no master", self.refused(c, "channel send", "news", "good", expect=3))
+        c.start()
+        [channel] = [line for line in c.status()["shared"] if line["kind"] == "channel"]
+        self.assertEqual(channel["unread"], 2)
+        self.assertEqual(c.cli("channel send", "news", "good", "--slot", "1").stdout, "receivers/1\n")
 
     def test_what_was_answered_is_executed_though_the_master_is_killed(self):
         c = self.up(workers=2)

@@ -98,6 +98,18 @@ TEST_F(CommandsChangeTest, ScriptsCountAndSubmit) {
     EXPECT_EQ(run([&](const auto& o) { return submit(target_, o, options_, "q", longest, {}); }),
               0);
     EXPECT_EQ(requests_.back().item, longest);
+    EXPECT_EQ(
+        run([&](const auto& o) { return send(target_, o, options_, "news", job, {.slot = 2}); }),
+        0);
+    EXPECT_EQ(requests_.back().verb, Request::Verb::Send);
+    EXPECT_EQ(requests_.back().channel, "news");
+    EXPECT_EQ(requests_.back().item, job);
+    EXPECT_EQ(requests_.back().slot, 2U);
+    EXPECT_EQ(run([&](const auto& o) {
+                  return send(target_, o, options_, "n", "x", {.slot = {}, .to_all = true});
+              }),
+              0);
+    EXPECT_TRUE(requests_.back().to_all);
 }
 
 TEST_F(CommandsChangeTest, TheResultIsTheExitCode) {

@@ -154,6 +154,13 @@ TEST_F(OptionsTest, WhatIsWrongIsOneSentence) {
         {{"queue", "submit", "q", std::string(65'537, 'x')}, "more than 64KiB"},
         {{"queue", "submit", "q", "job", "--priority", "-1"}, "--priority"},
         {{"queue", "submit", "q", "job", "--deadline", "soon"}, "soon is not a duration"},
+        {{"channel"}, "say what: topsman channel send CHANNEL"},
+        {{"channel", "sned", "c"}, "did you mean send?"},
+        {{"channel", "send"}, "CHANNEL"},
+        {{"channel", "send", "a&b", "text"}, "a&b is no channel's name"},
+        {{"channel", "send", "c", std::string(65'537, 'x')}, "more than 64KiB"},
+        {{"channel", "send", "c", "text", "--slot", "web/2"}, "--slot"},
+        {{"channel", "send", "c", "text", "--slot", "1", "--all"}, "excludes"},
     };
     for (const Case& c : cases) {
         EXPECT_EQ(run(c.words), 2) << c.says;

@@ -72,6 +72,43 @@ TEST(RequestTest, TheBodyOfASubmitIsTheJobByteForByte) {
     EXPECT_EQ(never->deadline, std::chrono::hours(24 * 365));
 }
 
+TEST(RequestTest, AMessageIsTheBodyOfASend) {
+    const auto send = parse_change("/v1/send", std::string("a\0b", 3), "channel=news&to=2");
+    ASSERT_TRUE(send);
+    EXPECT_EQ(send->verb, Request::Verb::Send);
+    EXPECT_EQ(send->channel, "news");
+    EXPECT_EQ(send->item, std::string("a\0b", 3));
+    EXPECT_EQ(send->slot, 2U);
+    EXPECT_FALSE(send->to_all);
+    const auto all = parse_change("/v1/send", "", "channel=news&to=all");
+    ASSERT_TRUE(all);
+    EXPECT_TRUE(all->to_all);
+    EXPECT_FALSE(all->slot);
+    for (const char* query : {"channel=news", "to=any&channel=news"}) {
+        const auto any = parse_change("/v1/send", "", query);
+        ASSERT_TRUE(any);
+        EXPECT_FALSE(any->to_all || any->slot) << query;
+    }
+}
+
+TEST(RequestTest, WhatIsWrongWithASendIsSaidInASentence) {
+    const std::pair<const char*, const char*> cases[] = {
+        {"", "needs a channel"},
+        {"to=1", "needs a channel"},
+        {"channel=", "channel's name"},
+        {"channel=n&to=", "to must be any, all or a slot's number"},
+        {"channel=n&to=-1", "to must be"},
+        {"channel=n&to=4294967296", "to must be"},
+        {"queue=q", "unknown parameter \"queue\""},
+    };
+    for (const auto& [query, says] : cases) {
+        const auto request = parse_change("/v1/send", "message", query);
+        ASSERT_FALSE(request) << query;
+        EXPECT_NE(request.error().message.find(says), std::string::npos)
+            << query << ": " << request.error().message;
+    }
+}
+
 TEST(RequestTest, WhatIsWrongWithASubmitIsSaidInASentence) {
     const std::pair<const char*, const char*> cases[] = {
         {"", "needs a queue"},

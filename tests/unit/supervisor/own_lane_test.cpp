@@ -2,6 +2,7 @@
 
 #include "supervisor/own_lane.hpp"
 
+#include "shm/inbox_reader.hpp"
 #include "shm/sweep.hpp"
 
 #include <gtest/gtest.h>
@@ -32,7 +33,8 @@ class OwnLaneTest : public testing::Test {
                    {.name = name(),
                     .lanes = 4,
                     .queues = {{"mails", {}},
-                               {"thumbnails", {.capacity = 2, .item_size = 8, .priorities = 2}}}})
+                               {"thumbnails", {.capacity = 2, .item_size = 8, .priorities = 2}}},
+                    .channels = {{"news", "web", {.slots = 3, .capacity = 2, .message_size = 8}}}})
             .value();
     }
 
@@ -59,6 +61,29 @@ class OwnLaneTest : public testing::Test {
         return submit_job(segment_, request);
     }
 
+    Response send(const char* channel, const std::string& message,
+                  std::optional<std::uint32_t> slot = {}, bool to_all = false) {
+        Request request{.verb = Request::Verb::Send, .pool = {}, .slot = slot};
+        request.channel = channel;
+        request.item = message;
+        request.to_all = to_all;
+        return send_message(segment_, request, turn_++);
+    }
+
+    /// The messages of a slot, each in brackets.
+    std::string received(std::uint32_t slot) {
+        shm::InboxReader reader(segment_.channel(0), slot, {1, 1});
+        std::string text;
+        while (const auto message = reader.receive()) {
+            text += '[' +
+                    std::string(reinterpret_cast<const char*>(message->bytes.data()),
+                                message->bytes.size()) +
+                    ']';
+            reader.done(message->position);
+        }
+        return text;
+    }
+
     std::string take() {
         shm::JobQueue queue = segment_.queue(1);
         const auto job = queue.take({1, 1});
@@ -73,6 +98,7 @@ class OwnLaneTest : public testing::Test {
     shm::Segment segment_ = make();
     std::uint32_t orders_ = 0;
     std::uint32_t load_ = 0;
+    std::uint32_t turn_ = 0;
 };
 
 TEST_F(OwnLaneTest, ACounterIsAddedToInLaneZeroAndItsSumIsTheAnswer) {
@@ -141,6 +167,56 @@ TEST_F(OwnLaneTest, WhatCannotBeSubmittedIsRefusedWithASentence) {
     EXPECT_EQ(submit("thumbnails", "1").result, "done");
     EXPECT_EQ(submit("thumbnails", "2").result, "done");
     EXPECT_EQ(submit("thumbnails", "3").reason, "queue thumbnails is full, with 2 jobs");
+}
+
+TEST_F(OwnLaneTest, AMessageIsSentByteForByteAndTheAnswerSaysToWhom) {
+    segment_.channel(0).set_slots(3);
+    const std::string message("a\0\n", 3);
+    const Response response = send("news", message, 1);
+    ASSERT_EQ(response.result, "done") << response.reason;
+    EXPECT_EQ(response.lines, std::vector<std::string>{"web/1"});
+    EXPECT_EQ(response.details, R"({"channel":"news","to":["web/1"]})");
+    EXPECT_EQ(send("news", "", {}, true).lines,
+              (std::vector<std::string>{"web/0", "web/1", "web/2"}));
+    EXPECT_EQ(received(0), "[]");
+    EXPECT_EQ(received(1), "[" + message + "][]");
+}
+
+TEST_F(OwnLaneTest, AMessageForAnyGoesToEachInTurn) {
+    segment_.channel(0).set_slots(2);
+    EXPECT_EQ(send("news", "1").lines, std::vector<std::string>{"web/0"});
+    EXPECT_EQ(send("news", "2").lines, std::vector<std::string>{"web/1"});
+    EXPECT_EQ(send("news", "3").lines, std::vector<std::string>{"web/0"});
+    EXPECT_EQ(send("news", "4").lines, std::vector<std::string>{"web/1"});
+    EXPECT_EQ(send("news", "5").reason,
+              "channel news: not sent to web/0 and web/1: full, with 2 messages");
+    EXPECT_EQ(received(0), "[1][3]");
+}
+
+TEST_F(OwnLaneTest, WhatCannotBeSentIsRefusedWithASentence) {
+    EXPECT_EQ(send("news", "x").reason, "channel news: pool web has no workers now");
+    segment_.channel(0).set_slots(2);
+    EXPECT_EQ(send("nwes", "x").reason, "there is no channel nwes; did you mean news?");
+    EXPECT_EQ(send("news", "123456789").reason,
+              "the message has 9 bytes; channel news takes at most 8 "
+              "(shared.channels.news.message_size)");
+    EXPECT_EQ(send("news", "x", 2).reason,
+              "channel news: there is no web/2 to send to; there are web/0 to web/1");
+    EXPECT_EQ(send("news", "x", 3).reason,
+              "channel news: there is no web/3 to send to; there are web/0 to web/1 "
+              "(shared.channels.news.slots: 3)");
+    EXPECT_EQ(received(0) + received(1), "");
+}
+
+TEST_F(OwnLaneTest, OfAMessageForAllItIsSaidWhoGotIt) {
+    segment_.channel(0).set_slots(2);
+    EXPECT_EQ(send("news", "1", 1).result, "done");
+    EXPECT_EQ(send("news", "2", 1).result, "done");
+    const Response response = send("news", "x", {}, true);
+    EXPECT_EQ(response.result, "failed");
+    EXPECT_EQ(response.lines, std::vector<std::string>{"web/0"});
+    EXPECT_EQ(response.reason, "channel news: not sent to web/1: full, with 2 messages");
+    EXPECT_EQ(received(0) + received(1), "[x][1][2]");
 }
 
 TEST_F(OwnLaneTest, WithoutQueuesItIsSaidWhereTheyAreNamed) {

@@ -81,7 +81,8 @@ class Message {
     std::span<const std::byte> data_;
 };
 
-/// Messages to the workers of one pool, from any worker of the cluster.
+/// Messages to the workers of one pool, from any worker of the cluster, or from a script: `topsman
+/// channel send news --slot 2 hello`.
 ///
 /// What: each slot of the receiving pool has an inbox. send() copies a message into one of them, or
 /// into all; receive() gives a worker the messages of its own slot, each sender's in the order in
