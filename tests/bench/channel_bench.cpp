@@ -144,7 +144,7 @@ double there_and_back_by_futex(test::Herd& herd, std::uint64_t count) {
         ::mmap(nullptr, 4'096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(memory != MAP_FAILED);
     auto* words = static_cast<std::atomic<std::uint32_t>*>(memory);
-    const auto play = [=](std::uint32_t me) {
+    const auto play = [=](std::size_t me) {
         stay_on_one_processor(true);
         for (std::uint32_t i = 0; i < count; ++i) {
             if (me == 0) {
