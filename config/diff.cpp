@@ -139,21 +139,32 @@ const T* find_named(const std::vector<T>& all, const std::string& name) {
     return found == all.end() ? nullptr : &*found;
 }
 
+/// The names of those that are in both and differ.
+template <class T>
+Keys other_shapes(const std::vector<T>& before, const std::vector<T>& after) {
+    Keys names;
+    for (const T& one : after) {
+        const T* old = find_named(before, name_of(one));
+        if (old != nullptr && !(*old == one)) {
+            names.push_back(name_of(one));
+        }
+    }
+    return names;
+}
+
 /// What became of the objects of one kind. Their order means nothing: they are found by name.
 template <class T>
 void note_shared(std::vector<std::string>& lines, const std::string& key,
-                 const std::vector<T>& before, const std::vector<T>& after) {
+                 const std::vector<T>& before, const std::vector<T>& after,
+                 bool may_change = true) {
     Keys added;
-    Keys changed;
     Keys removed;
     for (const T& one : after) {
-        const T* old = find_named(before, name_of(one));
-        if (old == nullptr) {
+        if (find_named(before, name_of(one)) == nullptr) {
             added.push_back(name_of(one));
-        } else if (!(*old == one)) {
-            changed.push_back(name_of(one));
         }
     }
+    const Keys changed = may_change ? other_shapes(before, after) : Keys();
     for (const T& one : before) {
         if (find_named(after, name_of(one)) == nullptr) {
             removed.push_back(name_of(one));
@@ -175,8 +186,10 @@ std::vector<std::string> shared_changes(const Shared& before, const Shared& afte
     std::vector<std::string> lines;
     note_shared(lines, "shared.counters", before.counters, after.counters);
     note_shared(lines, "shared.mutexes", before.mutexes, after.mutexes);
+    note_shared(lines, "shared.histograms", before.histograms, after.histograms);
     note_shared(lines, "shared.semaphores", before.semaphores, after.semaphores);
     note_shared(lines, "shared.rate_limits", before.rate_limits, after.rate_limits);
+    note_shared(lines, "shared.queues", before.queues, after.queues, false);
     return lines;
 }
 
@@ -195,15 +208,16 @@ std::vector<std::string> refused_changes(const Config& before, const Config& aft
             }
         }
     }
-    if (!(before.segment == after.segment)) {
+    if (before.segment.reserve != after.segment.reserve) {
+        refuse(refused, "segment.reserve");
+    }
+    if (before.segment.lanes != after.segment.lanes) {
         refuse(refused, "segment.lanes: " + std::to_string(before.segment.lanes) + " -> " +
                             std::to_string(after.segment.lanes));
     }
-    if (before.shared.histograms != after.shared.histograms) {
-        refuse(refused, "shared.histograms");
-    }
-    if (before.shared.queues != after.shared.queues) {
-        refuse(refused, "shared.queues");
+    if (const Keys names = other_shapes(before.shared.queues, after.shared.queues);
+        !names.empty()) {
+        refuse(refused, "shared.queues: " + listed(names));
     }
     if (before.shared.channels != after.shared.channels) {
         refuse(refused, "shared.channels");

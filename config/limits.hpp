@@ -27,6 +27,7 @@ inline constexpr std::uint32_t kMaxPermits = 1'023;
 inline constexpr std::size_t kMaxRateLimits = 128;
 inline constexpr std::uint32_t kMaxBurst = 1'000'000;
 inline constexpr std::size_t kMaxQueues = 16;
+inline constexpr std::uint64_t kMaxReserve = std::uint64_t{1} << 34U;
 inline constexpr std::uint32_t kMaxQueueCapacity = 1U << 20U;
 inline constexpr std::uint32_t kMaxItemBytes = 64U << 10U;
 inline constexpr std::uint32_t kMaxPriorities = 8;

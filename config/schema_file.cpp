@@ -71,6 +71,17 @@ Result<std::uint32_t> parse_lanes(std::string_view text) {
     return count;
 }
 
+Result<std::uint64_t> parse_reserve(std::string_view text) {
+    const auto size = parse_size(text);
+    if (!size) {
+        return size.error();
+    }
+    if (static_cast<std::uint64_t>(*size) > kMaxReserve) {
+        return plain_error("a reserve has at most 16GiB: write 1MiB");
+    }
+    return static_cast<std::uint64_t>(*size);
+}
+
 Result<std::optional<std::uint32_t>> parse_optional_mode(std::string_view text) {
     auto mode = parse_mode(text);
     if (!mode) {
@@ -120,6 +131,7 @@ constexpr Field<Log> kLog[] = {
 constexpr Field<Segment> kSegment[] = {
     {"kind", "named", read_kind},
     {"lanes", "256", value<&Segment::lanes, parse_lanes>},
+    {"reserve", "1MiB", value<&Segment::reserve, parse_reserve>},
 };
 
 constexpr Field<Listener> kListener[] = {

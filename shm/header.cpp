@@ -123,6 +123,39 @@ std::vector<std::string> read_histograms(const Header& header) {
     return names;
 }
 
+/// What of the layout nobody has written down: which histograms are late, and what is left behind
+/// the queues. False when there is less than nothing.
+bool find_reserve(Layout& layout) noexcept {
+    const DirectoryEntry& queues = layout.directory[static_cast<std::size_t>(Part::Queues)];
+    const DirectoryEntry& histograms = layout.directory[static_cast<std::size_t>(Part::Histograms)];
+    const std::uint64_t at_first = histograms.size / histogram_bytes(1, layout.lanes);
+    if (at_first > layout.histograms.size() || queues.size % kCacheLine != 0) {
+        return false;
+    }
+    layout.late_histograms = static_cast<std::uint32_t>(layout.histograms.size() - at_first);
+    const std::size_t used = part_size(Part::Queues, layout);
+    layout.reserve = queues.size - std::min<std::uint64_t>(queues.size, used);
+    return queues.size >= used;
+}
+
+/// The master may be adding to it: a copy that was the same twice has each entry whole, or not at
+/// all.
+bool copy_header(std::span<const std::byte> page,
+                 std::span<std::byte, sizeof(Header)> copy) noexcept {
+    constexpr int kMostTries = 100;
+    alignas(Header) std::byte again[sizeof(Header)];
+    std::memcpy(copy.data(), page.data(), sizeof(Header));
+    for (int i = 0; i < kMostTries; ++i) {
+        std::atomic_thread_fence(std::memory_order_acquire);
+        std::memcpy(again, page.data(), sizeof(Header));
+        if (std::memcmp(copy.data(), again, sizeof(Header)) == 0) {
+            return true;
+        }
+        std::memcpy(copy.data(), again, sizeof(Header));
+    }
+    return false;
+}
+
 }  // namespace
 
 std::uint64_t abi_hash() noexcept {
@@ -155,10 +188,12 @@ std::size_t part_size(Part part, const Layout& layout) noexcept {
         case Part::IdleLanes:
             return sizeof(LaneSet) * kMaxListeners;
         case Part::Queues:
-            return std::accumulate(layout.queues.begin(), layout.queues.end(), kCacheLine,
-                                   [](std::size_t sum, const NamedQueue& queue) {
-                                       return sum + queue_bytes(queue.shape);
-                                   });
+            return std::accumulate(
+                layout.queues.begin(), layout.queues.end(),
+                kCacheLine + layout.reserve + histogram_bytes(layout.late_histograms, layout.lanes),
+                [](std::size_t sum, const NamedQueue& queue) {
+                    return sum + queue_bytes(queue.shape);
+                });
         case Part::Objects:
             return sizeof(SharedObject) * kMaxObjects;
         case Part::Arrays:
@@ -175,7 +210,7 @@ std::size_t part_size(Part part, const Layout& layout) noexcept {
                                        return sum + channel_bytes(channel.shape);
                                    });
         case Part::Histograms:
-            return histogram_bytes(layout.histograms.size(), layout.lanes);
+            return histogram_bytes(layout.histograms.size() - layout.late_histograms, layout.lanes);
     }
     return 0;
 }
@@ -209,7 +244,9 @@ Result<Layout> check_header(const std::string& name, std::span<const std::byte> 
     }
     // Copied once, so that what was checked is what is used.
     alignas(Header) std::byte copy[sizeof(Header)];
-    std::memcpy(copy, page.data(), sizeof(Header));
+    if (!copy_header(page, copy)) {
+        return misfit(name, "its header is being written again and again");
+    }
     const auto& header = *reinterpret_cast<const Header*>(copy);
 
     if (header.magic.load(std::memory_order_relaxed) != kMagic) {
@@ -252,7 +289,7 @@ Result<Layout> check_header(const std::string& name, std::span<const std::byte> 
         layout.channels = std::move(*channels);
     }
     if (!queues || !channels || !is_sound(layout.blocks) || layout.lanes == 0 ||
-        layout.lanes > kMaxLanes || !is_sound(layout)) {
+        layout.lanes > kMaxLanes || !find_reserve(layout) || !is_sound(layout)) {
         return misfit(name, "its directory is corrupt");
     }
     return layout;

@@ -55,7 +55,8 @@ struct DirectoryEntry {
     std::uint64_t size;
 };
 
-/// A queue's shape, which no part's type knows. They lie one after the other in Part::Queues.
+/// A queue's shape, which no part's type knows. They lie one after the other in Part::Queues. One
+/// that is added later is there once its capacity is: that is stored last.
 struct QueueEntry {
     char name[kNameBytes];
     std::uint32_t capacity;  ///< 0: there is no such queue, nor any after it
@@ -89,7 +90,8 @@ struct Header {
     DirectoryEntry directory[kParts];
     QueueEntry queues[kMaxQueues];
     BlockClass blocks[kMaxBlockClasses];
-    char histograms[kMaxHistograms][kNameBytes];  ///< names; an empty one ends them
+    /// Names; an empty one ends them. Of one that is added later the first letter is stored last.
+    char histograms[kMaxHistograms][kNameBytes];
     ChannelEntry channels[kMaxChannels];
 };
 
@@ -115,6 +117,10 @@ struct Layout {
     std::vector<NamedQueue> queues;
     std::vector<std::string> histograms;
     std::vector<NamedChannel> channels;
+    // What a reload adds lies behind the queues: further queues from the beginning of the reserve,
+    // further histograms from its end, so that those before stay where they are.
+    std::uint64_t reserve = 0;          ///< bytes in the middle that are nobody's yet
+    std::uint32_t late_histograms = 0;  ///< how many of `histograms`, the last ones, lie there
 };
 
 /// Bytes of a part: what its type, the number of lanes and the shapes of queues and blocks say.

@@ -49,6 +49,10 @@ Error boost_error(const std::string& what, const bi::interprocess_exception& err
     return system_error(what, error.get_native_error() != 0 ? error.get_native_error() : EINVAL);
 }
 
+std::size_t whole_lines(std::size_t bytes) {
+    return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
+}
+
 std::size_t total_size(const Layout& layout) {
     std::size_t size = kHeaderBytes + kBufferSlack;
     for (std::size_t i = 0; i < kParts; ++i) {
@@ -130,6 +134,10 @@ struct Segment::Impl {
     void construct(Buffer& buffer, Part part);
     void construct_all();
     void write_header(const Place& place);
+
+    [[nodiscard]] Result<void> make_room(const std::string& what, std::size_t bytes,
+                                         bool has_place);
+    [[nodiscard]] std::byte* queue_at(std::size_t index) const noexcept;
 
     static Result<std::unique_ptr<Impl>> open(const std::string& name, UniqueFd fd,
                                               std::uint64_t file_size, bi::mode_t mode);
@@ -257,8 +265,9 @@ std::string segment_name(const std::string& cluster, std::uint32_t uid) {
 
 std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues,
                           const BlockClasses& blocks, const std::vector<std::string>& histograms,
-                          const std::vector<NamedChannel>& channels) {
+                          const std::vector<NamedChannel>& channels, std::size_t reserve) {
     Layout layout;
+    layout.reserve = whole_lines(reserve);
     layout.lanes = lanes;
     layout.queues = queues;
     layout.blocks = blocks;
@@ -266,6 +275,137 @@ std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& qu
     layout.channels = channels;
     return total_size(layout);
 }
+
+std::byte* Segment::Impl::queue_at(std::size_t index) const noexcept {
+    std::byte* memory = all<std::byte>(Part::Queues).data();
+    for (std::size_t i = 0; i < index; ++i) {
+        memory += queue_bytes(layout.queues[i].shape);
+    }
+    return memory;
+}
+
+Result<void> Segment::Impl::make_room(const std::string& what, std::size_t bytes, bool has_place) {
+    if (!has_place || bytes > layout.reserve) {
+        return plain_error(what + ": " +
+                               (has_place ? std::to_string(bytes - layout.reserve) +
+                                                " bytes more than what is left of segment.reserve"
+                                          : "the segment has as many as it can have"),
+                           std::errc::no_buffer_space);
+    }
+    layout.reserve -= bytes;
+    return {};
+}
+
+Result<void> Segment::add_queue(const NamedQueue& queue) {
+    CHECK(impl_->is_masters && is_sound(queue.shape) && queue.name.size() < kNameBytes);
+    std::vector<NamedQueue>& queues = impl_->layout.queues;
+    const std::size_t bytes = queue_bytes(queue.shape);
+    if (auto room = impl_->make_room("queue " + queue.name, bytes, queues.size() < kMaxQueues);
+        !room) {
+        return room;
+    }
+    QueueEntry& entry = impl_->header().queues[queues.size()];
+    queues.push_back(queue);
+    // All zeros is an empty queue; whoever may write here may have done so.
+    std::memset(impl_->queue_at(queues.size() - 1), 0, bytes);
+    std::memset(entry.name, 0, sizeof entry.name);
+    queue.name.copy(entry.name, kNameBytes - 1);
+    entry.item_size = queue.shape.item_size;
+    entry.max_attempts = queue.shape.max_attempts;
+    entry.priorities = queue.shape.priorities;
+    // The commit point: from this store on everybody finds it, also the next master.
+    std::atomic_ref(entry.capacity).store(queue.shape.capacity, std::memory_order_release);
+    return {};
+}
+
+Result<void> Segment::add_histogram(const std::string& name) {
+    CHECK(impl_->is_masters && !name.empty() && name.size() < kNameBytes);
+    Layout& layout = impl_->layout;
+    const std::size_t bytes = histogram_bytes(1, layout.lanes);
+    if (auto room =
+            impl_->make_room("histogram " + name, bytes, layout.histograms.size() < kMaxHistograms);
+        !room) {
+        return room;
+    }
+    char* entry = impl_->header().histograms[layout.histograms.size()];
+    ++layout.late_histograms;
+    layout.histograms.push_back(name);
+    std::memset(static_cast<void*>(histogram(layout.histograms.size() - 1).lanes().data()), 0,
+                bytes);
+    std::memset(entry + 1, 0, kNameBytes - 1);
+    name.copy(entry + 1, kNameBytes - 2, 1);
+    // The commit point, as above.
+    std::atomic_ref(entry[0]).store(name[0], std::memory_order_release);
+    return {};
+}
+
+std::uint64_t Segment::reserve_left() const noexcept {
+    return impl_->layout.reserve;
+}
+
+bool Segment::look_again() {
+    Result<Place> place = Place::here();
+    if (!place) {
+        return false;
+    }
+    place->boot_id.clear();  // it was looked at before
+    Layout& before = impl_->layout;
+    Result<Layout> now = check_header("", {impl_->base(), kHeaderBytes}, before.total_size, *place);
+    // What was there stays where it is, or this is nothing that a master of ours has written.
+    const auto begins_with = [](const auto& all, const auto& first) {
+        return all.size() >= first.size() && std::equal(first.begin(), first.end(), all.begin());
+    };
+    const bool is_more =
+        now && now->lanes == before.lanes && now->blocks == before.blocks &&
+        now->channels == before.channels &&
+        std::equal(before.directory.begin(), before.directory.end(), now->directory.begin(),
+                   [](const DirectoryEntry& a, const DirectoryEntry& b) {
+                       return a.offset == b.offset && a.size == b.size;
+                   }) &&
+        begins_with(now->queues, before.queues) &&
+        begins_with(now->histograms, before.histograms) &&
+        now->queues.size() + now->histograms.size() >
+            before.queues.size() + before.histograms.size();
+    if (is_more) {  // the rest is the same, and others may be reading it
+        before.queues = std::move(now->queues);
+        before.histograms = std::move(now->histograms);
+        before.late_histograms = now->late_histograms;
+        before.reserve = now->reserve;
+    }
+    return is_more;
+}
+
+namespace {
+
+/// Brings what the configuration has and the segment has not; the error is a sentence on what does
+/// not fit.
+Result<void> add_missing(Segment& segment, const Segment::Options& options) {
+    for (const NamedQueue& queue : options.queues) {
+        const auto queues = segment.queues();
+        const auto found = std::find_if(queues.begin(), queues.end(),
+                                        [&](const auto& one) { return one.name == queue.name; });
+        if (found != queues.end() && found->shape != queue.shape) {
+            return plain_error("its queues are not those of the configuration (shared.queues." +
+                               queue.name + ")");
+        }
+        if (found == queues.end()) {
+            if (auto added = segment.add_queue(queue); !added) {
+                return added;
+            }
+        }
+    }
+    for (const std::string& name : options.histograms) {
+        const auto names = segment.histograms();
+        if (std::find(names.begin(), names.end(), name) == names.end()) {
+            if (auto added = segment.add_histogram(name); !added) {
+                return added;
+            }
+        }
+    }
+    return {};
+}
+
+}  // namespace
 
 Result<Segment> Segment::create(const Options& options) {
     CHECK(options.lanes >= 1 && options.lanes <= kMaxLanes);
@@ -289,6 +429,7 @@ Result<Segment> Segment::create(const Options& options) {
     impl->layout.blocks = options.blocks;
     impl->layout.histograms = options.histograms;
     impl->layout.channels = options.channels;
+    impl->layout.reserve = whole_lines(options.reserve);
     impl->layout.total_size = total_size(impl->layout);
     if (const auto reserved = reserve(options.name, impl->fd.get(), impl->layout.total_size);
         !reserved) {
@@ -327,26 +468,21 @@ Result<Segment> Segment::adopt(const Options& options) {
                            std::to_string((*impl)->layout.lanes) + " lanes, not " +
                            std::to_string(options.lanes) + " (segment.lanes)");
     }
-    if ((*impl)->layout.queues != options.queues) {
-        return plain_error("segment " + options.name +
-                           ": its queues are not those of the configuration (shared.queues)");
-    }
     if ((*impl)->layout.blocks != options.blocks) {
         return plain_error("segment " + options.name +
                            ": its blocks are not those of the configuration (shared.blocks)");
-    }
-    if ((*impl)->layout.histograms != options.histograms) {
-        return plain_error("segment " + options.name +
-                           ": its histograms are not those of the configuration "
-                           "(shared.histograms)");
     }
     if ((*impl)->layout.channels != options.channels) {
         return plain_error("segment " + options.name +
                            ": its channels are not those of the configuration (shared.channels)");
     }
     (*impl)->is_masters = true;
-    (*impl)->header().epoch.fetch_add(1);
-    return Segment(std::move(*impl));
+    Segment segment(std::move(*impl));
+    if (auto added = add_missing(segment, options); !added) {
+        return plain_error("segment " + options.name + ": " + added.error().message);
+    }
+    segment.impl_->header().epoch.fetch_add(1);
+    return segment;
 }
 
 Result<Segment> Segment::attach(UniqueFd fd) {
@@ -483,12 +619,7 @@ std::span<const NamedQueue> Segment::queues() const noexcept {
 }
 
 JobQueue Segment::queue(std::size_t index) const noexcept {
-    const DirectoryEntry& part = impl_->layout.directory[static_cast<std::size_t>(Part::Queues)];
-    std::byte* memory = impl_->base() + part.offset;
-    for (std::size_t i = 0; i < index; ++i) {
-        memory += queue_bytes(impl_->layout.queues[i].shape);
-    }
-    return {memory, impl_->layout.queues[index].shape, lanes()};
+    return {impl_->queue_at(index), impl_->layout.queues[index].shape, lanes()};
 }
 
 NameTable& Segment::object_names() const noexcept {
@@ -523,6 +654,13 @@ std::span<const std::string> Segment::histograms() const noexcept {
 
 HistogramView Segment::histogram(std::size_t index) const noexcept {
     const std::size_t all = std::size_t{impl_->layout.lanes} + 1;
+    const std::size_t at_first = impl_->layout.histograms.size() - impl_->layout.late_histograms;
+    if (index >= at_first) {  // from the end of the reserve
+        const std::span<std::byte> part = impl_->all<std::byte>(Part::Queues);
+        const std::size_t back = (index - at_first + 1) * histogram_bytes(1, impl_->layout.lanes);
+        return HistogramView(
+            {reinterpret_cast<HistogramCells*>(part.data() + part.size() - back), all});
+    }
     return HistogramView(impl_->all<HistogramCells>(Part::Histograms).subspan(index * all, all));
 }
 

@@ -48,6 +48,7 @@ class Segment {
         BlockClasses blocks = {};                  ///< sound
         std::vector<std::string> histograms = {};  ///< at most kMaxHistograms names
         std::vector<NamedChannel> channels = {};   ///< at most kMaxChannels, each sound
+        std::size_t reserve = 0;                   ///< bytes for queues and histograms added later
     };
 
     /// Creates a new one (O_EXCL). Errors: it exists already (errc::file_exists), /dev/shm is full
@@ -55,9 +56,10 @@ class Segment {
     [[nodiscard]] static Result<Segment> create(const Options& options);
 
     /// The master's look at what a dead one left under that name: mapped for writing, the epoch
-    /// raised by one. Errors: no_such_file_or_directory; permission_denied for a file that is not
-    /// ours (names its owner); any other error means that it does not fit (other layout, boot,
-    /// lanes, truncated, random bytes): the sentence says why, and retire() may be called.
+    /// raised by one; queues and histograms that it has not are added, those that it has more stay.
+    /// Errors: no_such_file_or_directory; permission_denied for a file that is not ours (names its
+    /// owner); any other error means that it does not fit (other layout, boot, lanes, truncated,
+    /// random bytes): the sentence says why, and retire() may be called.
     [[nodiscard]] static Result<Segment> adopt(const Options& options);
 
     /// A worker's: over an inherited descriptor, for writing. The descriptor is kept, and set
@@ -76,6 +78,16 @@ class Segment {
     Segment(Segment&&) noexcept;
     Segment& operator=(Segment&&) noexcept;
     ~Segment();
+
+    /// By the master, whoever uses the segment: one more, behind the others. The error says how
+    /// much of the reserve is missing.
+    Result<void> add_queue(const NamedQueue& queue);
+    Result<void> add_histogram(const std::string& name);
+    /// Bytes that are left for them.
+    [[nodiscard]] std::uint64_t reserve_left() const noexcept;
+    /// Sees what the master has added since; false: nothing. Not while others read queues() or
+    /// histograms().
+    [[nodiscard]] bool look_again();
 
     [[nodiscard]] int fd() const noexcept;  ///< the master's: what workers inherit; else -1
     [[nodiscard]] std::size_t size() const noexcept;

@@ -15,6 +15,7 @@ namespace topsman::shm {
 [[nodiscard]] std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& queues,
                                         const BlockClasses& blocks = {},
                                         const std::vector<std::string>& histograms = {},
-                                        const std::vector<NamedChannel>& channels = {});
+                                        const std::vector<NamedChannel>& channels = {},
+                                        std::size_t reserve = 0);
 
 }  // namespace topsman::shm

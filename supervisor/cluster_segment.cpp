@@ -84,6 +84,7 @@ Result<ClusterSegment> make_segment(const config::Config& config, const RunOptio
     options.blocks = blocks_of(config);
     options.histograms = config.shared.histograms;
     options.channels = channels_of(config);
+    options.reserve = config.segment.reserve;
     Result<shm::Segment> adopted = shm::Segment::adopt(options);
     if (!adopted) {
         const std::error_code why = adopted.error().code;

@@ -9,11 +9,14 @@
 
 namespace topsman::supervisor {
 
+shm::QueueShape shape_of(const config::Queue& queue) {
+    return {queue.capacity, queue.item_size, queue.max_attempts, queue.priorities};
+}
+
 std::vector<shm::NamedQueue> queues_of(const config::Config& config) {
     std::vector<shm::NamedQueue> queues;
     for (const config::Queue& queue : config.shared.queues) {
-        queues.push_back(
-            {queue.name, {queue.capacity, queue.item_size, queue.max_attempts, queue.priorities}});
+        queues.push_back({queue.name, shape_of(queue)});
     }
     return queues;
 }
@@ -45,7 +48,7 @@ config::SegmentSize segment_size(const config::Config& config, std::uint64_t roo
     const std::vector<shm::NamedChannel> channels = channels_of(config);
     config::SegmentSize size;
     size.bytes = shm::segment_bytes(config.segment.lanes, queues, blocks_of(config),
-                                    config.shared.histograms, channels);
+                                    config.shared.histograms, channels, config.segment.reserve);
     size.made_of.emplace_back("lanes and fixed tables",
                               shm::segment_bytes(config.segment.lanes, {}));
     for (const shm::NamedQueue& queue : queues) {
@@ -61,6 +64,9 @@ config::SegmentSize segment_size(const config::Config& config, std::uint64_t roo
     }
     if (!config.shared.blocks.empty()) {
         size.made_of.emplace_back("blocks", shm::blocks_bytes(blocks_of(config)));
+    }
+    if (config.segment.reserve != 0) {
+        size.made_of.emplace_back("reserve", config.segment.reserve);
     }
     size.text = "segment of " + control::format_size(size.bytes) + ":";
     for (const auto& [what, bytes] : size.made_of) {

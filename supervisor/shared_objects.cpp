@@ -1,7 +1,11 @@
 #include "supervisor/shared_objects.hpp"
 
+#include "config/names.hpp"
+#include "shm/histogram.hpp"
 #include "shm/rate_limit.hpp"
 #include "shm/semaphore.hpp"
+#include "supervisor/control/text.hpp"
+#include "supervisor/segment_plan.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -85,6 +89,65 @@ class Asked {
     std::vector<std::string> misfits_;
 };
 
+const shm::NamedQueue* find_queue(const shm::Segment& segment, const std::string& name) {
+    const auto queues = segment.queues();
+    const auto found = std::find_if(queues.begin(), queues.end(),
+                                    [&](const auto& queue) { return queue.name == name; });
+    return found == queues.end() ? nullptr : &*found;
+}
+
+bool has_histogram(const shm::Segment& segment, const std::string& name) {
+    const auto names = segment.histograms();
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+void tell_too_many(const std::string& key, std::size_t there, std::size_t missing, std::size_t most,
+                   std::vector<std::string>& misfits) {
+    if (missing != 0 && there + missing > most) {
+        misfits.push_back(key + ": the segment can have " + std::to_string(most) +
+                          ", with those that are not named any more: " +
+                          std::to_string(there + missing - most) + " too many");
+    }
+}
+
+/// What takes its memory from the reserve.
+void ask_reserve(const shm::Segment& segment, const config::Shared& shared,
+                 std::vector<std::string>& misfits) {
+    std::vector<std::string> queues;
+    std::vector<std::string> histograms;
+    std::uint64_t bytes = 0;
+    for (const config::Queue& queue : shared.queues) {
+        const shm::NamedQueue* there = find_queue(segment, queue.name);
+        const shm::QueueShape shape = shape_of(queue);
+        if (there == nullptr) {
+            queues.push_back("queue " + queue.name);
+            bytes += shm::queue_bytes(shape);
+        } else if (there->shape != shape) {
+            misfits.push_back("shared.queues." + queue.name +
+                              ": it is there with another shape until topsman is stopped");
+        }
+    }
+    for (const std::string& name : shared.histograms) {
+        if (!has_histogram(segment, name)) {
+            histograms.push_back("histogram " + name);
+            bytes +=
+                shm::histogram_bytes(1, static_cast<std::uint32_t>(segment.lanes().size() - 1));
+        }
+    }
+    tell_too_many("shared.queues", segment.queues().size(), queues.size(), shm::kMaxQueues,
+                  misfits);
+    tell_too_many("shared.histograms", segment.histograms().size(), histograms.size(),
+                  shm::kMaxHistograms, misfits);
+    if (bytes > segment.reserve_left()) {
+        queues.insert(queues.end(), histograms.begin(), histograms.end());
+        misfits.push_back(config::listed(queues) + " would take " + control::format_size(bytes) +
+                          ", and of segment.reserve are left " +
+                          control::format_size(segment.reserve_left()) + ": " +
+                          control::format_size(bytes - segment.reserve_left()) +
+                          " too little. Stop topsman and run it again, or write less");
+    }
+}
+
 }  // namespace
 
 std::vector<std::string> misfits_of(const shm::Segment& segment, const config::Shared& shared) {
@@ -106,6 +169,7 @@ std::vector<std::string> misfits_of(const shm::Segment& segment, const config::S
         shared.semaphores, its_name);
     ask({"shared.rate_limits", NameKind::RateLimit, segment.object_names(), shm::kMaxObjects},
         shared.rate_limits, its_name);
+    ask_reserve(segment, shared, misfits);
     return misfits;
 }
 
@@ -123,6 +187,20 @@ Result<void> declare_shared(shm::Segment& segment, const config::Shared& shared)
             segment.mutex_names().find_or_add(name, shm::NameKind::Mutex, 0, {}, nothing);
         if (!row) {
             return Error{row.error().code, "shared.mutexes: " + row.error().message};
+        }
+    }
+    for (const config::Queue& queue : shared.queues) {
+        if (find_queue(segment, queue.name) == nullptr) {
+            if (auto added = segment.add_queue({queue.name, shape_of(queue)}); !added) {
+                return added;
+            }
+        }
+    }
+    for (const std::string& name : shared.histograms) {
+        if (!has_histogram(segment, name)) {
+            if (auto added = segment.add_histogram(name); !added) {
+                return added;
+            }
         }
     }
     return declare_limits(segment, shared);

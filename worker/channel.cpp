@@ -109,7 +109,7 @@ Result<Channel> Worker::channel(std::string_view name, const ChannelSize& alone)
     if (detail::is_detached()) {
         return detail::detached_error();
     }
-    const std::scoped_lock hold(process_->channels_lock);
+    const std::scoped_lock hold(process_->names_lock);
     auto known = process_->channels.find(name);
     if (known == process_->channels.end()) {
         auto state =

@@ -22,8 +22,13 @@ Result<Histogram> Worker::histogram(std::string_view name) {
         shm::HistogramCells& cells = process_->own->histograms[std::string(name)];
         return Histogram(&cells, 1, cells.cell);
     }
-    const auto names = process_->segment->histograms();
-    const auto found = std::find(names.begin(), names.end(), name);
+    const std::scoped_lock hold(process_->names_lock);
+    auto names = process_->segment->histograms();
+    auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end() && process_->segment->look_again()) {  // a reload has added some
+        names = process_->segment->histograms();
+        found = std::find(names.begin(), names.end(), name);
+    }
     if (found == names.end()) {
         return plain_error("histogram " + std::string(name) +
                                ": the cluster has none of that name: write `shared: { histograms: "

@@ -83,10 +83,13 @@ Error problem_with(const QueueState& state, std::size_t size, const JobOptions& 
                    std::errc::message_size);
 }
 
-Result<std::shared_ptr<QueueState>> find_in_segment(const Process& process, std::string_view name) {
+Result<std::shared_ptr<QueueState>> find_in_segment(Process& process, std::string_view name) {
     const auto queues = process.segment->queues();
     const auto found = std::find_if(queues.begin(), queues.end(),
                                     [name](const auto& one) { return one.name == name; });
+    if (found == queues.end() && process.segment->look_again()) {
+        return find_in_segment(process, name);  // a reload has added some
+    }
     if (found == queues.end()) {
         return plain_error("queue " + std::string(name) +
                                ": the cluster's file has none of that name: write shared: { "
@@ -124,7 +127,7 @@ Result<JobQueue> Worker::queue(std::string_view name, const QueueSize& alone) {
     if (detail::is_detached()) {
         return detail::detached_error();
     }
-    const std::scoped_lock hold(process_->queues_lock);
+    const std::scoped_lock hold(process_->names_lock);
     auto known = process_->queues.find(name);
     if (known == process_->queues.end()) {
         auto state =

@@ -77,12 +77,10 @@ struct Process {
     shm::BlockPool blocks;
     OpenBlocks open_blocks;
 
-    /// The job queues that this process has asked for, by name.
-    std::mutex queues_lock;
+    /// The job queues and channels that this process has asked for, by name. The lock is also for
+    /// what the segment says of them and of histograms, which look_again() changes.
+    std::mutex names_lock;
     std::map<std::string, std::shared_ptr<QueueState>, std::less<>> queues;
-
-    /// The channels, as the queues.
-    std::mutex channels_lock;
     std::map<std::string, std::shared_ptr<ChannelState>, std::less<>> channels;
 
     UniqueFd drain_fd;  ///< an eventfd(2)

@@ -69,6 +69,27 @@ class Shared(TestCase):
         self.assertNotIn("till", c.status()["mutexes"])
         self.assertIn("too many", c.cli("plan", expect=1).stdout)
 
+    def test_queues_and_histograms_come_out_of_the_reserve(self):
+        c = self.up("{ queues: { jobs: {} } }")
+        c.cli("queue submit", "jobs", "one")
+        self.reload(c, "{ queues: { mails: { capacity: 10 }, jobs: {} } }")
+        c.cli("queue submit", "mails", "two")
+        self.assertEqual({name: queue["ready"] for name, queue in c.status()["queues"].items()}, {"jobs": 1, "mails": 1})
+        self.assertIn("a reload cannot change this", self.reload(c, "{ queues: { jobs: { capacity: 5 } } }", expect=1).stdout)
+        refused = self.reload(c, "{ queues: { jobs: {}, huge: { capacity: 10000 } }, histograms: [ms] }", expect=1)
+        self.assertRegex(refused.stdout, r"queue huge and histogram ms would take [0-9.]+M, and of segment.reserve are left "
+                                         r"[0-9.]+[KM]: [0-9.]+M too little")
+        self.assertEqual(list(c.status()["queues"]), ["jobs", "mails"])
+        # Not named any more, also for the next master: it and its job are there.
+        self.reload(c, "{ queues: { jobs: {} } }")
+        c.kill_master()
+        c.start()
+        self.assertEqual(c.status()["queues"]["mails"]["ready"], 1)
+        self.reload(c, "{ queues: { jobs: {}, mails: { capacity: 10 } } }")
+        self.assertIn("another shape", self.reload(c, "{ queues: { jobs: {} } }").stdout +
+                      self.reload(c, "{ queues: { jobs: {}, mails: { capacity: 11 } } }", expect=1).stdout)
+        self.assertEqual(c.pids(), self.pids)
+
     def test_the_next_master_knows_what_a_reload_has_named(self):
         c = self.up("{ counters: [orders] }")
         self.reload(c, "{ counters: [orders, refunds] }")

@@ -30,7 +30,8 @@ Arena Arena::make() {
                                        .blocks = {{{64, 4}, {200, 1}}},
                                        .histograms = {"time"},
                                        .channels = {{"news", "web", kChannel},
-                                                    {"ticks", "web", kForgetfulChannel}}})
+                                                    {"ticks", "web", kForgetfulChannel}},
+                                       .reserve = 16'384})
                           .value();
     (void)Segment::remove(name);
     start(segment, kVictim, kVictimPid);

@@ -170,11 +170,11 @@ TEST(Diff, RefusesWhatIsMadeOnce) {
                 ElementsAre(StartsWith("listeners.a.accept: ")));
     EXPECT_THAT(refused("segment: { lanes: 100 }", "segment: { lanes: 200 }"),
                 ElementsAre(StartsWith("segment.lanes: 100 -> 200: ")));
-    EXPECT_THAT(refused("shared: { histograms: [a] }", "shared: { histograms: [b] }"),
-                ElementsAre(StartsWith("shared.histograms: ")));
+    EXPECT_THAT(refused("segment: { reserve: 1MiB }", "segment: { reserve: 2MiB }"),
+                ElementsAre(StartsWith("segment.reserve: ")));
     EXPECT_THAT(
         refused("shared: { queues: { a: {} } }", "shared: { queues: { a: { capacity: 5 } } }"),
-        ElementsAre(StartsWith("shared.queues: ")));
+        ElementsAre(StartsWith("shared.queues: a: ")));
     EXPECT_THAT(refused("shared: { channels: { a: { to: web } } }",
                         "shared: { channels: { a: { to: web, slots: 2 } } }"),
                 ElementsAre(StartsWith("shared.channels: ")));
@@ -205,6 +205,12 @@ TEST(Diff, WhatIsSharedByNameMayComeAndChangeAndGo) {
     EXPECT_THAT(
         lines("{ rate_limits: { a: { rate: 1/s } } }", "{ rate_limits: { a: { rate: 1/m } } }"),
         ElementsAre("shared.rate_limits: a changed, for all workers at once"));
+    EXPECT_THAT(lines("{ queues: { a: {} }, histograms: [x] }",
+                      "{ queues: { a: {}, b: {} }, histograms: [y] }"),
+                ElementsAre("shared.histograms: y added, for all workers at once",
+                            "shared.histograms: x not named any more, but there until topsman is "
+                            "stopped",
+                            "shared.queues: b added, for all workers at once"));
     EXPECT_THAT(lines("{ counters: [a, b] }", "{ counters: [b, a] }"), ElementsAre());
 }
 

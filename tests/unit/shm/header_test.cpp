@@ -126,12 +126,15 @@ TEST_F(HeaderTest, QueuesHaveTheShapeThatTheHeaderSays) {
          {QueueEntry{"a", kMaxQueueCapacity + 1, 60, 3, 1}, QueueEntry{"a", 100, 0, 3, 1},
           QueueEntry{"a", 100, kMaxItemBytes + 1, 3, 1}, QueueEntry{"a", 100, 60, 0, 1},
           QueueEntry{"a", 100, 60, kMaxAttempts + 1, 1}, QueueEntry{"a", 99, 6'000, 3, 1},
-          QueueEntry{"a", 100, 60, 3, 0}, QueueEntry{"a", 100, 60, 3, kMaxPriorities + 1},
-          QueueEntry{"a", 0, 60, 3, 1}}) {
+          QueueEntry{"a", 100, 60, 3, 0}, QueueEntry{"a", 100, 60, 3, kMaxPriorities + 1}}) {
         header_.queues[0] = wrong;
         EXPECT_TRUE(is_refused_as_corrupt())
             << wrong.capacity << " " << wrong.item_size << " " << wrong.max_attempts;
     }
+    header_.queues[0] = QueueEntry{"a", 0, 60, 3, 1};  // none: its memory is all reserve
+    ASSERT_TRUE(check());
+    EXPECT_TRUE(check()->queues.empty());
+    EXPECT_EQ(check()->reserve, queue_bytes({100, 60, 3}));
 }
 
 TEST_F(HeaderTest, ChannelsHaveTheShapeThatTheHeaderSays) {

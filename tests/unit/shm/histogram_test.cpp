@@ -51,12 +51,13 @@ TEST(HistogramTest, WhatWasRecordedOutlivesItsWorker) {
     EXPECT_EQ(looker.histogram(1).merged().count(), 1U);
 }
 
-TEST(HistogramTest, OtherHistogramsAreAnotherSegment) {
+TEST(HistogramTest, OtherHistogramsNeedRoomInTheReserve) {
     const TestName name;
     ASSERT_TRUE(Segment::create(with(name, {"time"})));
     const auto adopted = Segment::adopt(with(name, {"size"}));
     ASSERT_FALSE(adopted);
-    EXPECT_NE(adopted.error().message.find("shared.histograms"), std::string::npos);
+    EXPECT_NE(adopted.error().message.find("histogram size"), std::string::npos);
+    EXPECT_NE(adopted.error().message.find("segment.reserve"), std::string::npos);
     EXPECT_TRUE(Segment::adopt(with(name, {"time"})));
 }
 

@@ -1,5 +1,6 @@
 #include "shm/segment.hpp"
 
+#include "shm/header.hpp"
 #include "shm_test_helper.hpp"
 
 #include <csignal>
@@ -183,6 +184,123 @@ TEST(SegmentTest, WhoSeesTheMastersPidSeesItsStartTimeToo) {
     segment.set_master(10, 20);
     EXPECT_EQ(segment.master_pid(), 10U);
     EXPECT_EQ(segment.master_start_ticks(), 20U);
+}
+
+const NamedQueue kMails{"mails", {.capacity = 4, .item_size = 8, .max_attempts = 2}};
+
+/// A segment with a queue, a histogram and some reserve, and somebody who had attached before.
+class ReserveTest : public testing::Test {
+  protected:
+    [[nodiscard]] Segment::Options options() const {
+        auto options = name_.options();
+        options.queues = {{"jobs", {.capacity = 10, .item_size = 8}}};
+        options.histograms = {"time"};
+        options.reserve = std::size_t{160} * 1'024;
+        return options;
+    }
+
+    static bool works(const Segment& segment, std::size_t index) {
+        JobQueue queue = segment.queue(index);
+        const std::uint64_t item = 7;
+        std::uint32_t jobs = 0;
+        while (queue.submit({1, 1}, std::as_bytes(std::span(&item, 1)))) {
+            ++jobs;
+        }
+        while (const auto job = queue.take({1, 1})) {
+            jobs -= queue.ack(*job) ? 1U : 0U;
+        }
+        return jobs == 0;
+    }
+
+    TestName name_;
+    Segment segment_ = Segment::create(options()).value();
+    Segment worker_ = Segment::attach(UniqueFd(::dup(segment_.fd()))).value();
+};
+
+TEST_F(ReserveTest, WhatIsAddedIsSeenByWhoLooksAgain) {
+    EXPECT_FALSE(worker_.look_again());
+    const std::uint64_t before = segment_.reserve_left();
+    EXPECT_EQ(before, options().reserve);
+    ASSERT_TRUE(segment_.add_queue(kMails));
+    ASSERT_TRUE(segment_.add_histogram("size"));
+    EXPECT_EQ(segment_.reserve_left(),
+              before - queue_bytes(kMails.shape) - histogram_bytes(1, name_.options().lanes));
+    EXPECT_EQ(worker_.queues().size(), 1U);
+    ASSERT_TRUE(worker_.look_again());
+    EXPECT_FALSE(worker_.look_again());
+    EXPECT_EQ(worker_.reserve_left(), segment_.reserve_left());
+    ASSERT_EQ(worker_.queues().size(), 2U);
+    EXPECT_EQ(worker_.queues()[1], kMails);
+    EXPECT_EQ(worker_.histograms().back(), "size");
+    worker_.histogram(0).record(1, 5);
+    worker_.histogram(1).record(1, 6);
+    EXPECT_EQ(segment_.histogram(0).merged().max(), 5U);
+    EXPECT_EQ(segment_.histogram(1).merged().max(), 6U);
+    EXPECT_TRUE(works(worker_, 0) && works(worker_, 1));
+    EXPECT_EQ(Segment::open_read_only(name_.get())->queues().size(), 2U);
+}
+
+TEST_F(ReserveTest, EachHasMemoryOfItsOwnUntilThereIsNoneLeft) {
+    std::size_t queues = 0;
+    std::size_t histograms = 0;
+    for (bool is_full = false; !is_full;) {
+        const std::string name = "n" + std::to_string(queues);
+        is_full = !segment_.add_queue({name, {.capacity = 50, .item_size = 64}});
+        queues += is_full ? 0 : 1;
+        const bool is_added = segment_.add_histogram(name).has_value();
+        histograms += is_added ? 1 : 0;
+        is_full = is_full && !is_added;
+    }
+    EXPECT_GT(queues, 1U);
+    EXPECT_GT(histograms, 0U);
+    const auto refused = segment_.add_histogram("more");
+    EXPECT_NE(refused.error().message.find("bytes more than what is left"), std::string::npos);
+    ASSERT_TRUE(worker_.look_again());
+    ASSERT_EQ(worker_.queues().size(), queues + 1);
+    for (std::size_t i = 0; i < worker_.histograms().size(); ++i) {
+        for (HistogramCells& cells : worker_.histogram(i).lanes()) {
+            cells.cell[0].store(i + 1);
+        }
+    }
+    for (std::size_t i = 0; i < worker_.queues().size(); ++i) {
+        EXPECT_TRUE(works(segment_, i)) << i;
+    }
+    const std::size_t lanes = segment_.lanes().size();
+    for (std::size_t i = 0; i < worker_.histograms().size(); ++i) {
+        EXPECT_EQ(segment_.histogram(i).merged().count(), (i + 1) * lanes) << i;
+    }
+}
+
+TEST_F(ReserveTest, TheNextMasterKeepsWhatWasAddedAndAddsWhatIsMissing) {
+    ASSERT_TRUE(segment_.add_queue(kMails));
+    auto as_before = Segment::adopt(options());
+    ASSERT_TRUE(as_before) << as_before.error().message;
+    EXPECT_EQ(as_before->queues().size(), 2U);
+    auto wanted = options();
+    wanted.queues.push_back(kMails);
+    wanted.queues.push_back({"news", kMails.shape});
+    wanted.histograms.emplace_back("size");
+    const auto more = Segment::adopt(wanted);
+    ASSERT_TRUE(more) << more.error().message;
+    EXPECT_EQ(more->queues().size(), 3U);
+    EXPECT_EQ(more->histograms().size(), 2U);
+    wanted.queues.back().shape.capacity = 5;
+    EXPECT_NE(Segment::adopt(wanted).error().message.find("shared.queues.news"), std::string::npos);
+    wanted.queues.back() = {"huge", {.capacity = 100'000}};
+    EXPECT_NE(Segment::adopt(wanted).error().message.find("segment.reserve"), std::string::npos);
+}
+
+TEST_F(ReserveTest, AHeaderThatLiesIsNotFollowed) {
+    ASSERT_TRUE(segment_.add_queue(kMails));
+    auto& header = *reinterpret_cast<Header*>(const_cast<void*>(segment_.address()));
+    const QueueEntry whole = header.queues[1];
+    header.queues[1].capacity = 100'000;  // more than there is
+    EXPECT_FALSE(worker_.look_again());
+    header.queues[1] = whole;
+    header.queues[0].capacity = 9;  // what was there has changed
+    EXPECT_FALSE(worker_.look_again());
+    header.queues[0].capacity = 10;
+    EXPECT_TRUE(worker_.look_again());
 }
 
 }  // namespace

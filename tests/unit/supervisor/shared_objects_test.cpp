@@ -26,7 +26,7 @@ class SharedObjectsTest : public testing::Test {
 
     static shm::Segment make() {
         (void)shm::Segment::remove(name());
-        return shm::Segment::create({.name = name(), .lanes = 4}).value();
+        return shm::Segment::create({.name = name(), .lanes = 4, .reserve = 65'536}).value();
     }
 
     [[nodiscard]] std::optional<shm::NameTable::Entry> counter(const char* counter) const {
@@ -95,6 +95,33 @@ TEST_F(SharedObjectsTest, WhatIsTooManyIsSaidWithHowMany) {
     EXPECT_THAT(misfits_of(segment_, shared_),
                 ElementsAre(HasSubstr("shared.mutexes: 65 new, and room for 64"),
                             HasSubstr("room for 16: 2 too many")));
+}
+
+TEST_F(SharedObjectsTest, QueuesAndHistogramsComeOutOfTheReserve) {
+    config::Queue mails;
+    mails.name = "mails";
+    mails.capacity = 8;
+    shared_.queues = {mails};
+    shared_.histograms = {"time"};
+    EXPECT_THAT(misfits_of(segment_, shared_), IsEmpty());
+    ASSERT_TRUE(declare_shared(segment_, shared_));
+    ASSERT_TRUE(declare_shared(segment_, shared_)) << "once more is as good";
+    ASSERT_THAT(segment_.queues(), SizeIs(1));
+    EXPECT_EQ(segment_.queues()[0].shape.capacity, 8U);
+    EXPECT_THAT(segment_.histograms(), ElementsAre("time"));
+    mails.capacity = 9;
+    shared_.queues = {mails};
+    EXPECT_THAT(misfits_of(segment_, shared_),
+                ElementsAre(HasSubstr("shared.queues.mails: it is there with another shape")));
+    mails.name = "news";
+    mails.capacity = 1'000;
+    shared_.queues = {mails};
+    EXPECT_THAT(
+        misfits_of(segment_, shared_),
+        ElementsAre(testing::MatchesRegex("queue news would take 3.*K, and of "
+                                          "segment.reserve are left .*K: .*K too little.*")));
+    EXPECT_FALSE(declare_shared(segment_, shared_));
+    EXPECT_THAT(segment_.queues(), SizeIs(1));
 }
 
 TEST_F(SharedObjectsTest, ANameThatMeansSomethingElseIsRefused) {

@@ -33,7 +33,8 @@ shm::Segment make_segment(const std::string& name, std::vector<shm::NamedQueue> 
                                       .queues = std::move(queues),
                                       .blocks = blocks,
                                       .histograms = {"time", "size"},
-                                      .channels = std::move(channels)});
+                                      .channels = std::move(channels),
+                                      .reserve = std::size_t{256} * 1'024});
     CHECK(made.has_value());
     return std::move(*made);
 }

@@ -254,5 +254,29 @@ TEST(WorkersJobQueueTest, WithoutASupervisorItWorksForOneProcess) {
     EXPECT_EQ(herd.reap(member), 0);
 }
 
+TEST(WorkerJobQueueTest, WhatAReloadAddsIsFoundByWhoLivesAlready) {
+    Herd herd;
+    const Signal asked;
+    const Signal added;
+    Member member = herd.spawn({}, [&] {
+        Worker worker = Worker::attach().value();
+        CHILD_EXPECT(worker.queue("mails").error().code == std::errc::no_such_file_or_directory);
+        CHILD_EXPECT(!worker.histogram("late"));
+        asked.give();
+        added.wait();
+        JobQueue mails = worker.queue("mails").value();
+        CHILD_EXPECT(mails.submit("to all") && mails.size().item_size == 8);
+        worker.histogram("late").value().record(std::uint64_t{3});
+        return 0;
+    });
+    asked.wait();
+    ASSERT_TRUE(herd.segment().add_queue({"mails", {.capacity = 3, .item_size = 8}}));
+    ASSERT_TRUE(herd.segment().add_histogram("late"));
+    added.give();
+    EXPECT_EQ(herd.reap(member), 0);
+    EXPECT_EQ(herd.segment().histogram(2).merged().count(), 1U);
+    EXPECT_TRUE(herd.segment().queue(1).take({1, 1}));
+}
+
 }  // namespace
 }  // namespace topsman
