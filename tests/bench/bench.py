@@ -14,6 +14,7 @@ import time
 
 sys.dont_write_bytecode = True
 
+import changes  # noqa: E402
 import measures  # noqa: E402
 import sdk  # noqa: E402
 import traffic  # noqa: E402
@@ -30,6 +31,7 @@ MEASURES = {
     "load": traffic.load,
     "fairness": traffic.fairness,
     "skew": traffic.skew,
+    "changes": changes.changes,
     "sdk": sdk.sdk,
     "queue": sdk.queue,
     "sweep": sdk.sweep,

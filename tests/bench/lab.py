@@ -79,10 +79,10 @@ class Lab:
             raise NotInstalled(f"{name} is not installed")
         return path
 
-    def start(self, command, **options):
+    def start(self, command, env={}, **options):
         log = open(self.dir / "log", "ab")
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                   env=self.env, **options)
+                                   env={**self.env, **env}, **options)
         log.close()
         self.running.append(process)
         return process
@@ -126,26 +126,34 @@ class Cluster:
         lab.clusters += 1
         self.lab = lab
         self.name = f"bench{os.getpid()}-{lab.clusters}"
+        self.command = command
         self.workers = workers
-        file = lab.dir / f"{self.name}.yaml"
-        file.write_text(f"""\
+        self.file = lab.dir / f"{self.name}.yaml"
+        self.write()
+        self.topsman = lab.program("topsman")
+        self.start()
+
+    def start(self, **env):
+        self.began_ns = time.monotonic_ns()
+        self.master = self.lab.start([self.topsman, "run", str(self.file)], env)
+
+    def write(self, pool="", listeners="", address="127.0.0.1:0", workers=None):
+        """The file, with more lines of the pool and of the listeners."""
+        self.file.write_text(f"""\
 cluster: {self.name}
 listeners:
-  http: {{ address: "127.0.0.1:0" }}
-pools:
+  http: {{ address: "{address}" }}
+{listeners}pools:
   web:
-    command: {json.dumps(command)}
+    command: {json.dumps(self.command)}
     listeners: [http]
-    workers: {workers}
+    workers: {workers or self.workers}
     ready: {{ by: notify }}
-shared:
+{pool}shared:
   counters: [orders]
   mutexes: [stock]
 watch: true
 """)
-        self.topsman = lab.program("topsman")
-        self.began_ns = time.monotonic_ns()
-        self.master = lab.start([self.topsman, "run", str(file)])
 
     def __enter__(self):
         try:
@@ -158,8 +166,12 @@ watch: true
     def __exit__(self, *_):
         self.lab.end(self.master)
 
+    def topsman_says(self, *words):
+        command, *more = words
+        return self.lab.run([self.topsman, command, "-n", self.name, *more])
+
     def status(self):
-        return json.loads(self.lab.run([self.topsman, "status", "-n", self.name, "--json"]))
+        return json.loads(self.topsman_says("status", "--json"))
 
     def address(self):
         host, port = self.status()["listeners"][0]["address"].rsplit(":", 1)

@@ -70,6 +70,7 @@ TEST(SharedViewTest, EachKindSaysItsState) {
                   "event next: not set, automatic", "array bins: 8 of 8 bytes",
                   "semaphore db: 1 of 20 taken", "barrier start: 0 of 4 have arrived",
                   "histogram time: p50 15, p99 30, max 30 of 30",
+                  // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): it is too long for a line
                   "channel news: 2 unread, 1 of 2 workers of web receive, 1 for slots that are "
                   "gone",
                   "blocks 4KiB: 1 of 3 in use"}));

@@ -12,7 +12,7 @@ using testing::ElementsAre;
 
 /// Four that serve; the numbers are what each works on.
 struct Herd : Stage {
-    explicit Herd(std::vector<std::uint32_t> in_flight)
+    explicit Herd(const std::vector<std::uint32_t>& in_flight)
         : Stage(cluster_of({pool_of("web", static_cast<std::uint32_t>(in_flight.size()))})) {
         serve();
         pass(2s);

@@ -30,7 +30,7 @@ class ChannelTest : public testing::Test {
         return channel_.send(by, slot, std::as_bytes(std::span(&value, 1)));
     }
 
-    std::uint32_t send_run(Values values, Owner by = kSender) {
+    std::uint32_t send_run(const Values& values, Owner by = kSender) {
         std::vector<Channel::Bytes> messages;
         for (const std::uint64_t& value : values) {
             messages.push_back(std::as_bytes(std::span(&value, 1)));
