@@ -1,6 +1,7 @@
 #include "config/diff.hpp"
 
 #include "config/names.hpp"
+#include "shm/base/size_text.hpp"
 
 #include <algorithm>
 
@@ -132,6 +133,10 @@ const std::string& name_of(const Named& named) {
     return named.name;
 }
 
+std::string name_of(const Blocks& blocks) {
+    return size_text(blocks.size);
+}
+
 template <class T>
 const T* find_named(const std::vector<T>& all, const std::string& name) {
     const auto found =
@@ -150,6 +155,14 @@ Keys other_shapes(const std::vector<T>& before, const std::vector<T>& after) {
         }
     }
     return names;
+}
+
+template <class T>
+void refuse_other_shapes(std::vector<std::string>& refused, const std::string& key,
+                         const std::vector<T>& before, const std::vector<T>& after) {
+    if (const Keys names = other_shapes(before, after); !names.empty()) {
+        refuse(refused, key + ": " + listed(names));
+    }
 }
 
 /// What became of the objects of one kind. Their order means nothing: they are found by name.
@@ -190,6 +203,8 @@ std::vector<std::string> shared_changes(const Shared& before, const Shared& afte
     note_shared(lines, "shared.semaphores", before.semaphores, after.semaphores);
     note_shared(lines, "shared.rate_limits", before.rate_limits, after.rate_limits);
     note_shared(lines, "shared.queues", before.queues, after.queues, false);
+    note_shared(lines, "shared.channels", before.channels, after.channels, false);
+    note_shared(lines, "shared.blocks", before.blocks, after.blocks, false);
     return lines;
 }
 
@@ -215,16 +230,9 @@ std::vector<std::string> refused_changes(const Config& before, const Config& aft
         refuse(refused, "segment.lanes: " + std::to_string(before.segment.lanes) + " -> " +
                             std::to_string(after.segment.lanes));
     }
-    if (const Keys names = other_shapes(before.shared.queues, after.shared.queues);
-        !names.empty()) {
-        refuse(refused, "shared.queues: " + listed(names));
-    }
-    if (before.shared.channels != after.shared.channels) {
-        refuse(refused, "shared.channels");
-    }
-    if (before.shared.blocks != after.shared.blocks) {
-        refuse(refused, "shared.blocks");
-    }
+    refuse_other_shapes(refused, "shared.queues", before.shared.queues, after.shared.queues);
+    refuse_other_shapes(refused, "shared.channels", before.shared.channels, after.shared.channels);
+    refuse_other_shapes(refused, "shared.blocks", before.shared.blocks, after.shared.blocks);
     if (before.control.socket != after.control.socket) {
         refuse(refused, "control.socket");
     }

@@ -8,84 +8,127 @@ std::size_t blocks_bytes(const BlockClasses& classes) noexcept {
     return block_bytes(classes) + block_count(classes) * (sizeof(BlockRow) + sizeof(LaneSet));
 }
 
-BlockPool::BlockPool(const BlockClasses& classes, std::uint32_t lanes, std::span<BlockRow> rows,
-                     std::span<LaneSet> readers, std::byte* memory) noexcept
-    : classes_(classes), lanes_(lanes), rows_(rows), readers_(readers), memory_(memory) {}
+namespace {
 
-std::uint64_t BlockPool::largest() const noexcept {
-    return std::max_element(classes_.begin(), classes_.end(),
-                            [](const auto& a, const auto& b) { return a.size < b.size; })
-        ->size;
+std::size_t word_bytes(const BlockClass& one) noexcept {
+    return (sizeof(BlockRow) * one.count + kCacheLine - 1) / kCacheLine * kCacheLine;
 }
 
-std::optional<BlockPool::Place> BlockPool::place(std::uint32_t block) const noexcept {
-    std::uint64_t index = block;
-    std::uint64_t offset = 0;
-    for (std::size_t i = 0; i < classes_.size(); ++i) {
-        const std::uint64_t stride = block_stride(classes_[i]);
-        if (index < classes_[i].count) {
-            return Place{i, offset + index * stride};
+}  // namespace
+
+std::size_t late_blocks_bytes(const BlockClass& one) noexcept {
+    static_assert(sizeof(LaneSet) % kCacheLine == 0);
+    return word_bytes(one) + (sizeof(LaneSet) + block_stride(one)) * one.count;
+}
+
+BlockPool::BlockPool(const BlockClasses& classes, std::uint32_t lanes, std::span<BlockRow> rows,
+                     std::span<LaneSet> readers, std::byte* memory) noexcept
+    : lanes_(lanes) {
+    for (const BlockClass& one : classes) {
+        if (one.count != 0) {
+            add({one, blocks_, rows.data() + blocks_, readers.data() + blocks_, memory});
+            memory += block_stride(one) * one.count;
         }
-        index -= classes_[i].count;
-        offset += classes_[i].count * stride;
     }
-    return std::nullopt;
+}
+
+void BlockPool::add(const BlockClass& one, std::byte* memory) noexcept {
+    auto* readers = reinterpret_cast<LaneSet*>(memory + word_bytes(one));
+    add({one, blocks_, reinterpret_cast<BlockRow*>(memory), readers,
+         reinterpret_cast<std::byte*>(readers + one.count)});
+}
+
+void BlockPool::add(const Region& region) noexcept {
+    std::uint8_t at = classes_;
+    for (; at > 0 && regions_[by_size_[at - 1U]].shape.size > region.shape.size; --at) {
+        by_size_[at] = by_size_[at - 1U];
+    }
+    by_size_[at] = classes_;
+    regions_[classes_++] = region;
+    blocks_ += static_cast<std::uint32_t>(region.shape.count);
+}
+
+const BlockPool::Region* BlockPool::region_of(std::uint32_t block) const noexcept {
+    for (std::size_t i = 0; i < classes_; ++i) {
+        if (block - regions_[i].first < regions_[i].shape.count) {
+            return &regions_[i];
+        }
+    }
+    return nullptr;
+}
+
+BlockRow* BlockPool::row_of(std::uint32_t block) const noexcept {
+    const Region* region = region_of(block);
+    return region == nullptr ? nullptr : region->rows + (block - region->first);
+}
+
+LaneSet* BlockPool::readers_of(std::uint32_t block) const noexcept {
+    const Region* region = region_of(block);
+    return region == nullptr ? nullptr : region->readers + (block - region->first);
+}
+
+std::uint64_t BlockPool::largest() const noexcept {
+    return classes_ == 0 ? 0 : regions_[by_size_[classes_ - 1U]].shape.size;
 }
 
 std::span<std::byte> BlockPool::memory(BlockRef ref) const noexcept {
-    const auto found = place(ref.block);
-    return found ? std::span(memory_ + found->offset, classes_[found->block_class].size)
-                 : std::span<std::byte>();
+    const Region* region = region_of(ref.block);
+    if (region == nullptr) {
+        return {};
+    }
+    const std::uint64_t offset = (ref.block - region->first) * block_stride(region->shape);
+    return {region->memory + offset, region->shape.size};
 }
 
 std::uint64_t BlockPool::length(BlockRef ref) const noexcept {
-    const auto found = place(ref.block);
-    return found ? std::min(rows_[ref.block].length.load(std::memory_order_relaxed),
-                            classes_[found->block_class].size)
-                 : 0;
+    const Region* region = region_of(ref.block);
+    return region == nullptr
+               ? 0
+               : std::min(
+                     region->rows[ref.block - region->first].length.load(std::memory_order_relaxed),
+                     region->shape.size);
 }
 
 std::optional<BlockRef> BlockPool::allocate(std::uint64_t length, Owner owner) noexcept {
-    std::uint64_t first = 0;
-    for (const BlockClass& one : classes_) {
-        if (one.size >= length && one.count > 0) {
-            if (const auto ref = allocate_of(first, one.count, owner)) {
-                rows_[ref->block].length.store(length, std::memory_order_relaxed);
-                return ref;
-            }
+    for (std::size_t i = 0; i < classes_; ++i) {
+        const Region& region = regions_[by_size_[i]];
+        if (region.shape.size < length) {
+            continue;
         }
-        first += one.count;
+        if (const auto ref = allocate_of(region, owner)) {
+            region.rows[ref->block - region.first].length.store(length, std::memory_order_relaxed);
+            return ref;
+        }
     }
     return std::nullopt;
 }
 
-std::optional<BlockRef> BlockPool::allocate_of(std::uint64_t first, std::uint64_t count,
-                                               Owner owner) noexcept {
+// NOLINTNEXTLINE(readability-make-member-function-const): it changes what the view shows
+std::optional<BlockRef> BlockPool::allocate_of(const Region& region, Owner owner) noexcept {
+    const std::uint64_t count = region.shape.count;
     // Each lane begins to look at a place of its own, so that lanes do not meet.
     const std::uint64_t start = std::uint64_t{owner.lane} * count / (std::uint64_t{lanes_} + 1);
     for (std::uint64_t i = 0; i < count; ++i) {
-        const auto block = static_cast<std::uint32_t>(first + (start + i) % count);
-        std::uint64_t word = rows_[block].word.load(std::memory_order_relaxed);
+        const auto index = static_cast<std::uint32_t>((start + i) % count);
+        std::uint64_t word = region.rows[index].word.load(std::memory_order_relaxed);
         const BlockWord free = BlockWord::unpack(word);
         if (free.state != BlockState::Free) {
             continue;
         }
         const std::uint32_t version = (free.version + 1) % BlockWord::kVersions;
         const BlockWord owned{BlockState::Owned, version, owner};
-        if (rows_[block].word.compare_exchange_strong(word, owned.pack(),
-                                                      std::memory_order_acq_rel)) {
-            return BlockRef{block, version};
+        if (region.rows[index].word.compare_exchange_strong(word, owned.pack(),
+                                                            std::memory_order_acq_rel)) {
+            return BlockRef{region.first + index, version};
         }
     }
     return std::nullopt;
 }
 
 bool BlockPool::change(BlockRef ref, BlockWord from, BlockWord to) noexcept {
-    if (ref.block >= rows_.size()) {
-        return false;
-    }
+    BlockRow* row = row_of(ref.block);
     std::uint64_t word = from.pack();
-    return rows_[ref.block].word.compare_exchange_strong(word, to.pack());
+    return row != nullptr && row->word.compare_exchange_strong(word, to.pack());
 }
 
 bool BlockPool::pass(BlockRef ref, Owner owner) noexcept {
@@ -94,10 +137,11 @@ bool BlockPool::pass(BlockRef ref, Owner owner) noexcept {
 }
 
 std::optional<BlockRef> BlockPool::take(BlockRef ref, Owner owner) noexcept {
-    if (ref.block >= rows_.size()) {
+    const BlockRow* row = row_of(ref.block);
+    if (row == nullptr) {
         return std::nullopt;
     }
-    const BlockWord word = BlockWord::unpack(rows_[ref.block].word.load(std::memory_order_relaxed));
+    const BlockWord word = BlockWord::unpack(row->word.load(std::memory_order_relaxed));
     const BlockWord passed{BlockState::Passed, ref.version, word.owner};
     const BlockRef taken{ref.block, (ref.version + 1) % BlockWord::kVersions};
     return change(ref, passed, {BlockState::Owned, taken.version, owner}) ? std::optional(taken)
@@ -110,13 +154,14 @@ bool BlockPool::share(BlockRef ref, Owner owner) noexcept {
 }
 
 bool BlockPool::open(BlockRef ref, std::uint32_t lane) noexcept {
-    if (ref.block >= rows_.size() || lane > lanes_) {
+    LaneSet* readers = readers_of(ref.block);
+    if (readers == nullptr || lane > lanes_) {
         return false;
     }
     // The bit first, then the look: if the block is still Shared now, whoever closes it later sees
     // the bit. A bit that was set in vain, in another use of the block, only delays its end.
-    readers_[ref.block].insert(lane);
-    const BlockWord word = BlockWord::unpack(rows_[ref.block].word.load());
+    readers->insert(lane);
+    const BlockWord word = BlockWord::unpack(row_of(ref.block)->word.load());
     if (word.state == BlockState::Shared && word.version == ref.version) {
         return true;
     }
@@ -125,8 +170,9 @@ bool BlockPool::open(BlockRef ref, std::uint32_t lane) noexcept {
 }
 
 void BlockPool::close(BlockRef ref, std::uint32_t lane) noexcept {
-    if (ref.block < rows_.size() && lane <= lanes_) {
-        readers_[ref.block].erase(lane);
+    LaneSet* readers = readers_of(ref.block);
+    if (readers != nullptr && lane <= lanes_) {
+        readers->erase(lane);
         free_if_unread(ref.block);
     }
 }
@@ -148,20 +194,20 @@ bool BlockPool::release(BlockRef ref, Owner owner) noexcept {
 void BlockPool::free_if_unread(std::uint32_t block) noexcept {
     // The word before the mask: once Closed, nobody becomes a reader, so an empty mask stays empty
     // of readers however long this takes, and the version makes a late exchange fail.
-    const BlockWord word = BlockWord::unpack(rows_[block].word.load());
-    if (word.state == BlockState::Closed && !readers_[block].any()) {
+    const BlockWord word = BlockWord::unpack(row_of(block)->word.load());
+    if (word.state == BlockState::Closed && !readers_of(block)->any()) {
         (void)change({block, word.version}, word, {BlockState::Free, word.version, {}});
     }
 }
 
 void BlockPool::sweep(Owner dead) noexcept {
-    for (std::uint32_t block = 0; block < rows_.size(); ++block) {
-        const BlockWord word = BlockWord::unpack(rows_[block].word.load());
+    for (std::uint32_t block = 0; block < blocks_; ++block) {
+        const BlockWord word = BlockWord::unpack(row_of(block)->word.load());
         if (word.owner == dead && word.state != BlockState::Free) {
             (void)release({block, word.version}, dead);
         }
-        if (readers_[block].contains(dead.lane)) {
-            readers_[block].erase(dead.lane);
+        if (LaneSet* readers = readers_of(block); readers->contains(dead.lane)) {
+            readers->erase(dead.lane);
         }
         // Whether or not the dead one had a part in it: it may have died between its last step and
         // the look at who is left.
@@ -170,14 +216,12 @@ void BlockPool::sweep(Owner dead) noexcept {
 }
 
 BlockUsage BlockPool::usage(std::size_t block_class) const noexcept {
-    std::uint64_t first = 0;
-    for (std::size_t i = 0; i < block_class; ++i) {
-        first += classes_[i].count;
-    }
+    const Region& region = regions_[block_class];
     BlockUsage usage;
-    usage.size = classes_[block_class].size;
-    for (std::uint64_t i = first; i < first + classes_[block_class].count; ++i) {
-        const BlockWord word = BlockWord::unpack(rows_[i].word.load(std::memory_order_relaxed));
+    usage.size = region.shape.size;
+    for (std::uint64_t i = 0; i < region.shape.count; ++i) {
+        const BlockWord word =
+            BlockWord::unpack(region.rows[i].word.load(std::memory_order_relaxed));
         const bool is_owned = word.owner.lane >= 1 && word.owner.lane <= lanes_;
         if (word.state == BlockState::Free) {
             ++usage.free;

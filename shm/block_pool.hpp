@@ -23,6 +23,7 @@
 #include "shm/lane.hpp"
 #include "shm/lane_set.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -86,7 +87,11 @@ class BlockPool {
     BlockPool(const BlockClasses& classes, std::uint32_t lanes, std::span<BlockRow> rows,
               std::span<LaneSet> readers, std::byte* memory) noexcept;
 
-    [[nodiscard]] std::size_t blocks() const noexcept { return rows_.size(); }
+    /// One more class, whose words, readers and blocks lie one behind the other at `memory`, in
+    /// late_blocks_bytes() bytes. The numbers of its blocks follow those of the others.
+    void add(const BlockClass& one, std::byte* memory) noexcept;
+
+    [[nodiscard]] std::size_t blocks() const noexcept { return blocks_; }
 
     [[nodiscard]] std::uint64_t largest() const noexcept;
 
@@ -119,23 +124,30 @@ class BlockPool {
     [[nodiscard]] BlockUsage usage(std::size_t block_class) const noexcept;
 
   private:
-    struct Place {
-        std::size_t block_class;
-        std::uint64_t offset;
+    /// The blocks of one class.
+    struct Region {
+        BlockClass shape{};
+        std::uint32_t first = 0;  ///< its first block's number
+        BlockRow* rows = nullptr;
+        LaneSet* readers = nullptr;
+        std::byte* memory = nullptr;
     };
 
-    [[nodiscard]] std::optional<Place> place(std::uint32_t block) const noexcept;
-    [[nodiscard]] std::optional<BlockRef> allocate_of(std::uint64_t first, std::uint64_t count,
-                                                      Owner owner) noexcept;
+    void add(const Region& region) noexcept;
+    /// Null when there is no such block.
+    [[nodiscard]] const Region* region_of(std::uint32_t block) const noexcept;
+    [[nodiscard]] BlockRow* row_of(std::uint32_t block) const noexcept;
+    [[nodiscard]] LaneSet* readers_of(std::uint32_t block) const noexcept;
+    [[nodiscard]] std::optional<BlockRef> allocate_of(const Region& region, Owner owner) noexcept;
     /// Changes the word of `ref` if it is as said.
     [[nodiscard]] bool change(BlockRef ref, BlockWord from, BlockWord to) noexcept;
     void free_if_unread(std::uint32_t block) noexcept;
 
-    BlockClasses classes_{};
+    std::array<Region, kMaxBlockClasses> regions_{};  ///< by their first block
+    std::array<std::uint8_t, kMaxBlockClasses> by_size_{};
+    std::uint8_t classes_ = 0;
+    std::uint32_t blocks_ = 0;
     std::uint32_t lanes_ = 0;
-    std::span<BlockRow> rows_;
-    std::span<LaneSet> readers_;
-    std::byte* memory_ = nullptr;
 };
 
 }  // namespace topsman::shm

@@ -17,7 +17,7 @@ struct BlockClass {
     friend constexpr bool operator==(const BlockClass&, const BlockClass&) = default;
 };
 
-/// Rising sizes, then zeroes.
+/// Rising sizes, then those that a reload has added, in its order, then zeroes.
 using BlockClasses = std::array<BlockClass, kMaxBlockClasses>;
 
 /// Each block begins at a line of its own.
@@ -41,19 +41,27 @@ constexpr std::uint64_t block_bytes(const BlockClasses& classes) noexcept {
     return bytes;
 }
 
-/// Are they within all limits? Then no size that follows from them overflows.
-[[nodiscard]] constexpr bool is_sound(const BlockClasses& classes) noexcept {
-    std::uint64_t before = 0;
+/// Are they within all limits? Then no size that follows from them overflows. `first`: how many
+/// were not added later.
+[[nodiscard]] constexpr bool is_sound(const BlockClasses& classes,
+                                      std::size_t first = kMaxBlockClasses) noexcept {
     std::uint64_t count = 0;
     bool is_end = false;
-    for (const BlockClass& one : classes) {
+    for (std::size_t i = 0; i < classes.size(); ++i) {
+        const BlockClass& one = classes[i];
         is_end = is_end || one == BlockClass{};
         if (is_end ? one != BlockClass{}
-                   : one.size <= before || one.size > kMaxBlockBytes || one.count == 0 ||
+                   : one.size == 0 || one.size > kMaxBlockBytes || one.count == 0 ||
                          one.count > kMaxBlocks) {
             return false;
         }
-        before = one.size;
+        for (std::size_t before = 0; before < i && !is_end; ++before) {
+            const bool may_be_less = i >= first;
+            if (classes[before].size == one.size ||
+                (classes[before].size > one.size && !may_be_less)) {
+                return false;
+            }
+        }
         count += one.count;
     }
     return count <= kMaxBlocks;
@@ -61,5 +69,9 @@ constexpr std::uint64_t block_bytes(const BlockClasses& classes) noexcept {
 
 /// Bytes in the segment: the memory, and what says whose it is.
 [[nodiscard]] std::size_t blocks_bytes(const BlockClasses& classes) noexcept;
+
+/// The same of a class that is added later: its words, its readers and its memory, each from a line
+/// of its own.
+[[nodiscard]] std::size_t late_blocks_bytes(const BlockClass& one) noexcept;
 
 }  // namespace topsman::shm

@@ -19,8 +19,7 @@
 #include <algorithm>
 #include <cstring>
 #include <fcntl.h>
-#include <numeric>
-#include <optional>
+#include <functional>
 #include <pthread.h>
 #include <string_view>
 #include <sys/stat.h>
@@ -78,64 +77,74 @@ bool is_sound(const Layout& layout) noexcept {
     return true;
 }
 
-/// The queues that the copy of a header tells of; nothing when one of them is impossible.
-std::optional<std::vector<NamedQueue>> read_queues(const Header& header) {
-    std::vector<NamedQueue> queues;
-    for (const QueueEntry& entry : header.queues) {
-        if (entry.capacity == 0) {
+/// How many entries of each kind the copy of a header has, and what of them is late; false when
+/// that is impossible.
+bool read_late(const Header& header, Layout& layout,
+               std::array<std::size_t, kLateKinds>& counts) noexcept {
+    static constexpr std::array<std::size_t, kLateKinds> kMost = {0, kMaxQueues, kMaxHistograms,
+                                                                  kMaxChannels, kMaxBlockClasses};
+    std::copy_n(header.made_with, kLateKinds, counts.begin());
+    for (const Late kind : header.late) {
+        if (kind == Late::None) {
             break;
         }
+        if (static_cast<std::size_t>(kind) >= kLateKinds) {
+            return false;
+        }
+        ++counts[static_cast<std::size_t>(kind)];
+        layout.late.push_back(kind);
+    }
+    return std::equal(counts.begin(), counts.end(), kMost.begin(), std::less_equal<>());
+}
+
+/// The queues that the copy of a header tells of; false when one of them is impossible.
+bool read_queues(std::span<const QueueEntry> entries, std::vector<NamedQueue>& queues) {
+    for (const QueueEntry& entry : entries) {
         const QueueShape shape{entry.capacity, entry.item_size, entry.max_attempts,
                                entry.priorities};
         if (!is_sound(shape)) {
-            return std::nullopt;
+            return false;
         }
         queues.push_back({std::string(entry.name, ::strnlen(entry.name, kNameBytes)), shape});
     }
-    return queues;
+    return true;
 }
 
 /// The channels, as the queues.
-std::optional<std::vector<NamedChannel>> read_channels(const Header& header) {
-    std::vector<NamedChannel> channels;
-    for (const ChannelEntry& entry : header.channels) {
-        if (entry.slots == 0) {
-            break;
-        }
+bool read_channels(std::span<const ChannelEntry> entries, std::vector<NamedChannel>& channels) {
+    for (const ChannelEntry& entry : entries) {
         const ChannelShape shape{entry.slots, entry.capacity, entry.message_size, entry.delivery};
         if (!is_sound(shape)) {
-            return std::nullopt;
+            return false;
         }
         channels.push_back({std::string(entry.name, ::strnlen(entry.name, kNameBytes)),
                             std::string(entry.pool, ::strnlen(entry.pool, kNameBytes)), shape});
     }
-    return channels;
+    return true;
 }
 
-std::vector<std::string> read_histograms(const Header& header) {
-    std::vector<std::string> names;
-    for (const auto& name : header.histograms) {
-        if (name[0] == '\0') {
-            break;
-        }
-        names.emplace_back(name, ::strnlen(name, kNameBytes));
-    }
-    return names;
-}
-
-/// What of the layout nobody has written down: which histograms are late, and what is left behind
-/// the queues. False when there is less than nothing.
-bool find_reserve(Layout& layout) noexcept {
-    const DirectoryEntry& queues = layout.directory[static_cast<std::size_t>(Part::Queues)];
-    const DirectoryEntry& histograms = layout.directory[static_cast<std::size_t>(Part::Histograms)];
-    const std::uint64_t at_first = histograms.size / histogram_bytes(1, layout.lanes);
-    if (at_first > layout.histograms.size() || queues.size % kCacheLine != 0) {
+/// All that has a shape of its own; false when it cannot be.
+bool read_shapes(const Header& header, Layout& layout) {
+    std::array<std::size_t, kLateKinds> counts{};
+    if (!read_late(header, layout, counts)) {
         return false;
     }
-    layout.late_histograms = static_cast<std::uint32_t>(layout.histograms.size() - at_first);
-    const std::size_t used = part_size(Part::Queues, layout);
-    layout.reserve = queues.size - std::min<std::uint64_t>(queues.size, used);
-    return queues.size >= used;
+    const auto count = [&counts](Late kind) { return counts[static_cast<std::size_t>(kind)]; };
+    std::copy_n(header.blocks, count(Late::Blocks), layout.blocks.begin());
+    for (std::size_t i = 0; i < count(Late::Histogram); ++i) {
+        const char* name = header.histograms[i];
+        layout.histograms.emplace_back(name, ::strnlen(name, kNameBytes));
+    }
+    return read_queues({header.queues, count(Late::Queue)}, layout.queues) &&
+           read_channels({header.channels, count(Late::Channel)}, layout.channels) &&
+           is_sound(layout.blocks, layout.count_first(Late::Blocks)) &&
+           layout.count(Late::Blocks) == count(Late::Blocks);
+}
+
+/// The reserve has what lies in it, and has no odd end.
+bool is_reserve_sound(Layout& layout) noexcept {
+    layout.reserve = layout.directory[static_cast<std::size_t>(Part::Reserve)].size;
+    return layout.reserve % kCacheLine == 0 && layout.reserve_used() <= layout.reserve;
 }
 
 /// The master may be adding to it: a copy that was the same twice has each entry whole, or not at
@@ -156,7 +165,80 @@ bool copy_header(std::span<const std::byte> page,
     return false;
 }
 
+/// Of those that the segment was made with.
+std::size_t first_bytes(const Layout& layout, Late kind) noexcept {
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < layout.count_first(kind); ++i) {
+        bytes += layout.bytes(kind, i);
+    }
+    return bytes;
+}
+
 }  // namespace
+
+std::size_t Layout::count(Late kind) const noexcept {
+    switch (kind) {
+        case Late::Queue:
+            return queues.size();
+        case Late::Histogram:
+            return histograms.size();
+        case Late::Channel:
+            return channels.size();
+        case Late::Blocks:
+            return static_cast<std::size_t>(std::find(blocks.begin(), blocks.end(), BlockClass{}) -
+                                            blocks.begin());
+        case Late::None:
+            break;
+    }
+    return 0;
+}
+
+std::size_t Layout::count_first(Late kind) const noexcept {
+    const auto added = static_cast<std::size_t>(std::count(late.begin(), late.end(), kind));
+    return count(kind) - std::min(count(kind), added);
+}
+
+std::size_t Layout::bytes(Late kind, std::size_t index) const noexcept {
+    switch (kind) {
+        case Late::Queue:
+            return queue_bytes(queues[index].shape);
+        case Late::Histogram:
+            return histogram_bytes(1, lanes);
+        case Late::Channel:
+            return channel_bytes(channels[index].shape);
+        case Late::Blocks:
+            return late_blocks_bytes(blocks[index]);
+        case Late::None:
+            break;
+    }
+    return 0;
+}
+
+std::uint64_t Layout::late_offset(Late kind, std::size_t index) const noexcept {
+    std::array<std::size_t, kLateKinds> next{};
+    for (std::size_t i = 0; i < kLateKinds; ++i) {
+        next[i] = count_first(static_cast<Late>(i));
+    }
+    std::uint64_t offset = 0;
+    for (const Late one : late) {
+        const std::size_t at = next[static_cast<std::size_t>(one)]++;
+        if (one == kind && at == index) {
+            break;
+        }
+        offset += bytes(one, at);
+    }
+    return offset;
+}
+
+std::uint64_t Layout::reserve_used() const noexcept {
+    return late_offset(Late::None, 0);
+}
+
+BlockClasses Layout::first_blocks() const noexcept {
+    BlockClasses first{};
+    std::copy_n(blocks.begin(), count_first(Late::Blocks), first.begin());
+    return first;
+}
 
 std::uint64_t abi_hash() noexcept {
     return kAbiHash;
@@ -188,29 +270,23 @@ std::size_t part_size(Part part, const Layout& layout) noexcept {
         case Part::IdleLanes:
             return sizeof(LaneSet) * kMaxListeners;
         case Part::Queues:
-            return std::accumulate(
-                layout.queues.begin(), layout.queues.end(),
-                kCacheLine + layout.reserve + histogram_bytes(layout.late_histograms, layout.lanes),
-                [](std::size_t sum, const NamedQueue& queue) {
-                    return sum + queue_bytes(queue.shape);
-                });
+            return kCacheLine + first_bytes(layout, Late::Queue);
         case Part::Objects:
             return sizeof(SharedObject) * kMaxObjects;
         case Part::Arrays:
             return sizeof(SharedArrayStorage) * kMaxArrays;
         case Part::BlockRows:
-            return sizeof(BlockRow) * block_count(layout.blocks);
+            return sizeof(BlockRow) * block_count(layout.first_blocks());
         case Part::BlockReaders:
-            return sizeof(LaneSet) * block_count(layout.blocks);
+            return sizeof(LaneSet) * block_count(layout.first_blocks());
         case Part::BlockMemory:
-            return block_bytes(layout.blocks);
+            return block_bytes(layout.first_blocks());
         case Part::Channels:
-            return std::accumulate(layout.channels.begin(), layout.channels.end(), kCacheLine,
-                                   [](std::size_t sum, const NamedChannel& channel) {
-                                       return sum + channel_bytes(channel.shape);
-                                   });
+            return kCacheLine + first_bytes(layout, Late::Channel);
         case Part::Histograms:
-            return histogram_bytes(layout.histograms.size() - layout.late_histograms, layout.lanes);
+            return first_bytes(layout, Late::Histogram);
+        case Part::Reserve:
+            return layout.reserve;
     }
     return 0;
 }
@@ -278,18 +354,8 @@ Result<Layout> check_header(const std::string& name, std::span<const std::byte> 
     layout.lanes = header.lanes;
     layout.total_size = header.total_size;
     std::copy_n(header.directory, kParts, layout.directory.begin());
-    auto queues = read_queues(header);
-    if (queues) {
-        layout.queues = std::move(*queues);
-    }
-    std::copy_n(header.blocks, kMaxBlockClasses, layout.blocks.begin());
-    layout.histograms = read_histograms(header);
-    auto channels = read_channels(header);
-    if (channels) {
-        layout.channels = std::move(*channels);
-    }
-    if (!queues || !channels || !is_sound(layout.blocks) || layout.lanes == 0 ||
-        layout.lanes > kMaxLanes || !find_reserve(layout) || !is_sound(layout)) {
+    if (layout.lanes == 0 || layout.lanes > kMaxLanes || !read_shapes(header, layout) ||
+        !is_reserve_sound(layout) || !is_sound(layout)) {
         return misfit(name, "its directory is corrupt");
     }
     return layout;

@@ -44,9 +44,10 @@ enum class Part : std::uint32_t {
     BlockMemory,
     Histograms,
     Channels,
+    Reserve,
 };
-inline constexpr std::size_t kParts = 21;
-inline constexpr std::size_t kHeaderBytes = 4'096;
+inline constexpr std::size_t kParts = 22;
+inline constexpr std::size_t kHeaderBytes = 8'192;
 inline constexpr std::uint64_t kMagic = 0x6e61'6d73'706f'7401;  // "\1topsman" in memory
 inline constexpr std::size_t kBootIdBytes = 40;
 
@@ -55,11 +56,16 @@ struct DirectoryEntry {
     std::uint64_t size;
 };
 
-/// A queue's shape, which no part's type knows. They lie one after the other in Part::Queues. One
-/// that is added later is there once its capacity is: that is stored last.
+/// What a reload may add, as the header's `late` says it: part of the layout.
+enum class Late : std::uint32_t { None = 0, Queue = 1, Histogram = 2, Channel = 3, Blocks = 4 };
+inline constexpr std::size_t kLateKinds = 5;
+inline constexpr std::size_t kMaxLate =
+    kMaxQueues + kMaxHistograms + kMaxChannels + kMaxBlockClasses;
+
+/// A queue's shape, which no part's type knows. They lie one after the other in Part::Queues.
 struct QueueEntry {
     char name[kNameBytes];
-    std::uint32_t capacity;  ///< 0: there is no such queue, nor any after it
+    std::uint32_t capacity;
     std::uint32_t item_size;
     std::uint32_t max_attempts;
     std::uint32_t priorities;
@@ -69,7 +75,7 @@ struct QueueEntry {
 struct ChannelEntry {
     char name[kNameBytes];
     char pool[kNameBytes];
-    std::uint32_t slots;  ///< 0: there is no such channel, nor any after it
+    std::uint32_t slots;
     std::uint32_t capacity;
     std::uint32_t message_size;
     Delivery delivery;
@@ -90,9 +96,14 @@ struct Header {
     DirectoryEntry directory[kParts];
     QueueEntry queues[kMaxQueues];
     BlockClass blocks[kMaxBlockClasses];
-    /// Names; an empty one ends them. Of one that is added later the first letter is stored last.
-    char histograms[kMaxHistograms][kNameBytes];
+    char histograms[kMaxHistograms][kNameBytes];  ///< names
     ChannelEntry channels[kMaxChannels];
+    /// How many of each kind the segment was made with: the first ones of the arrays above, in the
+    /// kind's own part. What was added since follows them, and lies in Part::Reserve in the order
+    /// of `late`. It is there once its kind stands in `late`: that one store is the commit point,
+    /// and the first None is the end.
+    std::uint32_t made_with[kLateKinds];
+    Late late[kMaxLate];
 };
 
 static_assert(sizeof(Header) <= kHeaderBytes);
@@ -117,10 +128,19 @@ struct Layout {
     std::vector<NamedQueue> queues;
     std::vector<std::string> histograms;
     std::vector<NamedChannel> channels;
-    // What a reload adds lies behind the queues: further queues from the beginning of the reserve,
-    // further histograms from its end, so that those before stay where they are.
-    std::uint64_t reserve = 0;          ///< bytes in the middle that are nobody's yet
-    std::uint32_t late_histograms = 0;  ///< how many of `histograms`, the last ones, lie there
+    std::vector<Late> late;     ///< the last ones of those above: which lie in the reserve, and how
+    std::uint64_t reserve = 0;  ///< its bytes, of Part::Reserve in all
+
+    /// How many of a kind there are in all, and how many of them were there first.
+    [[nodiscard]] std::size_t count(Late kind) const noexcept;
+    [[nodiscard]] std::size_t count_first(Late kind) const noexcept;
+    /// Bytes of the one of that index.
+    [[nodiscard]] std::size_t bytes(Late kind, std::size_t index) const noexcept;
+    /// Where in the reserve the late one of that index lies; of one more: what is in use.
+    [[nodiscard]] std::uint64_t late_offset(Late kind, std::size_t index) const noexcept;
+    [[nodiscard]] std::uint64_t reserve_used() const noexcept;
+    /// The blocks that were there first.
+    [[nodiscard]] BlockClasses first_blocks() const noexcept;
 };
 
 /// Bytes of a part: what its type, the number of lanes and the shapes of queues and blocks say.

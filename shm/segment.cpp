@@ -1,6 +1,7 @@
 #include "shm/segment.hpp"
 
 #include "shm/base/check.hpp"
+#include "shm/base/size_text.hpp"
 #include "shm/header.hpp"
 #include "shm/segment_file.hpp"
 #include "shm/segment_size.hpp"
@@ -33,6 +34,27 @@ namespace bi = boost::interprocess;
 using Buffer = bi::basic_managed_external_buffer<char, bi::rbtree_best_fit<bi::null_mutex_family>,
                                                  bi::iset_index>;
 constexpr std::size_t kBufferSlack = 8'192;  // Boost's own bookkeeping
+
+QueueEntry entry_of_queue(const NamedQueue& queue) {
+    QueueEntry entry{};
+    queue.name.copy(entry.name, kNameBytes - 1);
+    entry.capacity = queue.shape.capacity;
+    entry.item_size = queue.shape.item_size;
+    entry.max_attempts = queue.shape.max_attempts;
+    entry.priorities = queue.shape.priorities;
+    return entry;
+}
+
+ChannelEntry entry_of_channel(const NamedChannel& channel) {
+    ChannelEntry entry{};
+    channel.name.copy(entry.name, kNameBytes - 1);
+    channel.pool.copy(entry.pool, kNameBytes - 1);
+    entry.slots = channel.shape.slots;
+    entry.capacity = channel.shape.capacity;
+    entry.message_size = channel.shape.message_size;
+    entry.delivery = channel.shape.delivery;
+    return entry;
+}
 
 /// Lets mapped_region map a descriptor that was not opened by Boost.
 struct OpenFile {
@@ -135,9 +157,10 @@ struct Segment::Impl {
     void construct_all();
     void write_header(const Place& place);
 
-    [[nodiscard]] Result<void> make_room(const std::string& what, std::size_t bytes,
-                                         bool has_place);
-    [[nodiscard]] std::byte* queue_at(std::size_t index) const noexcept;
+    [[nodiscard]] Result<void> has_room(const std::string& what, Late kind, std::size_t most,
+                                        std::size_t bytes) const;
+    void publish_last(Late kind) noexcept;
+    [[nodiscard]] std::byte* place_of(Late kind, std::size_t index) const noexcept;
 
     static Result<std::unique_ptr<Impl>> open(const std::string& name, UniqueFd fd,
                                               std::uint64_t file_size, bi::mode_t mode);
@@ -184,6 +207,7 @@ void Segment::Impl::construct_all() {
     construct<std::byte>(buffer, Part::BlockMemory);
     construct<HistogramCells>(buffer, Part::Histograms);
     construct<std::byte>(buffer, Part::Channels);
+    construct<std::byte>(buffer, Part::Reserve);
 
     one<EventRing>(Part::Events).init();
     one<NameTable>(Part::MetricNames).init(kMaxMetrics);
@@ -207,23 +231,11 @@ void Segment::Impl::write_header(const Place& place) {
     for (std::size_t i = 0; i < layout.histograms.size(); ++i) {
         layout.histograms[i].copy(header.histograms[i], kNameBytes - 1);
     }
-    for (std::size_t i = 0; i < layout.queues.size(); ++i) {
-        const auto& [name, shape] = layout.queues[i];
-        name.copy(header.queues[i].name, kNameBytes - 1);
-        header.queues[i].capacity = shape.capacity;
-        header.queues[i].item_size = shape.item_size;
-        header.queues[i].max_attempts = shape.max_attempts;
-        header.queues[i].priorities = shape.priorities;
-    }
-    for (std::size_t i = 0; i < layout.channels.size(); ++i) {
-        const auto& [name, pool, shape] = layout.channels[i];
-        ChannelEntry& entry = header.channels[i];
-        name.copy(entry.name, kNameBytes - 1);
-        pool.copy(entry.pool, kNameBytes - 1);
-        entry.slots = shape.slots;
-        entry.capacity = shape.capacity;
-        entry.message_size = shape.message_size;
-        entry.delivery = shape.delivery;
+    std::transform(layout.queues.begin(), layout.queues.end(), header.queues, entry_of_queue);
+    std::transform(layout.channels.begin(), layout.channels.end(), header.channels,
+                   entry_of_channel);
+    for (std::size_t i = 0; i < kLateKinds; ++i) {
+        header.made_with[i] = static_cast<std::uint32_t>(layout.count(static_cast<Late>(i)));
     }
     header.magic.store(kMagic, std::memory_order_release);
 }
@@ -276,133 +288,222 @@ std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& qu
     return total_size(layout);
 }
 
-std::byte* Segment::Impl::queue_at(std::size_t index) const noexcept {
-    std::byte* memory = all<std::byte>(Part::Queues).data();
+Part part_of(Late kind) noexcept {
+    return kind == Late::Queue     ? Part::Queues
+           : kind == Late::Channel ? Part::Channels
+                                   : Part::Histograms;
+}
+
+/// Where it lies. Not for blocks that were there first: they have three parts.
+std::byte* Segment::Impl::place_of(Late kind, std::size_t index) const noexcept {
+    if (index >= layout.count_first(kind)) {
+        return all<std::byte>(Part::Reserve).data() + layout.late_offset(kind, index);
+    }
+    std::byte* memory = all<std::byte>(part_of(kind)).data();
     for (std::size_t i = 0; i < index; ++i) {
-        memory += queue_bytes(layout.queues[i].shape);
+        memory += layout.bytes(kind, i);
     }
     return memory;
 }
 
-Result<void> Segment::Impl::make_room(const std::string& what, std::size_t bytes, bool has_place) {
-    if (!has_place || bytes > layout.reserve) {
-        return plain_error(what + ": " +
-                               (has_place ? std::to_string(bytes - layout.reserve) +
-                                                " bytes more than what is left of segment.reserve"
-                                          : "the segment has as many as it can have"),
-                           std::errc::no_buffer_space);
+Result<void> Segment::Impl::has_room(const std::string& what, Late kind, std::size_t most,
+                                     std::size_t bytes) const {
+    CHECK(is_masters);
+    const std::uint64_t left = layout.reserve - layout.reserve_used();
+    if (layout.count(kind) < most && bytes <= left) {
+        return {};
     }
-    layout.reserve -= bytes;
-    return {};
+    return plain_error(what + ": " +
+                           (bytes > left ? std::to_string(bytes - left) +
+                                               " bytes more than what is left of segment.reserve"
+                                         : "the segment has as many as it can have"),
+                       std::errc::no_buffer_space);
+}
+
+/// The last one of this kind, which our layout and the header's entry have already.
+void Segment::Impl::publish_last(Late kind) noexcept {
+    const std::size_t last = layout.count(kind) - 1;
+    const std::size_t turn = layout.late.size();
+    layout.late.push_back(kind);
+    // All zeros is an empty one; whoever may write here may have done so, also behind the end.
+    std::memset(place_of(kind, last), 0, layout.bytes(kind, last));
+    if (turn + 1 < kMaxLate) {
+        std::atomic_ref(header().late[turn + 1]).store(Late::None, std::memory_order_relaxed);
+    }
+    // The commit point: from this store on everybody finds it, also the next master.
+    std::atomic_ref(header().late[turn]).store(kind, std::memory_order_release);
 }
 
 Result<void> Segment::add_queue(const NamedQueue& queue) {
-    CHECK(impl_->is_masters && is_sound(queue.shape) && queue.name.size() < kNameBytes);
+    CHECK(is_sound(queue.shape) && queue.name.size() < kNameBytes);
     std::vector<NamedQueue>& queues = impl_->layout.queues;
-    const std::size_t bytes = queue_bytes(queue.shape);
-    if (auto room = impl_->make_room("queue " + queue.name, bytes, queues.size() < kMaxQueues);
+    if (auto room = impl_->has_room("queue " + queue.name, Late::Queue, kMaxQueues,
+                                    queue_bytes(queue.shape));
         !room) {
         return room;
     }
-    QueueEntry& entry = impl_->header().queues[queues.size()];
+    impl_->header().queues[queues.size()] = entry_of_queue(queue);
     queues.push_back(queue);
-    // All zeros is an empty queue; whoever may write here may have done so.
-    std::memset(impl_->queue_at(queues.size() - 1), 0, bytes);
-    std::memset(entry.name, 0, sizeof entry.name);
-    queue.name.copy(entry.name, kNameBytes - 1);
-    entry.item_size = queue.shape.item_size;
-    entry.max_attempts = queue.shape.max_attempts;
-    entry.priorities = queue.shape.priorities;
-    // The commit point: from this store on everybody finds it, also the next master.
-    std::atomic_ref(entry.capacity).store(queue.shape.capacity, std::memory_order_release);
+    impl_->publish_last(Late::Queue);
     return {};
 }
 
 Result<void> Segment::add_histogram(const std::string& name) {
-    CHECK(impl_->is_masters && !name.empty() && name.size() < kNameBytes);
-    Layout& layout = impl_->layout;
-    const std::size_t bytes = histogram_bytes(1, layout.lanes);
-    if (auto room =
-            impl_->make_room("histogram " + name, bytes, layout.histograms.size() < kMaxHistograms);
+    CHECK(!name.empty() && name.size() < kNameBytes);
+    std::vector<std::string>& histograms = impl_->layout.histograms;
+    if (auto room = impl_->has_room("histogram " + name, Late::Histogram, kMaxHistograms,
+                                    histogram_bytes(1, impl_->layout.lanes));
         !room) {
         return room;
     }
-    char* entry = impl_->header().histograms[layout.histograms.size()];
-    ++layout.late_histograms;
-    layout.histograms.push_back(name);
-    std::memset(static_cast<void*>(histogram(layout.histograms.size() - 1).lanes().data()), 0,
-                bytes);
-    std::memset(entry + 1, 0, kNameBytes - 1);
-    name.copy(entry + 1, kNameBytes - 2, 1);
-    // The commit point, as above.
-    std::atomic_ref(entry[0]).store(name[0], std::memory_order_release);
+    char* entry = impl_->header().histograms[histograms.size()];
+    std::memset(entry, 0, kNameBytes);
+    name.copy(entry, kNameBytes - 1);
+    histograms.push_back(name);
+    impl_->publish_last(Late::Histogram);
+    return {};
+}
+
+Result<void> Segment::add_channel(const NamedChannel& channel) {
+    CHECK(is_sound(channel.shape) && channel.name.size() < kNameBytes &&
+          channel.pool.size() < kNameBytes);
+    std::vector<NamedChannel>& channels = impl_->layout.channels;
+    if (auto room = impl_->has_room("channel " + channel.name, Late::Channel, kMaxChannels,
+                                    channel_bytes(channel.shape));
+        !room) {
+        return room;
+    }
+    impl_->header().channels[channels.size()] = entry_of_channel(channel);
+    channels.push_back(channel);
+    impl_->publish_last(Late::Channel);
+    return {};
+}
+
+Result<void> Segment::add_blocks(const BlockClass& one) {
+    Layout& layout = impl_->layout;
+    const std::size_t there = layout.count(Late::Blocks);
+    const std::string what = "blocks of " + size_text(one.size);
+    if (auto room = impl_->has_room(what, Late::Blocks, kMaxBlockClasses, late_blocks_bytes(one));
+        !room) {
+        return room;
+    }
+    BlockClasses all = layout.blocks;
+    all[there] = one;
+    if (!is_sound(all, layout.count_first(Late::Blocks))) {
+        return plain_error(what + ": with the others the segment cannot have them",
+                           std::errc::no_buffer_space);
+    }
+    layout.blocks = all;
+    impl_->header().blocks[there] = one;
+    impl_->publish_last(Late::Blocks);
     return {};
 }
 
 std::uint64_t Segment::reserve_left() const noexcept {
-    return impl_->layout.reserve;
+    return impl_->layout.reserve - impl_->layout.reserve_used();
 }
 
 bool Segment::look_again() {
+    Layout& before = impl_->layout;
+    const std::size_t turn = before.late.size();
+    if (turn == kMaxLate ||
+        std::atomic_ref(impl_->header().late[turn]).load(std::memory_order_acquire) == Late::None) {
+        return false;
+    }
     Result<Place> place = Place::here();
     if (!place) {
         return false;
     }
     place->boot_id.clear();  // it was looked at before
-    Layout& before = impl_->layout;
     Result<Layout> now = check_header("", {impl_->base(), kHeaderBytes}, before.total_size, *place);
     // What was there stays where it is, or this is nothing that a master of ours has written.
     const auto begins_with = [](const auto& all, const auto& first) {
         return all.size() >= first.size() && std::equal(first.begin(), first.end(), all.begin());
     };
     const bool is_more =
-        now && now->lanes == before.lanes && now->blocks == before.blocks &&
-        now->channels == before.channels &&
+        now && now->lanes == before.lanes &&
         std::equal(before.directory.begin(), before.directory.end(), now->directory.begin(),
                    [](const DirectoryEntry& a, const DirectoryEntry& b) {
                        return a.offset == b.offset && a.size == b.size;
                    }) &&
+        begins_with(now->late, before.late) && now->late.size() > before.late.size() &&
         begins_with(now->queues, before.queues) &&
         begins_with(now->histograms, before.histograms) &&
-        now->queues.size() + now->histograms.size() >
-            before.queues.size() + before.histograms.size();
+        begins_with(now->channels, before.channels) &&
+        std::equal(before.blocks.begin(),
+                   before.blocks.begin() + static_cast<std::ptrdiff_t>(before.count(Late::Blocks)),
+                   now->blocks.begin());
     if (is_more) {  // the rest is the same, and others may be reading it
         before.queues = std::move(now->queues);
         before.histograms = std::move(now->histograms);
-        before.late_histograms = now->late_histograms;
-        before.reserve = now->reserve;
+        before.channels = std::move(now->channels);
+        before.blocks = now->blocks;
+        before.late = std::move(now->late);
     }
     return is_more;
 }
 
 namespace {
 
-/// Brings what the configuration has and the segment has not; the error is a sentence on what does
-/// not fit.
-Result<void> add_missing(Segment& segment, const Segment::Options& options) {
-    for (const NamedQueue& queue : options.queues) {
-        const auto queues = segment.queues();
-        const auto found = std::find_if(queues.begin(), queues.end(),
-                                        [&](const auto& one) { return one.name == queue.name; });
-        if (found != queues.end() && found->shape != queue.shape) {
-            return plain_error("its queues are not those of the configuration (shared.queues." +
-                               queue.name + ")");
-        }
-        if (found == queues.end()) {
-            if (auto added = segment.add_queue(queue); !added) {
+const std::string& name_of(const std::string& name) {
+    return name;
+}
+
+template <class Named>
+const auto& name_of(const Named& named) {
+    return named.name;
+}
+
+std::string name_of(const BlockClass& blocks) {
+    return size_text(blocks.size);
+}
+
+/// Brings those that the configuration has and the segment has not, by `add`; the error is a
+/// sentence on what does not fit. `there` is asked anew for each: it grows.
+template <class T, class There, class Add>
+Result<void> add_missing(const char* key, std::span<const T> wanted, There there, Add add) {
+    for (const T& one : wanted) {
+        const auto all = there();
+        const auto found = std::find_if(
+            all.begin(), all.end(), [&](const T& other) { return name_of(other) == name_of(one); });
+        if (found == all.end()) {
+            if (auto added = add(one); !added) {
                 return added;
             }
-        }
-    }
-    for (const std::string& name : options.histograms) {
-        const auto names = segment.histograms();
-        if (std::find(names.begin(), names.end(), name) == names.end()) {
-            if (auto added = segment.add_histogram(name); !added) {
-                return added;
-            }
+        } else if (!(*found == one)) {
+            return plain_error("its " + std::string(key) +
+                               " are not those of the configuration (shared." + key + "." +
+                               name_of(one) + ")");
         }
     }
     return {};
+}
+
+Result<void> add_missing(Segment& segment, const Segment::Options& options) {
+    auto queues = add_missing(
+        "queues", std::span(options.queues), [&] { return segment.queues(); },
+        [&](const NamedQueue& queue) { return segment.add_queue(queue); });
+    if (!queues) {
+        return queues;
+    }
+    auto channels = add_missing(
+        "channels", std::span(options.channels), [&] { return segment.channels(); },
+        [&](const NamedChannel& channel) { return segment.add_channel(channel); });
+    if (!channels) {
+        return channels;
+    }
+    const std::span<const BlockClass> blocks(options.blocks);
+    const auto end = std::find(blocks.begin(), blocks.end(), BlockClass{});
+    auto added = add_missing(
+        "blocks", blocks.first(static_cast<std::size_t>(end - blocks.begin())),
+        [&] { return std::span<const BlockClass>(segment.block_classes()); },
+        [&](const BlockClass& one) { return segment.add_blocks(one); });
+    if (!added) {
+        return added;
+    }
+    return add_missing(
+        "histograms", std::span(options.histograms), [&] { return segment.histograms(); },
+        [&](const std::string& name) { return segment.add_histogram(name); });
 }
 
 }  // namespace
@@ -467,14 +568,6 @@ Result<Segment> Segment::adopt(const Options& options) {
         return plain_error("segment " + options.name + ": it has " +
                            std::to_string((*impl)->layout.lanes) + " lanes, not " +
                            std::to_string(options.lanes) + " (segment.lanes)");
-    }
-    if ((*impl)->layout.blocks != options.blocks) {
-        return plain_error("segment " + options.name +
-                           ": its blocks are not those of the configuration (shared.blocks)");
-    }
-    if ((*impl)->layout.channels != options.channels) {
-        return plain_error("segment " + options.name +
-                           ": its channels are not those of the configuration (shared.channels)");
     }
     (*impl)->is_masters = true;
     Segment segment(std::move(*impl));
@@ -619,7 +712,7 @@ std::span<const NamedQueue> Segment::queues() const noexcept {
 }
 
 JobQueue Segment::queue(std::size_t index) const noexcept {
-    return {impl_->queue_at(index), impl_->layout.queues[index].shape, lanes()};
+    return {impl_->place_of(Late::Queue, index), impl_->layout.queues[index].shape, lanes()};
 }
 
 NameTable& Segment::object_names() const noexcept {
@@ -643,9 +736,14 @@ const BlockClasses& Segment::block_classes() const noexcept {
 }
 
 BlockPool Segment::blocks() const noexcept {
-    return {impl_->layout.blocks, impl_->layout.lanes, impl_->all<BlockRow>(Part::BlockRows),
-            impl_->all<LaneSet>(Part::BlockReaders),
-            impl_->all<std::byte>(Part::BlockMemory).data()};
+    const Layout& layout = impl_->layout;
+    BlockPool pool(layout.first_blocks(), layout.lanes, impl_->all<BlockRow>(Part::BlockRows),
+                   impl_->all<LaneSet>(Part::BlockReaders),
+                   impl_->all<std::byte>(Part::BlockMemory).data());
+    for (std::size_t i = layout.count_first(Late::Blocks); i < layout.count(Late::Blocks); ++i) {
+        pool.add(layout.blocks[i], impl_->place_of(Late::Blocks, i));
+    }
+    return pool;
 }
 
 std::span<const std::string> Segment::histograms() const noexcept {
@@ -653,15 +751,9 @@ std::span<const std::string> Segment::histograms() const noexcept {
 }
 
 HistogramView Segment::histogram(std::size_t index) const noexcept {
-    const std::size_t all = std::size_t{impl_->layout.lanes} + 1;
-    const std::size_t at_first = impl_->layout.histograms.size() - impl_->layout.late_histograms;
-    if (index >= at_first) {  // from the end of the reserve
-        const std::span<std::byte> part = impl_->all<std::byte>(Part::Queues);
-        const std::size_t back = (index - at_first + 1) * histogram_bytes(1, impl_->layout.lanes);
-        return HistogramView(
-            {reinterpret_cast<HistogramCells*>(part.data() + part.size() - back), all});
-    }
-    return HistogramView(impl_->all<HistogramCells>(Part::Histograms).subspan(index * all, all));
+    return HistogramView(
+        {reinterpret_cast<HistogramCells*>(impl_->place_of(Late::Histogram, index)),
+         lanes().size()});
 }
 
 std::span<const NamedChannel> Segment::channels() const noexcept {
@@ -669,12 +761,7 @@ std::span<const NamedChannel> Segment::channels() const noexcept {
 }
 
 Channel Segment::channel(std::size_t index) const noexcept {
-    const DirectoryEntry& part = impl_->layout.directory[static_cast<std::size_t>(Part::Channels)];
-    std::byte* memory = impl_->base() + part.offset;
-    for (std::size_t i = 0; i < index; ++i) {
-        memory += channel_bytes(impl_->layout.channels[i].shape);
-    }
-    return {memory, impl_->layout.channels[index].shape, lanes()};
+    return {impl_->place_of(Late::Channel, index), impl_->layout.channels[index].shape, lanes()};
 }
 
 }  // namespace topsman::shm

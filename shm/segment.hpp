@@ -48,7 +48,7 @@ class Segment {
         BlockClasses blocks = {};                  ///< sound
         std::vector<std::string> histograms = {};  ///< at most kMaxHistograms names
         std::vector<NamedChannel> channels = {};   ///< at most kMaxChannels, each sound
-        std::size_t reserve = 0;                   ///< bytes for queues and histograms added later
+        std::size_t reserve = 0;                   ///< bytes for what is added later
     };
 
     /// Creates a new one (O_EXCL). Errors: it exists already (errc::file_exists), /dev/shm is full
@@ -56,7 +56,8 @@ class Segment {
     [[nodiscard]] static Result<Segment> create(const Options& options);
 
     /// The master's look at what a dead one left under that name: mapped for writing, the epoch
-    /// raised by one; queues and histograms that it has not are added, those that it has more stay.
+    /// raised by one; queues, histograms, channels and blocks that it has not are added, those that
+    /// it has more stay.
     /// Errors: no_such_file_or_directory; permission_denied for a file that is not ours (names its
     /// owner); any other error means that it does not fit (other layout, boot, lanes, truncated,
     /// random bytes): the sentence says why, and retire() may be called.
@@ -83,10 +84,12 @@ class Segment {
     /// much of the reserve is missing.
     Result<void> add_queue(const NamedQueue& queue);
     Result<void> add_histogram(const std::string& name);
+    Result<void> add_channel(const NamedChannel& channel);
+    Result<void> add_blocks(const BlockClass& one);  ///< of a size that there is not yet
     /// Bytes that are left for them.
     [[nodiscard]] std::uint64_t reserve_left() const noexcept;
-    /// Sees what the master has added since; false: nothing. Not while others read queues() or
-    /// histograms().
+    /// Sees what the master has added since; false: nothing. Not while others ask for what may
+    /// have been added.
     [[nodiscard]] bool look_again();
 
     [[nodiscard]] int fd() const noexcept;  ///< the master's: what workers inherit; else -1

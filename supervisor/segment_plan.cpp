@@ -13,6 +13,15 @@ shm::QueueShape shape_of(const config::Queue& queue) {
     return {queue.capacity, queue.item_size, queue.max_attempts, queue.priorities};
 }
 
+shm::NamedChannel channel_of(const config::Channel& channel) {
+    const auto delivery = channel.delivery == config::Delivery::AtMostOnce
+                              ? shm::Delivery::AtMostOnce
+                              : shm::Delivery::AtLeastOnce;
+    return {channel.name,
+            channel.to,
+            {channel.slots, channel.capacity, channel.message_size, delivery}};
+}
+
 std::vector<shm::NamedQueue> queues_of(const config::Config& config) {
     std::vector<shm::NamedQueue> queues;
     for (const config::Queue& queue : config.shared.queues) {
@@ -24,12 +33,7 @@ std::vector<shm::NamedQueue> queues_of(const config::Config& config) {
 std::vector<shm::NamedChannel> channels_of(const config::Config& config) {
     std::vector<shm::NamedChannel> channels;
     for (const config::Channel& channel : config.shared.channels) {
-        const auto delivery = channel.delivery == config::Delivery::AtMostOnce
-                                  ? shm::Delivery::AtMostOnce
-                                  : shm::Delivery::AtLeastOnce;
-        channels.push_back({channel.name,
-                            channel.to,
-                            {channel.slots, channel.capacity, channel.message_size, delivery}});
+        channels.push_back(channel_of(channel));
     }
     return channels;
 }

@@ -14,6 +14,7 @@
 namespace topsman::supervisor {
 
 [[nodiscard]] shm::QueueShape shape_of(const config::Queue& queue);
+[[nodiscard]] shm::NamedChannel channel_of(const config::Channel& channel);
 [[nodiscard]] std::vector<shm::NamedQueue> queues_of(const config::Config& config);
 [[nodiscard]] std::vector<shm::NamedChannel> channels_of(const config::Config& config);
 [[nodiscard]] shm::BlockClasses blocks_of(const config::Config& config);

@@ -8,6 +8,7 @@
 #include "supervisor/segment_plan.hpp"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace topsman::supervisor {
@@ -89,63 +90,145 @@ class Asked {
     std::vector<std::string> misfits_;
 };
 
+template <class All, class Is>
+auto* find_one(const All& all, Is is) {
+    const auto found = std::find_if(all.begin(), all.end(), is);
+    return found == all.end() ? nullptr : &*found;
+}
+
 const shm::NamedQueue* find_queue(const shm::Segment& segment, const std::string& name) {
-    const auto queues = segment.queues();
-    const auto found = std::find_if(queues.begin(), queues.end(),
-                                    [&](const auto& queue) { return queue.name == name; });
-    return found == queues.end() ? nullptr : &*found;
+    return find_one(segment.queues(), [&](const auto& queue) { return queue.name == name; });
+}
+
+const shm::NamedChannel* find_channel(const shm::Segment& segment, const std::string& name) {
+    return find_one(segment.channels(), [&](const auto& channel) { return channel.name == name; });
+}
+
+const shm::BlockClass* find_blocks(const shm::Segment& segment, std::uint64_t size) {
+    return find_one(std::span<const shm::BlockClass>(segment.block_classes()),
+                    [&](const shm::BlockClass& one) { return one.size == size; });
 }
 
 bool has_histogram(const shm::Segment& segment, const std::string& name) {
-    const auto names = segment.histograms();
-    return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-void tell_too_many(const std::string& key, std::size_t there, std::size_t missing, std::size_t most,
-                   std::vector<std::string>& misfits) {
-    if (missing != 0 && there + missing > most) {
-        misfits.push_back(key + ": the segment can have " + std::to_string(most) +
-                          ", with those that are not named any more: " +
-                          std::to_string(there + missing - most) + " too many");
-    }
+    return find_one(segment.histograms(), [&](const auto& one) { return one == name; }) != nullptr;
 }
 
 /// What takes its memory from the reserve.
+class Needs {
+  public:
+    explicit Needs(std::vector<std::string>& misfits) : misfits_(misfits) {}
+
+    /// `there`: what has the name already; null: it would be added.
+    template <class T>
+    void ask(const std::string& what, const std::string& key, const T* there, const T& wanted,
+             std::size_t bytes) {
+        if (there == nullptr) {
+            ++missing_;
+            names_.push_back(what);
+            bytes_ += bytes;
+        } else if (!(*there == wanted)) {
+            misfits_.push_back(key + ": it is there with another shape until topsman is stopped");
+        }
+    }
+
+    /// After those of one key.
+    void tell_too_many(const std::string& key, std::size_t there, std::size_t most) {
+        if (missing_ != 0 && there + missing_ > most) {
+            misfits_.push_back(key + ": the segment can have " + std::to_string(most) +
+                               ", with those that are not named any more: " +
+                               std::to_string(there + missing_ - most) + " too many");
+        }
+        missing_ = 0;
+    }
+
+    void tell_too_large(std::uint64_t left) const {
+        if (bytes_ > left) {
+            misfits_.push_back(config::listed(names_) + " would take " +
+                               control::format_size(bytes_) + ", and of segment.reserve are left " +
+                               control::format_size(left) + ": " +
+                               control::format_size(bytes_ - left) +
+                               " too little. Stop topsman and run it again, or write less");
+        }
+    }
+
+  private:
+    std::vector<std::string>& misfits_;
+    std::vector<std::string> names_;
+    std::uint64_t bytes_ = 0;
+    std::size_t missing_ = 0;
+};
+
+void ask_blocks(const shm::Segment& segment, const config::Shared& shared, Needs& needs,
+                std::vector<std::string>& misfits) {
+    const std::span<const shm::BlockClass> classes(segment.block_classes());
+    const auto end = std::find(classes.begin(), classes.end(), shm::BlockClass{});
+    std::uint64_t all = shm::block_count(segment.block_classes());
+    for (const config::Blocks& blocks : shared.blocks) {
+        const std::string size = control::exact_size(blocks.size);
+        const shm::BlockClass wanted{blocks.size, blocks.count};
+        const shm::BlockClass* there = find_blocks(segment, blocks.size);
+        needs.ask("blocks of " + size, "shared.blocks." + size, there, wanted,
+                  shm::late_blocks_bytes(wanted));
+        all += there == nullptr ? blocks.count : 0;
+    }
+    needs.tell_too_many("shared.blocks", static_cast<std::size_t>(end - classes.begin()),
+                        shm::kMaxBlockClasses);
+    if (all > shm::kMaxBlocks) {
+        misfits.push_back("shared.blocks: the segment can have " + std::to_string(shm::kMaxBlocks) +
+                          " blocks, with those that are not named any more: " +
+                          std::to_string(all - shm::kMaxBlocks) + " too many");
+    }
+}
+
 void ask_reserve(const shm::Segment& segment, const config::Shared& shared,
                  std::vector<std::string>& misfits) {
-    std::vector<std::string> queues;
-    std::vector<std::string> histograms;
-    std::uint64_t bytes = 0;
+    Needs needs(misfits);
     for (const config::Queue& queue : shared.queues) {
-        const shm::NamedQueue* there = find_queue(segment, queue.name);
-        const shm::QueueShape shape = shape_of(queue);
-        if (there == nullptr) {
-            queues.push_back("queue " + queue.name);
-            bytes += shm::queue_bytes(shape);
-        } else if (there->shape != shape) {
-            misfits.push_back("shared.queues." + queue.name +
-                              ": it is there with another shape until topsman is stopped");
+        const shm::NamedQueue wanted{queue.name, shape_of(queue)};
+        needs.ask("queue " + queue.name, "shared.queues." + queue.name,
+                  find_queue(segment, queue.name), wanted, shm::queue_bytes(wanted.shape));
+    }
+    needs.tell_too_many("shared.queues", segment.queues().size(), shm::kMaxQueues);
+    for (const config::Channel& channel : shared.channels) {
+        const shm::NamedChannel wanted = channel_of(channel);
+        needs.ask("channel " + channel.name, "shared.channels." + channel.name,
+                  find_channel(segment, channel.name), wanted, shm::channel_bytes(wanted.shape));
+    }
+    needs.tell_too_many("shared.channels", segment.channels().size(), shm::kMaxChannels);
+    ask_blocks(segment, shared, needs, misfits);
+    const auto lanes = static_cast<std::uint32_t>(segment.lanes().size() - 1);
+    for (const std::string& name : shared.histograms) {
+        needs.ask("histogram " + name, "shared.histograms",
+                  has_histogram(segment, name) ? &name : nullptr, name,
+                  shm::histogram_bytes(1, lanes));
+    }
+    needs.tell_too_many("shared.histograms", segment.histograms().size(), shm::kMaxHistograms);
+    needs.tell_too_large(segment.reserve_left());
+}
+
+Result<void> declare_shaped(shm::Segment& segment, const config::Shared& shared) {
+    Result<void> done;
+    for (const config::Queue& queue : shared.queues) {
+        if (done && find_queue(segment, queue.name) == nullptr) {
+            done = segment.add_queue({queue.name, shape_of(queue)});
+        }
+    }
+    for (const config::Channel& channel : shared.channels) {
+        if (done && find_channel(segment, channel.name) == nullptr) {
+            done = segment.add_channel(channel_of(channel));
+        }
+    }
+    for (const config::Blocks& blocks : shared.blocks) {
+        if (done && find_blocks(segment, blocks.size) == nullptr) {
+            done = segment.add_blocks({blocks.size, blocks.count});
         }
     }
     for (const std::string& name : shared.histograms) {
-        if (!has_histogram(segment, name)) {
-            histograms.push_back("histogram " + name);
-            bytes +=
-                shm::histogram_bytes(1, static_cast<std::uint32_t>(segment.lanes().size() - 1));
+        if (done && !has_histogram(segment, name)) {
+            done = segment.add_histogram(name);
         }
     }
-    tell_too_many("shared.queues", segment.queues().size(), queues.size(), shm::kMaxQueues,
-                  misfits);
-    tell_too_many("shared.histograms", segment.histograms().size(), histograms.size(),
-                  shm::kMaxHistograms, misfits);
-    if (bytes > segment.reserve_left()) {
-        queues.insert(queues.end(), histograms.begin(), histograms.end());
-        misfits.push_back(config::listed(queues) + " would take " + control::format_size(bytes) +
-                          ", and of segment.reserve are left " +
-                          control::format_size(segment.reserve_left()) + ": " +
-                          control::format_size(bytes - segment.reserve_left()) +
-                          " too little. Stop topsman and run it again, or write less");
-    }
+    return done;
 }
 
 }  // namespace
@@ -189,19 +272,8 @@ Result<void> declare_shared(shm::Segment& segment, const config::Shared& shared)
             return Error{row.error().code, "shared.mutexes: " + row.error().message};
         }
     }
-    for (const config::Queue& queue : shared.queues) {
-        if (find_queue(segment, queue.name) == nullptr) {
-            if (auto added = segment.add_queue({queue.name, shape_of(queue)}); !added) {
-                return added;
-            }
-        }
-    }
-    for (const std::string& name : shared.histograms) {
-        if (!has_histogram(segment, name)) {
-            if (auto added = segment.add_histogram(name); !added) {
-                return added;
-            }
-        }
+    if (auto shaped = declare_shaped(segment, shared); !shaped) {
+        return shaped;
     }
     return declare_limits(segment, shared);
 }

@@ -22,8 +22,9 @@ constexpr shm::BlockRef ref_of(BlockTicket ticket) noexcept {
 }
 
 HeldBlock held(Process& process, shm::BlockRef ref) noexcept {
-    const std::span<std::byte> whole = process.blocks.memory(ref);
-    const std::size_t length = std::min<std::size_t>(process.blocks.length(ref), whole.size());
+    const std::span<std::byte> whole = process.blocks.pool().memory(ref);
+    const std::size_t length =
+        std::min<std::size_t>(process.blocks.pool().length(ref), whole.size());
     return {&process, ticket_of(ref), whole.first(length)};
 }
 
@@ -31,8 +32,31 @@ void release(const HeldBlock& block) noexcept {
     Process* process = block.process();
     // In a forked child it is still the parent's.
     if (process != nullptr && !detail::is_detached()) {
-        (void)process->blocks.release(ref_of(block.ticket()), process->owner);
+        (void)process->blocks.pool().release(ref_of(block.ticket()), process->owner);
     }
+}
+
+/// Has a reload added blocks? Then they are known from now on.
+bool has_more(Process& process) {
+    if (!process.segment) {
+        return false;
+    }
+    const std::scoped_lock hold(process.names_lock);
+    (void)process.segment->look_again();
+    const shm::BlockPool now = process.segment->blocks();
+    if (now.blocks() == process.blocks.pool().blocks()) {
+        return false;
+    }
+    process.blocks.know(now);
+    return true;
+}
+
+/// The pool that knows the block, if there is one: who passed it may have known of it earlier.
+shm::BlockPool& pool_of(Process& process, shm::BlockRef ref) {
+    if (ref.block >= process.blocks.pool().blocks()) {
+        (void)has_more(process);
+    }
+    return process.blocks.pool();
 }
 
 Error gone() {
@@ -55,7 +79,8 @@ SharedBlock::~SharedBlock() {
     if (!is_reader_) {
         release(held_);
     } else if (process != nullptr && !detail::is_detached()) {
-        process->open_blocks.close(process->blocks, ref_of(held_.ticket()), process->owner.lane);
+        process->open_blocks.close(process->blocks.pool(), ref_of(held_.ticket()),
+                                   process->owner.lane);
     }
 }
 
@@ -73,7 +98,7 @@ BlockTicket Block::pass() && {
     const HeldBlock given = std::move(held_);
     Process* process = given.process();
     if (process == nullptr || detail::is_detached() ||
-        !process->blocks.pass(ref_of(given.ticket()), process->owner)) {
+        !process->blocks.pool().pass(ref_of(given.ticket()), process->owner)) {
         return {};
     }
     return given.ticket();
@@ -83,7 +108,7 @@ SharedBlock Block::share() && {
     HeldBlock given = std::move(held_);
     Process* process = given.process();
     if (process == nullptr || detail::is_detached() ||
-        !process->blocks.share(ref_of(given.ticket()), process->owner)) {
+        !process->blocks.pool().share(ref_of(given.ticket()), process->owner)) {
         return {};
     }
     return {std::move(given), false};
@@ -94,25 +119,29 @@ Result<Block> BlockPool::allocate(std::size_t bytes) {
         return detail::detached_error();
     }
     const std::uint64_t wanted = std::max<std::size_t>(bytes, 1);
-    if (wanted > process_->blocks.largest()) {
-        return plain_error("the largest block has " + std::to_string(process_->blocks.largest()) +
-                               " bytes, not " + std::to_string(wanted) + " (shared.blocks)",
+    auto ref = process_->blocks.pool().allocate(wanted, process_->owner);
+    if (!ref && has_more(*process_)) {
+        ref = process_->blocks.pool().allocate(wanted, process_->owner);
+    }
+    if (ref) {
+        return Block(held(*process_, *ref));
+    }
+    const std::uint64_t largest = process_->blocks.pool().largest();
+    if (wanted > largest) {
+        return plain_error("the largest block has " + std::to_string(largest) + " bytes, not " +
+                               std::to_string(wanted) + " (shared.blocks)",
                            std::errc::message_size);
     }
-    const auto ref = process_->blocks.allocate(wanted, process_->owner);
-    if (!ref) {
-        return plain_error("all blocks of " + std::to_string(wanted) +
-                               " bytes and more are in use (shared.blocks)",
-                           std::errc::no_buffer_space);
-    }
-    return Block(held(*process_, *ref));
+    return plain_error(
+        "all blocks of " + std::to_string(wanted) + " bytes and more are in use (shared.blocks)",
+        std::errc::no_buffer_space);
 }
 
 Result<Block> BlockPool::take(BlockTicket ticket) {
     if (detail::is_detached()) {
         return detail::detached_error();
     }
-    const auto ref = process_->blocks.take(ref_of(ticket), process_->owner);
+    const auto ref = pool_of(*process_, ref_of(ticket)).take(ref_of(ticket), process_->owner);
     if (!ref) {
         return gone();
     }
@@ -124,7 +153,7 @@ Result<SharedBlock> BlockPool::open(BlockTicket ticket) {
         return detail::detached_error();
     }
     const shm::BlockRef ref = ref_of(ticket);
-    if (!process_->open_blocks.open(process_->blocks, ref, process_->owner.lane)) {
+    if (!process_->open_blocks.open(pool_of(*process_, ref), ref, process_->owner.lane)) {
         return gone();
     }
     return SharedBlock(held(*process_, ref), true);
@@ -134,7 +163,7 @@ Result<BlockPool> Worker::blocks() {
     if (detail::is_detached()) {
         return detail::detached_error();
     }
-    if (process_->blocks.blocks() == 0) {
+    if (process_->blocks.pool().blocks() == 0 && !has_more(*process_)) {
         return plain_error(
             "the cluster has no blocks: write `shared: { blocks: { 16KiB: 64 } }` in its file");
     }

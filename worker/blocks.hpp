@@ -4,7 +4,9 @@
 
 #include "shm/block_pool.hpp"
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
@@ -27,6 +29,27 @@ class OwnBlocks {
     std::vector<shm::BlockRow> rows_;
     std::vector<shm::LaneSet> readers_;
     void* memory_;
+};
+
+/// The blocks that this process knows of. What was known stays as it is: a thread goes on with what
+/// it saw while another learns of more.
+class KnownBlocks {
+  public:
+    KnownBlocks() { know({}); }
+
+    /// One thread at a time.
+    void know(const shm::BlockPool& pool) {
+        now_.store(all_.emplace_back(std::make_unique<shm::BlockPool>(pool)).get(),
+                   std::memory_order_release);
+    }
+
+    [[nodiscard]] shm::BlockPool& pool() const noexcept {
+        return *now_.load(std::memory_order_acquire);
+    }
+
+  private:
+    std::vector<std::unique_ptr<shm::BlockPool>> all_;
+    std::atomic<shm::BlockPool*> now_ = nullptr;
 };
 
 /// Which shared blocks this process has open, and how often: the segment knows only that its lane

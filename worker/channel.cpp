@@ -61,11 +61,13 @@ Error full_error(const ChannelState& state, Channel::Deadline deadline) {
     return refusal(state, "full until the deadline", std::errc::timed_out);
 }
 
-Result<std::shared_ptr<ChannelState>> find_in_segment(const Process& process,
-                                                      std::string_view name) {
+Result<std::shared_ptr<ChannelState>> find_in_segment(Process& process, std::string_view name) {
     const auto channels = process.segment->channels();
     const auto found = std::find_if(channels.begin(), channels.end(),
                                     [name](const auto& one) { return one.name == name; });
+    if (found == channels.end() && process.segment->look_again()) {
+        return find_in_segment(process, name);  // a reload has added some
+    }
     if (found == channels.end()) {
         return plain_error("channel " + std::string(name) +
                                ": the cluster's file has none of that name: write shared: { "

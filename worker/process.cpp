@@ -80,7 +80,7 @@ void use_own_parts(Process& process) {
     process.array_names = &own.array_names;
     process.objects = own.objects;
     process.arrays = own.arrays;
-    process.blocks = own.blocks.pool();
+    process.blocks.know(own.blocks.pool());
 }
 
 Result<void> use_segment(Process& process, shm::Segment&& attached) {
@@ -116,7 +116,7 @@ Result<void> use_segment(Process& process, shm::Segment&& attached) {
     process.array_names = &segment.array_names();
     process.objects = segment.objects();
     process.arrays = segment.arrays();
-    process.blocks = segment.blocks();
+    process.blocks.know(segment.blocks());
     lane.flags.fetch_or(shm::kLaneAttached, std::memory_order_relaxed);
     return {};
 }

@@ -74,11 +74,11 @@ struct Process {
     shm::NameTable* array_names = nullptr;
     std::span<shm::SharedObject> objects;
     std::span<shm::SharedArrayStorage> arrays;
-    shm::BlockPool blocks;
+    KnownBlocks blocks;
     OpenBlocks open_blocks;
 
     /// The job queues and channels that this process has asked for, by name. The lock is also for
-    /// what the segment says of them and of histograms, which look_again() changes.
+    /// what the segment says of them, of histograms and of blocks, which look_again() changes.
     std::mutex names_lock;
     std::map<std::string, std::shared_ptr<QueueState>, std::less<>> queues;
     std::map<std::string, std::shared_ptr<ChannelState>, std::less<>> channels;

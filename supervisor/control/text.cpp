@@ -1,5 +1,7 @@
 #include "supervisor/control/text.hpp"
 
+#include "shm/base/size_text.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -134,13 +136,7 @@ std::string format_size(std::uint64_t bytes) {
 }
 
 std::string exact_size(std::uint64_t bytes) {
-    constexpr std::array<const char*, 4> kUnits{"B", "KiB", "MiB", "GiB"};
-    std::size_t unit = 0;
-    while (bytes != 0 && bytes % 1'024 == 0 && unit + 1 < kUnits.size()) {
-        bytes /= 1'024;
-        ++unit;
-    }
-    return std::to_string(bytes) + kUnits[unit];
+    return size_text(bytes);
 }
 
 std::string format_rate(double per_second) {

@@ -90,6 +90,31 @@ class Shared(TestCase):
                       self.reload(c, "{ queues: { jobs: {}, mails: { capacity: 11 } } }", expect=1).stdout)
         self.assertEqual(c.pids(), self.pids)
 
+    def test_channels_and_blocks_come_out_of_the_reserve(self):
+        def shared():
+            return {line["name"]: line["state"] for line in c.status()["shared"] if line["kind"] in ("channel", "blocks")}
+
+        c = self.up("{ blocks: { 4KiB: 4 } }")
+        more = "{ blocks: { 1KiB: 8, 4KiB: 4 }, channels: { news: { to: web, slots: 4, capacity: 8 } } }"
+        c.write_yaml(yaml(more))
+        self.assertEqual(c.cli("plan", expect=6).stdout.splitlines(), [
+            "shared.channels: news added, for all workers at once", "shared.blocks: 1KiB added, for all workers at once"])
+        c.cli("reload")
+        there = {"news": "0 unread, 0 of 2 workers of web receive", "1KiB": "0 of 8 in use", "4KiB": "0 of 4 in use"}
+        self.assertEqual(shared(), there)
+        c.cli("channel send", "news", "--slot", "0", "hello")
+        there["news"] = "1 unread, 0 of 2 workers of web receive"
+        refused = self.reload(c, "{ blocks: { 4KiB: 4 }, channels: { huge: { to: web } } }", expect=1)
+        self.assertRegex(refused.stdout, r"channel huge would take [0-9.]+M, and of segment.reserve are left [0-9.]+[KM]: "
+                                         r"[0-9.]+M too little")
+        self.assertIn("a reload cannot change this", self.reload(c, more.replace("1KiB: 8", "1KiB: 9"), expect=1).stdout)
+        self.assertEqual(shared(), there)
+        c.kill_master()
+        c.write_yaml(yaml(more))
+        c.start()
+        self.assertEqual(shared(), there)
+        self.assertEqual(c.pids(), self.pids)
+
     def test_the_next_master_knows_what_a_reload_has_named(self):
         c = self.up("{ counters: [orders] }")
         self.reload(c, "{ counters: [orders, refunds] }")

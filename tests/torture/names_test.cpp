@@ -2,7 +2,6 @@
 // can be found, and no row is lost.
 
 #include "expect.hpp"
-#include "shm/base/check.hpp"
 
 #include <map>
 #include <set>
@@ -111,55 +110,6 @@ class NameRegistration : public Operation {
         return rows_of(segment).size() == shm::kMaxMutexes ? "" : "a published row was used again";
     }
 };
-
-/// The master adds a queue while others use the segment, and dies over it.
-class QueueAdded : public Operation {
-  public:
-    [[nodiscard]] std::string name() const override { return "queue added"; }
-
-    void run(const Arena& arena) override {
-        (void)const_cast<Segment&>(arena.segment).add_queue({"mails", kShape});
-    }
-
-    void peers(const Arena& arena) override {
-        JobQueue jobs = arena.segment.queue(0);
-        CHECK(jobs.submit(kPeer, {}));
-    }
-
-    void sweep(Arena& arena) override { sweep_as_new_master(arena); }
-
-    std::string verify(Arena& arena, Fate fate) override {
-        Segment& segment = arena.segment;
-        const bool is_there = segment.look_again() || segment.queues().size() == 2;
-        if (fate.is_done && !is_there) {
-            return "it was added, and nobody can find it";
-        }
-        // The next master adds it once more, if it is not there.
-        if (!is_there && !segment.add_queue({"mails", kShape})) {
-            return "it cannot be added any more";
-        }
-        if (segment.queues().size() != 2 ||
-            segment.queues()[1] != shm::NamedQueue{"mails", kShape}) {
-            return "it is not the one that was added";
-        }
-        JobQueue queue = segment.queue(1);
-        std::uint32_t jobs = 0;
-        while (queue.submit(kPeer, {})) {
-            ++jobs;
-        }
-        return jobs == kShape.capacity ? "" : "it has room for " + std::to_string(jobs);
-    }
-
-  private:
-    using JobQueue = shm::JobQueue;
-    static constexpr shm::QueueShape kShape{.capacity = 2, .item_size = 8};
-};
-
-TEST(TortureTest, QueueAdded) {
-    SKIP_WITHOUT_PTRACE();
-    QueueAdded operation;
-    expect_survives(operation);
-}
 
 TEST(TortureTest, NameRegistration) {
     SKIP_WITHOUT_PTRACE();

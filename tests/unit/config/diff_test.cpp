@@ -177,9 +177,9 @@ TEST(Diff, RefusesWhatIsMadeOnce) {
         ElementsAre(StartsWith("shared.queues: a: ")));
     EXPECT_THAT(refused("shared: { channels: { a: { to: web } } }",
                         "shared: { channels: { a: { to: web, slots: 2 } } }"),
-                ElementsAre(StartsWith("shared.channels: ")));
+                ElementsAre(StartsWith("shared.channels: a: ")));
     EXPECT_THAT(refused("shared: { blocks: { 1KiB: 1 } }", "shared: { blocks: { 1KiB: 2 } }"),
-                ElementsAre(StartsWith("shared.blocks: ")));
+                ElementsAre(StartsWith("shared.blocks: 1KiB: ")));
     EXPECT_THAT(refused("", "control: { socket: /tmp/x }"),
                 ElementsAre(StartsWith("control.socket: ")));
     EXPECT_THAT(refused("", "control: { mode: '0660', group: root }"),

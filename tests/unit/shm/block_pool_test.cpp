@@ -171,11 +171,14 @@ TEST(BlockPoolQuarantineTest, AnIllegalWordIsCountedAndNeverGivenOut) {
 
 TEST_F(BlockPoolTest, AnAdoptedSegmentHasTheSameBlocksOrDoesNotFit) {
     EXPECT_EQ(Segment::adopt(options(name_)).value().blocks().blocks(), 6U);
-    const auto other = Segment::adopt(name_.options(kThreadCount + 2));
+    Segment::Options none = name_.options(kThreadCount + 2);
+    EXPECT_EQ(Segment::adopt(none).value().blocks().blocks(), 6U) << "those that are there stay";
+    none.blocks = {{{100, 5}}};
+    const auto other = Segment::adopt(none);
     ASSERT_FALSE(other);
-    EXPECT_NE(
-        other.error().message.find("its blocks are not those of the configuration (shared.blocks)"),
-        std::string::npos)
+    EXPECT_NE(other.error().message.find(
+                  "its blocks are not those of the configuration (shared.blocks.100B)"),
+              std::string::npos)
         << other.error().message;
 }
 

@@ -11,6 +11,7 @@ namespace topsman::shm {
 namespace {
 
 constexpr std::uint32_t kLanes = 4;
+const NamedQueue kMails{"mails", {.capacity = 4, .item_size = 8}};
 
 class HeaderTest : public testing::Test {
   protected:
@@ -32,6 +33,13 @@ class HeaderTest : public testing::Test {
         std::strcpy(header_.histograms[1], "size");
         shape.channels = {{"news", "web", {3, 5, 40, Delivery::AtMostOnce}}};
         header_.channels[0] = {"news", "web", 3, 5, 40, Delivery::AtMostOnce};
+        for (const auto& [kind, count] : {std::pair{Late::Queue, 1U},
+                                          {Late::Blocks, 2U},
+                                          {Late::Histogram, 2U},
+                                          {Late::Channel, 1U}}) {
+            made_with(kind) = count;
+        }
+        shape.reserve = queue_bytes(kMails.shape);
         std::uint64_t offset = kHeaderBytes;
         for (std::size_t i = 0; i < kParts; ++i) {
             const std::size_t size = part_size(static_cast<Part>(i), shape);
@@ -39,6 +47,10 @@ class HeaderTest : public testing::Test {
             offset += (size + kCacheLine - 1) / kCacheLine * kCacheLine;
         }
         header_.total_size = offset;
+    }
+
+    std::uint32_t& made_with(Late kind) {
+        return header_.made_with[static_cast<std::size_t>(kind)];
     }
 
     [[nodiscard]] Result<Layout> check() const {
@@ -88,9 +100,34 @@ TEST_F(HeaderTest, BlocksThatCannotBeAreRefused) {
 
 TEST_F(HeaderTest, HistogramsAreThoseThatTheHeaderNames) {
     EXPECT_EQ(check()->histograms, (std::vector<std::string>{"time", "size"}));
-    header_.histograms[1][0] = '\0';  // one, and memory for two
+    for (const std::uint32_t count : {0U, 1U, 3U, 33U, 0xffff'ffffU}) {  // and memory for two
+        made_with(Late::Histogram) = count;
+        EXPECT_TRUE(is_refused_as_corrupt()) << count;
+    }
+    made_with(Late::Histogram) = 2;
+    std::memset(header_.histograms, 'x', sizeof(header_.histograms));  // no end anywhere
+    EXPECT_EQ(check()->histograms[1].size(), kNameBytes);
+}
+
+TEST_F(HeaderTest, WhatIsLateLiesInTheReserve) {
+    header_.queues[1] = {"mails", 4, 8, 3, 1};
+    EXPECT_EQ(check()->queues.size(), 1U) << "not there yet";
+    EXPECT_EQ(check()->reserve_used(), 0U);
+    header_.late[0] = Late::Queue;
+    ASSERT_TRUE(check());
+    EXPECT_EQ(check()->queues[1], kMails);
+    EXPECT_EQ(check()->reserve_used(), check()->reserve);
+    EXPECT_EQ(check()->late_offset(Late::Queue, 1), 0U);
+    header_.late[1] = Late::Histogram;  // no more room
     EXPECT_TRUE(is_refused_as_corrupt());
-    std::memset(header_.histograms, 'x', sizeof(header_.histograms));  // all, and no end anywhere
+    header_.late[1] = static_cast<Late>(kLateKinds);
+    EXPECT_TRUE(is_refused_as_corrupt());
+    header_.late[1] = Late::None;
+    header_.queues[1].capacity = 0;
+    EXPECT_TRUE(is_refused_as_corrupt());
+    for (Late& kind : header_.late) {
+        kind = Late::Blocks;  // more than there can be
+    }
     EXPECT_TRUE(is_refused_as_corrupt());
 }
 
@@ -110,6 +147,9 @@ TEST_F(HeaderTest, EveryPartMustLieInside) {
 TEST_F(HeaderTest, EveryPartMustHaveTheSizeThatItsTypeHas) {
     for (std::size_t i = 0; i < kParts; ++i) {
         const DirectoryEntry good = header_.directory[i];
+        if (static_cast<Part>(i) == Part::Reserve) {
+            continue;  // has any
+        }
         for (const std::uint64_t size :
              {std::uint64_t{0}, good.size - 1, good.size + kCacheLine, ~std::uint64_t{0}}) {
             header_.directory[i].size = size;
@@ -126,15 +166,12 @@ TEST_F(HeaderTest, QueuesHaveTheShapeThatTheHeaderSays) {
          {QueueEntry{"a", kMaxQueueCapacity + 1, 60, 3, 1}, QueueEntry{"a", 100, 0, 3, 1},
           QueueEntry{"a", 100, kMaxItemBytes + 1, 3, 1}, QueueEntry{"a", 100, 60, 0, 1},
           QueueEntry{"a", 100, 60, kMaxAttempts + 1, 1}, QueueEntry{"a", 99, 6'000, 3, 1},
-          QueueEntry{"a", 100, 60, 3, 0}, QueueEntry{"a", 100, 60, 3, kMaxPriorities + 1}}) {
+          QueueEntry{"a", 100, 60, 3, 0}, QueueEntry{"a", 100, 60, 3, kMaxPriorities + 1},
+          QueueEntry{"a", 0, 60, 3, 1}}) {
         header_.queues[0] = wrong;
         EXPECT_TRUE(is_refused_as_corrupt())
             << wrong.capacity << " " << wrong.item_size << " " << wrong.max_attempts;
     }
-    header_.queues[0] = QueueEntry{"a", 0, 60, 3, 1};  // none: its memory is all reserve
-    ASSERT_TRUE(check());
-    EXPECT_TRUE(check()->queues.empty());
-    EXPECT_EQ(check()->reserve, queue_bytes({100, 60, 3}));
 }
 
 TEST_F(HeaderTest, ChannelsHaveTheShapeThatTheHeaderSays) {

@@ -3,7 +3,9 @@
 #include "shm/header.hpp"
 #include "shm_test_helper.hpp"
 
+#include <array>
 #include <csignal>
+#include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -187,6 +189,8 @@ TEST(SegmentTest, WhoSeesTheMastersPidSeesItsStartTimeToo) {
 }
 
 const NamedQueue kMails{"mails", {.capacity = 4, .item_size = 8, .max_attempts = 2}};
+const NamedChannel kNews{"news", "web", {.slots = 2, .capacity = 3, .message_size = 8}};
+constexpr BlockClass kSmall{100, 3};
 
 /// A segment with a queue, a histogram and some reserve, and somebody who had attached before.
 class ReserveTest : public testing::Test {
@@ -195,6 +199,8 @@ class ReserveTest : public testing::Test {
         auto options = name_.options();
         options.queues = {{"jobs", {.capacity = 10, .item_size = 8}}};
         options.histograms = {"time"};
+        options.blocks = {{{200, 2}}};
+        options.channels = {{"ticks", "web", kNews.shape}};
         options.reserve = std::size_t{160} * 1'024;
         return options;
     }
@@ -240,6 +246,60 @@ TEST_F(ReserveTest, WhatIsAddedIsSeenByWhoLooksAgain) {
     EXPECT_EQ(Segment::open_read_only(name_.get())->queues().size(), 2U);
 }
 
+TEST_F(ReserveTest, ChannelsAndBlocksAreAddedToo) {
+    const BlockPool before = worker_.blocks();
+    ASSERT_TRUE(segment_.add_channel(kNews));
+    ASSERT_TRUE(segment_.add_blocks(kSmall));
+    EXPECT_FALSE(segment_.add_blocks({100, 4})) << "there is one of that size";
+    EXPECT_FALSE(segment_.add_blocks({50, kMaxBlocks})) << "more than there can be";
+    EXPECT_FALSE(segment_.add_blocks({std::uint64_t{1} << 20U, 1})) << "no room";
+    EXPECT_EQ(segment_.reserve_left(),
+              options().reserve - channel_bytes(kNews.shape) - late_blocks_bytes(kSmall));
+    ASSERT_TRUE(worker_.look_again());
+    ASSERT_EQ(worker_.channels().size(), 2U);
+    EXPECT_EQ(worker_.channels()[1], kNews);
+    for (const std::size_t i : {0U, 1U}) {
+        const Channel channel = worker_.channel(i);
+        channel.set_slots(2);
+        EXPECT_EQ(segment_.channel(i).slots(), 2U);
+        const std::array<std::byte, 8> message{};
+        const Channel::Bytes one(message);
+        EXPECT_EQ(channel.send({1, 1}, 1, std::span(&one, 1)), 1U);
+        EXPECT_EQ(segment_.channel(i).unread(1), 1U);
+    }
+    // The smaller ones first, though they came later; the numbers of the others are as before.
+    BlockPool pool = worker_.blocks();
+    EXPECT_EQ(pool.blocks(), 5U);
+    EXPECT_EQ(pool.largest(), 200U);
+    for (std::uint32_t i = 0; i < 5; ++i) {
+        const auto ref = pool.allocate(1, {1, 1});
+        ASSERT_TRUE(ref);
+        EXPECT_EQ(pool.memory(*ref).size(), i < 3 ? 100U : 200U);
+        EXPECT_EQ(ref->block >= 2, i < 3);
+        EXPECT_EQ(before.memory(*ref).data(), i < 3 ? nullptr : pool.memory(*ref).data());
+        std::memset(pool.memory(*ref).data(), 0xff, pool.memory(*ref).size());
+    }
+    EXPECT_FALSE(pool.allocate(1, {1, 1}));
+    BlockPool masters = segment_.blocks();
+    EXPECT_EQ(masters.usage(0).used, 2U);
+    EXPECT_EQ(masters.usage(1).used, 3U);
+    masters.sweep({1, 1});
+    EXPECT_EQ(pool.usage(0).free + pool.usage(1).free, 5U);
+    EXPECT_TRUE(works(worker_, 0));
+}
+
+TEST_F(ReserveTest, WhatLiesBehindTheEndIsNotTakenForMore) {
+    auto& header = *reinterpret_cast<Header*>(const_cast<void*>(segment_.address()));
+    header.late[1] = Late::Queue;  // by a worker that has gone wild
+    header.queues[1] = {"bad", 10, 10, 10, 1};
+    ASSERT_TRUE(segment_.add_channel(kNews));
+    ASSERT_TRUE(worker_.look_again());
+    EXPECT_EQ(worker_.queues().size(), 1U);
+    ASSERT_TRUE(segment_.add_queue(kMails));
+    ASSERT_TRUE(worker_.look_again());
+    EXPECT_EQ(worker_.queues()[1], kMails);
+}
+
 TEST_F(ReserveTest, EachHasMemoryOfItsOwnUntilThereIsNoneLeft) {
     std::size_t queues = 0;
     std::size_t histograms = 0;
@@ -280,12 +340,27 @@ TEST_F(ReserveTest, TheNextMasterKeepsWhatWasAddedAndAddsWhatIsMissing) {
     wanted.queues.push_back(kMails);
     wanted.queues.push_back({"news", kMails.shape});
     wanted.histograms.emplace_back("size");
+    wanted.channels.push_back(kNews);
+    wanted.blocks = {{kSmall, {200, 2}}};  // rising, whatever came first
     const auto more = Segment::adopt(wanted);
     ASSERT_TRUE(more) << more.error().message;
     EXPECT_EQ(more->queues().size(), 3U);
     EXPECT_EQ(more->histograms().size(), 2U);
+    EXPECT_EQ(more->channels().size(), 2U);
+    EXPECT_EQ(more->blocks().blocks(), 5U);
+    const auto once_more = Segment::adopt(wanted);
+    ASSERT_TRUE(once_more) << once_more.error().message;
+    EXPECT_EQ(once_more->reserve_left(), more->reserve_left());
     wanted.queues.back().shape.capacity = 5;
     EXPECT_NE(Segment::adopt(wanted).error().message.find("shared.queues.news"), std::string::npos);
+    wanted.queues.back().shape = kMails.shape;
+    wanted.channels[0].pool = "api";
+    EXPECT_NE(Segment::adopt(wanted).error().message.find("shared.channels.ticks"),
+              std::string::npos);
+    wanted.channels[0].pool = "web";
+    wanted.blocks[0].count = 7;
+    EXPECT_NE(Segment::adopt(wanted).error().message.find("shared.blocks.100B"), std::string::npos);
+    wanted.blocks[0] = kSmall;
     wanted.queues.back() = {"huge", {.capacity = 100'000}};
     EXPECT_NE(Segment::adopt(wanted).error().message.find("segment.reserve"), std::string::npos);
 }

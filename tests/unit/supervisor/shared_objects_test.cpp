@@ -124,6 +124,40 @@ TEST_F(SharedObjectsTest, QueuesAndHistogramsComeOutOfTheReserve) {
     EXPECT_THAT(segment_.queues(), SizeIs(1));
 }
 
+TEST_F(SharedObjectsTest, ChannelsAndBlocksComeOutOfTheReserve) {
+    config::Channel news;
+    news.name = "news";
+    news.to = "web";
+    news.slots = 2;
+    news.capacity = 4;
+    shared_.channels = {news};
+    shared_.blocks = {{1'024, 3}, {4'096, 2}};
+    EXPECT_THAT(misfits_of(segment_, shared_), IsEmpty());
+    ASSERT_TRUE(declare_shared(segment_, shared_));
+    const std::uint64_t left = segment_.reserve_left();
+    ASSERT_TRUE(declare_shared(segment_, shared_)) << "once more is as good";
+    EXPECT_EQ(segment_.reserve_left(), left);
+    ASSERT_THAT(segment_.channels(), SizeIs(1));
+    EXPECT_EQ(segment_.channels()[0].pool, "web");
+    EXPECT_EQ(segment_.blocks().blocks(), 5U);
+    shared_.channels[0].to = "api";
+    shared_.blocks = {{512, 1}, {1'024, 4}};
+    EXPECT_THAT(misfits_of(segment_, shared_),
+                ElementsAre(HasSubstr("shared.channels.news: it is there with another shape"),
+                            HasSubstr("shared.blocks.1KiB: it is there with another shape")));
+    shared_.channels = {};
+    shared_.blocks = {{1'048'576, 1}};
+    EXPECT_THAT(
+        misfits_of(segment_, shared_),
+        ElementsAre(testing::MatchesRegex("blocks of 1MiB would take 1.0M, and of "
+                                          "segment.reserve are left .*K: .*K too little.*")));
+    shared_.blocks = {{1, shm::kMaxBlocks}};
+    EXPECT_THAT(misfits_of(segment_, shared_),
+                testing::Contains(HasSubstr("not named any more: 5 too many")));
+    EXPECT_FALSE(declare_shared(segment_, shared_));
+    EXPECT_EQ(segment_.blocks().blocks(), 5U);
+}
+
 TEST_F(SharedObjectsTest, ANameThatMeansSomethingElseIsRefused) {
     register_as_worker("load");
     shared_.counters = {"load"};

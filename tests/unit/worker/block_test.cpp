@@ -170,6 +170,44 @@ TEST(BlockTest, EveryErrorSaysWhatIsWrong) {
     EXPECT_EQ(free_blocks(herd), 8U);
 }
 
+TEST(BlockTest, WhatAReloadAddsIsFoundByWhoLivesAlready) {
+    Herd herd;
+    const Signal asked;
+    const Signal added;
+    const Signal told;
+    const auto tells = [&] {
+        Worker worker = Worker::attach().value();
+        BlockPool blocks = worker.blocks().value();
+        CHILD_EXPECT(blocks.allocate(5'000).error().code == std::errc::message_size);
+        asked.give();
+        added.wait();
+        Block block = blocks.allocate(5'000).value();
+        CHILD_EXPECT(block.data().size() == 5'000);
+        const BlockTicket ticket = std::move(block).pass();
+        (void)board(worker).update([&](BlockTicket& shown) { shown = ticket; });
+        told.give();
+        return 0;
+    };
+    const Signal listens;
+    const auto takes = [&] {  // and has never asked for one of that size
+        Worker worker = Worker::attach().value();
+        BlockPool blocks = worker.blocks().value();
+        listens.give();
+        told.wait();
+        CHILD_EXPECT(blocks.take(board(worker).read().value()).value().data().size() == 5'000);
+        return 0;
+    };
+    Member teller = herd.spawn({}, tells);
+    Member taker = herd.spawn({}, takes);
+    asked.wait();
+    listens.wait();
+    ASSERT_TRUE(herd.segment().add_blocks({8'192, 2}));
+    added.give();
+    EXPECT_EQ(herd.reap(taker), 0);
+    EXPECT_EQ(herd.reap(teller), 0);
+    EXPECT_EQ(herd.segment().blocks().usage(1).free, 2U);
+}
+
 TEST(BlockTest, AForkedChildHasNoBlocksAndFreesNone) {
     Herd herd;
     Member member = herd.spawn({}, [] {

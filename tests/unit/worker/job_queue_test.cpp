@@ -261,21 +261,25 @@ TEST(WorkerJobQueueTest, WhatAReloadAddsIsFoundByWhoLivesAlready) {
     Member member = herd.spawn({}, [&] {
         Worker worker = Worker::attach().value();
         CHILD_EXPECT(worker.queue("mails").error().code == std::errc::no_such_file_or_directory);
-        CHILD_EXPECT(!worker.histogram("late"));
+        CHILD_EXPECT(!worker.histogram("late") && !worker.channel("late"));
         asked.give();
         added.wait();
         JobQueue mails = worker.queue("mails").value();
         CHILD_EXPECT(mails.submit("to all") && mails.size().item_size == 8);
         worker.histogram("late").value().record(std::uint64_t{3});
+        CHILD_EXPECT(worker.channel("late").value().send(To::slot(0), "to one").has_value());
         return 0;
     });
     asked.wait();
     ASSERT_TRUE(herd.segment().add_queue({"mails", {.capacity = 3, .item_size = 8}}));
     ASSERT_TRUE(herd.segment().add_histogram("late"));
+    ASSERT_TRUE(herd.segment().add_channel({"late", "web", {1, 3, 16}}));
+    herd.segment().channel(herd.segment().channels().size() - 1).set_slots(1);
     added.give();
     EXPECT_EQ(herd.reap(member), 0);
     EXPECT_EQ(herd.segment().histogram(2).merged().count(), 1U);
     EXPECT_TRUE(herd.segment().queue(1).take({1, 1}));
+    EXPECT_EQ(herd.segment().channel(herd.segment().channels().size() - 1).unread(0), 1U);
 }
 
 }  // namespace
