@@ -1,6 +1,7 @@
 // What any worker writes into the segment is untrusted to the master and to lookers: whatever lies
 // behind the header, nothing they read may crash them, hang them or reach a terminal.
 
+#include "shm/header.hpp"
 #include "shm/inbox_reader.hpp"
 #include "shm/sweep.hpp"
 #include "shm_test_helper.hpp"
@@ -15,6 +16,23 @@ namespace {
 bool is_printable(const std::string& text) {
     return std::none_of(text.begin(), text.end(),
                         [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+template <class Record, std::size_t kMany>
+void load_all(const TwoCopy<Record> (&records)[kMany]) {
+    Record copy{};
+    for (const TwoCopy<Record>& record : records) {
+        (void)record.load(copy);
+    }
+}
+
+void look_at_the_board(const Scoreboard& board) {
+    MasterRecord master{};
+    (void)board.master.load(master);
+    load_all(board.pools);
+    load_all(board.slots);
+    load_all(board.listeners);
+    load_all(board.workers);
 }
 
 void look_at_everything(const Segment& segment) {
@@ -37,9 +55,9 @@ void look_at_everything(const Segment& segment) {
     }
     for (std::uint32_t row = 0; row < kMaxMetrics; ++row) {
         (void)counter_total(segment.metrics(), row);
+        (void)gauge_total(segment.metrics(), row);
     }
-    MasterRecord master{};
-    (void)segment.scoreboard().master.load(master);
+    look_at_the_board(segment.scoreboard());
     for (const RobustMutex& mutex : segment.mutexes()) {
         (void)mutex.owner();
         (void)mutex.is_poisoned();
@@ -59,8 +77,7 @@ void look_at_everything(const Segment& segment) {
 }
 
 /// Everything that a worker or the master does to a queue, also to numbers that there are not.
-void use_queues(Segment& segment) {
-    JobQueue queue = segment.queue(0);
+void use_queue(JobQueue queue) {
     queue.join({1, 1});
     const std::array<std::byte, 16> item{};
     for (std::uint64_t i = 0; i < 40; ++i) {
@@ -72,6 +89,10 @@ void use_queues(Segment& segment) {
             (void)(i % 2 == 0 ? queue.ack(*job) : queue.nack(*job, i % 3) == NackResult::Again);
         }
     }
+    const Deadline past = Deadline::clock::now();
+    const auto is_over = []() noexcept { return false; };
+    (void)queue.submit_until({1, 1}, item, {}, past, is_over);
+    (void)queue.take_until({1, 1}, past, is_over);
     for (const JobId id : {JobId{0}, JobId{19}, JobId{20}, ~JobId{0}}) {
         (void)queue.retry(id);
         (void)queue.drop(id);
@@ -106,7 +127,9 @@ void use_channels(Segment& segment) {
 }
 
 void do_what_a_master_does(Segment& segment) {
-    ASSERT_NO_FATAL_FAILURE(use_queues(segment));
+    for (std::size_t i = 0; i < segment.queues().size(); ++i) {
+        ASSERT_NO_FATAL_FAILURE(use_queue(segment.queue(i)));
+    }
     ASSERT_NO_FATAL_FAILURE(use_channels(segment));
     (void)grant_lane(segment, 1, 0);
     for (std::uint32_t lane = 0; lane < segment.lanes().size() + 2; ++lane) {
@@ -140,6 +163,15 @@ void use_blocks(Segment& segment, std::mt19937_64& random) {
     }
 }
 
+/// One of each kind that a reload may add.
+void add_late(Segment& segment) {
+    ASSERT_TRUE(segment.add_queue(
+        {"mails", {.capacity = 3, .item_size = 16, .max_attempts = 2, .priorities = 2}}));
+    ASSERT_TRUE(segment.add_histogram("size"));
+    ASSERT_TRUE(segment.add_channel({"late", "web", {2, 3, 16}}));
+    ASSERT_TRUE(segment.add_blocks({100, 5}));
+}
+
 TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
     const TestName name;
     auto options = name.options();
@@ -149,19 +181,28 @@ TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
     options.histograms = {"time"};
     options.channels = {{"news", "web", {3, 20, 16, Delivery::AtLeastOnce}},
                         {"ticks", "web", {2, 3, 16, Delivery::AtMostOnce}}};
+    options.reserve = std::size_t{128} * 1'024;
     auto segment = Segment::create(options).value();
+    add_late(segment);
     auto* bytes = static_cast<unsigned char*>(const_cast<void*>(segment.address()));
-    const std::size_t begin = 4'096;
+    const std::size_t begin = kHeaderBytes;
     std::mt19937_64 random(3);
-    for (int round = 0; round < 60; ++round) {
-        // All random, or mostly zeros or ones with some bits changed: other paths are taken.
-        if (round % 3 == 0) {
+    ASSERT_NO_FATAL_FAILURE(do_what_a_master_does(segment));
+    use_blocks(segment, random);
+    const std::vector<unsigned char> used(bytes + begin, bytes + segment.size());
+    for (int round = 0; round < 80; ++round) {
+        // All random, or mostly zeros, ones or what use has left, with some bytes changed: other
+        // paths are taken.
+        if (round % 4 == 0) {
             for (std::size_t i = begin; i + 8 <= segment.size(); i += 8) {
                 const std::uint64_t word = random();
                 std::memcpy(bytes + i, &word, sizeof(word));
             }
         } else {
-            std::memset(bytes + begin, round % 3 == 1 ? 0x00 : 0xff, segment.size() - begin);
+            std::memset(bytes + begin, round % 4 == 1 ? 0x00 : 0xff, segment.size() - begin);
+            if (round % 4 == 3) {
+                std::copy(used.begin(), used.end(), bytes + begin);
+            }
             for (int i = 0; i < 20'000; ++i) {
                 bytes[begin + random() % (segment.size() - begin)] =
                     static_cast<unsigned char>(random());
@@ -181,7 +222,7 @@ TEST(HostileBytesTest, TheHeaderMayChangeUnderTheMasterWithoutEffect) {
         {"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3, .priorities = 2}}};
     options.channels = {{"news", "web", {3, 20, 16, Delivery::AtLeastOnce}}};
     auto segment = Segment::create(options).value();
-    std::memset(const_cast<void*>(segment.address()), 0xff, 4'096);
+    std::memset(const_cast<void*>(segment.address()), 0xff, kHeaderBytes);
     EXPECT_EQ(segment.lanes().size(), 9U);
     look_at_everything(segment);
     do_what_a_master_does(segment);

@@ -137,6 +137,8 @@ TEST_F(HostileObjectsTest, AHeaderIsRefusedOrWhatItSaysLiesWithin) {
     auto segment = Segment::create(options).value();
     ASSERT_TRUE(segment.add_queue({"mails", {.capacity = 4, .item_size = 8}}));
     ASSERT_TRUE(segment.add_histogram("size"));
+    ASSERT_TRUE(segment.add_channel({"news", "web", {2, 3, 16}}));
+    ASSERT_TRUE(segment.add_blocks({64, 3}));
     auto* page = static_cast<std::byte*>(const_cast<void*>(segment.address()));
     std::vector<std::byte> whole(page, page + sizeof(Header));
     std::mt19937_64 random(13);
@@ -164,6 +166,16 @@ TEST_F(HostileObjectsTest, AHeaderIsRefusedOrWhatItSaysLiesWithin) {
             }
             for (std::size_t i = 0; i < seen->histograms().size(); ++i) {
                 ASSERT_TRUE(is_within(&seen->histogram(i).lanes().back(), sizeof(HistogramCells)));
+            }
+            for (std::size_t i = 0; i < seen->channels().size(); ++i) {
+                const Channel channel = seen->channel(i);
+                ASSERT_TRUE(is_within(&channel.control(), channel_bytes(channel.shape()))) << round;
+            }
+            const BlockPool blocks = seen->blocks();
+            for (std::uint32_t block = 0; block < blocks.blocks(); ++block) {
+                const auto memory = blocks.memory({block, 0});
+                ASSERT_TRUE(is_within(memory.data(), memory.size())) << round;
+                (void)blocks.length({block, 0});
             }
             ASSERT_TRUE(is_within(&seen->lanes().back(), sizeof(Lane)));
             (void)segment.look_again();
