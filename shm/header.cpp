@@ -101,7 +101,7 @@ bool read_late(const Header& header, Layout& layout,
 bool read_queues(std::span<const QueueEntry> entries, std::vector<NamedQueue>& queues) {
     for (const QueueEntry& entry : entries) {
         const QueueShape shape{entry.capacity, entry.item_size, entry.max_attempts,
-                               entry.priorities};
+                               entry.priorities, entry.has_keys != 0};
         if (!is_sound(shape)) {
             return false;
         }

@@ -68,7 +68,8 @@ struct QueueEntry {
     std::uint32_t capacity;
     std::uint32_t item_size;
     std::uint32_t max_attempts;
-    std::uint32_t priorities;
+    std::uint16_t priorities;
+    std::uint16_t has_keys;
 };
 
 /// A channel's shape, as a queue's. They lie one after the other in Part::Channels.

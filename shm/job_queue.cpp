@@ -23,6 +23,8 @@ struct Offsets {
     std::size_t ring;
     std::size_t records;
     std::size_t stride;
+    std::size_t buckets;  ///< of keys, if it has them
+    std::size_t keys;
     std::size_t end;
 };
 
@@ -30,9 +32,6 @@ constexpr std::size_t kTaken = sizeof(QueueControl);
 
 /// So many entries are passed before their jobs are looked at once more.
 constexpr std::size_t kPassedAtOnce = 16;
-
-/// No job.
-constexpr std::uint32_t kNone = ~std::uint32_t{0};
 
 constexpr Offsets offsets_of(const QueueShape& shape) noexcept {
     Offsets at{};
@@ -42,7 +41,13 @@ constexpr Offsets offsets_of(const QueueShape& shape) noexcept {
     at.records = at.ring + JobRing::slots_for(shape.capacity) * 8 * shape.priorities;
     // The word and a short item in one pair of lines: they move between processors together.
     at.stride = rounded_up(sizeof(JobRecord) + shape.item_size, 64);
-    at.end = at.records + rounded_up(at.stride * shape.capacity, kCacheLine);
+    at.buckets = at.records + rounded_up(at.stride * shape.capacity, kCacheLine);
+    at.keys = at.buckets;
+    at.end = at.buckets;
+    if (shape.has_keys) {
+        at.keys += KeyTable::buckets_for(shape.capacity) * sizeof(KeyBucket);
+        at.end = at.keys + rounded_up(sizeof(StoredKey) * shape.capacity, kCacheLine);
+    }
     return at;
 }
 
@@ -76,6 +81,9 @@ JobQueue::JobQueue(std::byte* memory, const QueueShape& shape, std::span<Lane> l
       taken_(at<std::atomic<std::uint64_t>>(memory, kTaken)),
       later_(control_->due, at<std::atomic<std::uint64_t>>(memory, offsets_of(shape).later),
              shape.capacity),
+      keys_(shape.has_keys ? KeyTable(at<KeyBucket>(memory, offsets_of(shape).buckets),
+                                      at<StoredKey>(memory, offsets_of(shape).keys), shape.capacity)
+                           : KeyTable()),
       records_(memory + offsets_of(shape).records),
       stride_(offsets_of(shape).stride),
       lanes_(lanes) {
@@ -92,6 +100,7 @@ JobQueue::JobQueue(const JobQueue& other) noexcept
       control_(other.control_),
       taken_(other.taken_),
       later_(other.later_),
+      keys_(other.keys_),
       records_(other.records_),
       stride_(other.stride_),
       lanes_(other.lanes_),
@@ -111,6 +120,17 @@ void JobQueue::join(Owner me) noexcept {
 
 // -- submit -----------------------------------------------------------------------------------
 
+inline void JobQueue::write(JobRecord& record, std::span<const std::byte> item,
+                            const JobTerms& terms) const noexcept {
+    record.length.store(static_cast<std::uint32_t>(item.size()), std::memory_order_relaxed);
+    record.since_ns.store(terms.now_ns, std::memory_order_relaxed);
+    record.deadline_ns.store(terms.deadline_ns, std::memory_order_relaxed);
+    record.priority.store(terms.priority, std::memory_order_relaxed);
+    if (!item.empty()) {
+        std::memcpy(item_of(record), item.data(), item.size());
+    }
+}
+
 std::optional<JobId> JobQueue::submit(Owner me, std::span<const std::byte> item,
                                       const JobTerms& terms) noexcept {
     CHECK(item.size() <= shape_.item_size && terms.priority < shape_.priorities);
@@ -120,19 +140,24 @@ std::optional<JobId> JobQueue::submit(Owner me, std::span<const std::byte> item,
         return std::nullopt;
     }
     JobRecord& record = job(number);
-    record.length.store(static_cast<std::uint32_t>(item.size()), std::memory_order_relaxed);
-    record.since_ns.store(terms.now_ns, std::memory_order_relaxed);
-    record.deadline_ns.store(terms.deadline_ns, std::memory_order_relaxed);
-    record.priority.store(terms.priority, std::memory_order_relaxed);
-    if (!item.empty()) {
-        std::memcpy(item_of(record), item.data(), item.size());
-    }
+    write(record, item, terms);
     const std::uint64_t ready =
         JobWord{JobState::Ready, 0, 0, 0, JobWord::unpack(writing).version}.pack();
     // The commit point: from this store on the job will be executed, whoever dies.
     record.word.store(ready, std::memory_order_release);
     ring(number, record, terms.priority);
     return job_id(number, ready);
+}
+
+/// All of a submit but its commit point; `number` is kNone when there is no room.
+std::uint32_t JobQueue::claim_and_write(Owner me, std::span<const std::byte> item,
+                                        const JobTerms& terms, std::uint64_t& writing) noexcept {
+    CHECK(item.size() <= shape_.item_size && terms.priority < shape_.priorities);
+    const std::uint32_t number = claim_any(me, cursor_.load(std::memory_order_relaxed), writing);
+    if (number != kNone) {
+        write(job(number), item, terms);
+    }
+    return number;
 }
 
 /// In turns within one word of the set, and in the next one only when there is none: what was freed
@@ -312,11 +337,15 @@ inline std::uint64_t JobQueue::take_from(std::uint32_t priority, Owner me, Clock
 /// their entries still to come, say.
 void JobQueue::look_again(std::span<const std::uint32_t> passed) noexcept {
     for (const std::uint32_t number : passed) {
-        if (JobWord::unpack(job(number).word.load(std::memory_order_seq_cst)).state ==
-                JobState::Ready &&
-            !is_in_ring(number)) {
-            ring(number);
-        }
+        ring_if_ready(number);
+    }
+}
+
+void JobQueue::ring_if_ready(std::uint32_t number) noexcept {
+    if (JobWord::unpack(job(number).word.load(std::memory_order_seq_cst)).state ==
+            JobState::Ready &&
+        !is_in_ring(number)) {
+        ring(number);
     }
 }
 

@@ -15,11 +15,18 @@
 // ones, that of LATER ones and when to look there: takers do, and sleep no longer than until then.
 // A job is claimed before the ring's head passes it, so it is never in neither.
 //
+// Of jobs with the same key there is one at a time, from READY until it is FREE again: a dead
+// letter counts. Whoever submits one claims its key's bucket by one exchange, for a job that is
+// written but for its state. Whether it becomes READY, because no other one has its key, is decided
+// by anybody who comes to that claim, by the one exchange of the job's word: so nobody waits for
+// the claimer, and nobody else can claim the bucket before that is decided. See key_table.hpp.
+//
 // A view like std::span: it is made from a shape that was checked and copied, and trusts no word in
 // the segment; every number is checked before it is an index.
 
 #include "shm/job_ring.hpp"
 #include "shm/job_word.hpp"
+#include "shm/key_table.hpp"
 #include "shm/lane.hpp"
 #include "shm/lane_set.hpp"
 #include "shm/later_jobs.hpp"
@@ -88,6 +95,12 @@ using JobId = std::uint64_t;
     return (word >> 32U << 32U) | number;
 }
 
+/// What became of a submit with a key.
+struct KeyedJob {
+    JobId id = 0;  ///< of the job that has the key
+    bool is_new = false;
+};
+
 enum class NackResult : std::uint8_t { Again, Later, DeadLetter, NotYours };
 
 /// What a sweep of one lane found.
@@ -115,6 +128,15 @@ class JobQueue {
     [[nodiscard]] std::optional<JobId> submit(Owner me, std::span<const std::byte> item,
                                               const JobTerms& terms = {}) noexcept;
 
+    /// The same, unless there is a job with that key already, a dead letter or one that runs: then
+    /// that one is the answer. Nothing when there is no free job. Only with has_keys.
+    [[nodiscard]] std::optional<KeyedJob> submit_once(Owner me, const JobKey& key,
+                                                      std::span<const std::byte> item,
+                                                      const JobTerms& terms = {}) noexcept;
+
+    /// The job that has this key now.
+    [[nodiscard]] std::optional<JobId> find(const JobKey& key) const noexcept;
+
     /// CLOCK_MONOTONIC. Asked only when there is a job for which it matters.
     using Clock = std::uint64_t (*)() noexcept;
 
@@ -133,6 +155,11 @@ class JobQueue {
     [[nodiscard]] std::optional<JobId> submit_until(Owner me, std::span<const std::byte> item,
                                                     const JobTerms& terms, Deadline deadline,
                                                     IsOver is_over) noexcept;
+    [[nodiscard]] std::optional<KeyedJob> submit_once_until(Owner me, const JobKey& key,
+                                                            std::span<const std::byte> item,
+                                                            const JobTerms& terms,
+                                                            Deadline deadline,
+                                                            IsOver is_over) noexcept;
     [[nodiscard]] std::optional<TakenJob> take_until(Owner me, Deadline deadline,
                                                      IsOver is_over) noexcept;
 
@@ -174,6 +201,9 @@ class JobQueue {
     }
 
   private:
+    /// No job.
+    static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+
     [[nodiscard]] JobRecord& job(std::uint32_t number) const noexcept {
         return *reinterpret_cast<JobRecord*>(records_ + std::size_t{number} * stride_);
     }
@@ -182,6 +212,18 @@ class JobQueue {
         return reinterpret_cast<std::byte*>(&record) + sizeof(JobRecord);
     }
 
+    void write(JobRecord& record, std::span<const std::byte> item,
+               const JobTerms& terms) const noexcept;
+    [[nodiscard]] std::uint32_t claim_and_write(Owner me, std::span<const std::byte> item,
+                                                const JobTerms& terms,
+                                                std::uint64_t& writing) noexcept;
+    [[nodiscard]] std::optional<JobId> find(const JobKey& key, std::uint64_t but) const noexcept;
+    [[nodiscard]] bool is_spent(std::uint64_t packed_name) const noexcept;
+    [[nodiscard]] bool enter(const JobKey& key, std::uint64_t name) noexcept;
+    void decide(std::uint64_t packed_name) noexcept;
+    [[nodiscard]] std::optional<KeyedJob> settled(const JobKey& key, std::uint32_t number,
+                                                  JobWord mine) noexcept;
+    [[nodiscard]] JobWord settle(const JobKey& key, std::uint32_t number, JobWord mine) noexcept;
     [[nodiscard]] std::uint32_t claim(Owner me, std::uint64_t& writing) noexcept;
     [[nodiscard]] std::uint64_t claim_one(Owner me, std::uint32_t number) noexcept;
     [[nodiscard]] std::uint32_t claim_any(Owner me, std::uint32_t next,
@@ -201,6 +243,7 @@ class JobQueue {
     [[nodiscard]] bool is_in_ring(std::uint32_t number) const noexcept;
     void ring(std::uint32_t number) noexcept;
     void ring(std::uint32_t number, JobRecord& record, std::uint32_t priority) noexcept;
+    void ring_if_ready(std::uint32_t number) noexcept;
     void ring_if_there_is_room(std::uint32_t number) noexcept;
     void wake_one(Parking& parking) const noexcept;
 
@@ -218,6 +261,7 @@ class JobQueue {
     QueueControl* control_;
     std::atomic<std::uint64_t>* taken_;  ///< a bit per job: somebody has found it not free, a hint
     LaterJobs later_;
+    KeyTable keys_;  ///< with has_keys
     std::byte* records_;
     std::size_t stride_;
     std::span<Lane> lanes_;

@@ -41,6 +41,14 @@ std::optional<JobId> JobQueue::submit_until(Owner me, std::span<const std::byte>
                       [&] { return submit(me, item, terms); });
 }
 
+std::optional<KeyedJob> JobQueue::submit_once_until(Owner me, const JobKey& key,
+                                                    std::span<const std::byte> item,
+                                                    const JobTerms& terms, Deadline deadline,
+                                                    IsOver is_over) noexcept {
+    return until_done(control_->submitters, lanes_, me.lane, deadline, is_over,
+                      [&] { return submit_once(me, key, item, terms); });
+}
+
 std::optional<TakenJob> JobQueue::take_until(Owner me, Deadline deadline, IsOver is_over) noexcept {
     std::optional<TakenJob> taken;
     do {

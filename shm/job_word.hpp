@@ -21,6 +21,10 @@ struct JobWord {
     // A job that nobody owns has no generation, but may have one of these in its place.
     static constexpr std::uint32_t kAnyTime = 1;  ///< READY: its deadline does not count any more
     static constexpr std::uint32_t kTooLate = 1;  ///< DEAD: its deadline had passed
+    // One that is WRITING was never taken, and has one of these for its attempts.
+    static constexpr std::uint32_t kUndecided = 0;
+    static constexpr std::uint32_t kRefused = 1;  ///< there is a job with its key already
+    static constexpr std::uint32_t kNoRoom = 2;   ///< for its key
 
     JobState state = JobState::Free;
     std::uint32_t lane = 0;

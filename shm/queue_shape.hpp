@@ -14,6 +14,7 @@ struct QueueShape {
     std::uint32_t item_size = 256;   ///< bytes of the longest item
     std::uint32_t max_attempts = 3;  ///< taken so often without an ack: a dead letter
     std::uint32_t priorities = 1;    ///< how many: 0 and up, the highest is taken first
+    bool has_keys = false;           ///< of two jobs with one key only the first is submitted
     friend bool operator==(const QueueShape&, const QueueShape&) = default;
 };
 

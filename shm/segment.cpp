@@ -41,7 +41,8 @@ QueueEntry entry_of_queue(const NamedQueue& queue) {
     entry.capacity = queue.shape.capacity;
     entry.item_size = queue.shape.item_size;
     entry.max_attempts = queue.shape.max_attempts;
-    entry.priorities = queue.shape.priorities;
+    entry.priorities = static_cast<std::uint16_t>(queue.shape.priorities);
+    entry.has_keys = queue.shape.has_keys ? 1 : 0;
     return entry;
 }
 

@@ -26,7 +26,7 @@ Arena Arena::make() {
                              std::to_string(::getpid()) + "." + std::to_string(number++);
     Segment segment = Segment::create({.name = name,
                                        .lanes = kLanes,
-                                       .queues = {{"jobs", kQueue}},
+                                       .queues = {{"jobs", kQueue}, {"once", kKeyedQueue}},
                                        .blocks = {{{64, 4}, {200, 1}}},
                                        .histograms = {"time"},
                                        .channels = {{"news", "web", kChannel},

@@ -17,8 +17,9 @@ namespace topsman::torture {
 using shm::Owner;
 using shm::Segment;
 
-/// A segment with four lanes, a job queue, five blocks, a histogram and two channels, and a piece
-/// of shared memory beside it: for what the operation returned, and for the negative controls.
+/// A segment with four lanes, two job queues, five blocks, a histogram and two channels, and a
+/// piece of shared memory beside it: for what the operation returned, and for the negative
+/// controls.
 ///
 /// Lane 1 is the victim's and lane 2 its peers', both STARTED; 3 and 4 are free.
 struct Arena {
@@ -39,6 +40,8 @@ struct Arena {
 inline constexpr std::uint32_t kLanes = 4;
 inline constexpr shm::QueueShape kQueue{
     .capacity = 8, .item_size = 16, .max_attempts = 3, .priorities = 2};
+inline constexpr shm::QueueShape kKeyedQueue{
+    .capacity = 12, .item_size = 16, .max_attempts = 3, .priorities = 1, .has_keys = true};
 inline constexpr shm::ChannelShape kChannel{
     .slots = 2, .capacity = 7, .message_size = 16, .delivery = shm::Delivery::AtLeastOnce};
 inline constexpr shm::ChannelShape kForgetfulChannel{

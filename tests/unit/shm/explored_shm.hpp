@@ -110,6 +110,7 @@ using explored_atomic = topsman::explorer::Atomic<T>;
 #define atomic explored_atomic
 #define shm shm_explored
 #include "shm/job_queue.cpp"
+#include "shm/job_queue_keys.cpp"
 #include "shm/job_queue_sweep.cpp"
 #include "shm/job_queue_wait.cpp"
 #include "shm/later_jobs.cpp"

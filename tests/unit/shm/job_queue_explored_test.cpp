@@ -199,6 +199,134 @@ TEST_F(JobQueueExploredTest, OneTakesPastAJobOfTheDeadWhileItIsSwept) {
                          {true, false}));
 }
 
+/// With keys: each process does as it is told, and what there is of a key is one at a time.
+class JobKeysExploredTest : public testing::Test {
+  protected:
+    static constexpr QueueShape kKeyed{
+        .capacity = 2, .item_size = 8, .max_attempts = 3, .priorities = 1, .has_keys = true};
+
+    JobKeysExploredTest()
+        : bytes_(queue_bytes(kKeyed) + (kLanes + 1) * sizeof(Lane) + kCacheLine),
+          memory_(new (std::align_val_t{kCacheLine}) std::byte[bytes_]),
+          lanes_(reinterpret_cast<Lane*>(memory_ + queue_bytes(kKeyed)), kLanes + 1) {}
+
+    ~JobKeysExploredTest() override { operator delete[](memory_, std::align_val_t{kCacheLine}); }
+
+    JobQueue queue() { return JobQueue(memory_, kKeyed, lanes_); }
+
+    /// One whose names begin in the first bucket.
+    static JobKey the_key() {
+        for (std::uint32_t i = 0;; ++i) {
+            const JobKey key(std::as_bytes(std::span(&i, 1)));
+            if (key.hash() % KeyTable::buckets_for(kKeyed.capacity) == 0) {
+                return key;
+            }
+        }
+    }
+
+    /// The jobs, the claim, and as many names as are ever entered there: the others stay empty.
+    std::span<std::byte> what_is_shared() {
+        const auto* first = reinterpret_cast<const std::byte*>(&queue().record(0));
+        const std::size_t keys =
+            (kKeyed.capacity * sizeof(StoredKey) + kCacheLine - 1) / kCacheLine * kCacheLine;
+        const std::size_t buckets = KeyTable::buckets_for(kKeyed.capacity) * sizeof(KeyBucket);
+        const std::byte* end = memory_ + queue_bytes(kKeyed) - keys - buckets +
+                               (1 + kKeyed.capacity) * sizeof(std::uint64_t);
+        return {memory_ + (first - memory_), static_cast<std::size_t>(end - first)};
+    }
+
+    void submit(std::uint32_t lane) {
+        JobQueue mine = queue();
+        if (const auto submitted = mine.submit_once({lane, 1}, the_key(), {})) {
+            ++(submitted->is_new ? news_ : olds_);
+        }
+    }
+
+    bool take_and_ack(std::uint32_t lane) {
+        JobQueue mine = queue();
+        const auto job = mine.take({lane, 1});
+        if (job && mine.ack(*job)) {
+            ++acked_;
+        }
+        return job.has_value();
+    }
+
+    [[nodiscard]] std::uint32_t live() {
+        std::uint32_t jobs = 0;
+        for (std::uint32_t i = 0; i < kKeyed.capacity; ++i) {
+            const JobState state = JobWord::unpack(queue().record(i).word.load()).state;
+            jobs += state != JobState::Free && state != JobState::Writing ? 1U : 0U;
+        }
+        return jobs;
+    }
+
+    explorer::Explored explore(const std::function<void()>& begin,
+                               const std::vector<std::function<void()>>& processes,
+                               const std::vector<bool>& may_die) {
+        explorer::Scenario scenario;
+        scenario.arena = {memory_, bytes_};
+        scenario.shared = what_is_shared();
+        scenario.begin = [this, begin] {
+            news_ = olds_ = acked_ = 0;
+            for (const std::uint32_t lane : {1U, 2U, 3U}) {
+                queue().join({lane, 1});
+            }
+            begin();
+        };
+        scenario.processes = processes;
+        scenario.may_die = may_die;
+        scenario.sweep = [this](std::size_t dead) {
+            (void)queue().sweep({static_cast<std::uint32_t>(dead + 1), 1});
+            wake_everyone(lanes_);
+        };
+        scenario.end = [this, all = processes.size()](std::size_t dead, const auto&) {
+            return end(dead != all);
+        };
+        return explorer::explore(scenario);
+    }
+
+    std::string end(bool somebody_died) {
+        if (live() > 1) {
+            return "there are two jobs with one key";
+        }
+        const std::uint32_t told = news_;
+        while (take_and_ack(kVerifier.lane)) {
+        }
+        if (acked_ > told + (somebody_died ? 1U : 0U) || (!somebody_died && acked_ != told)) {
+            return std::to_string(told) + " were said to be new, and " + std::to_string(acked_) +
+                   " were executed";
+        }
+        submit(1);
+        return news_ == told + 1 && live() == 1 ? "" : "the key is not free at the end";
+    }
+
+    std::uint32_t news_ = 0;
+    std::uint32_t olds_ = 0;
+    std::uint32_t acked_ = 0;
+    std::size_t bytes_;
+    std::byte* memory_;
+    std::span<Lane> lanes_;
+};
+
+TEST_F(JobKeysExploredTest, TwoSubmitTheSameKey) {
+    expect_right(explore([] {}, {[this] { submit(1); }, [this] { submit(2); }}, {true, true}));
+}
+
+TEST_F(JobKeysExploredTest, OneSubmitsTheKeyOfAJobThatEnds) {
+    std::optional<TakenJob> held;
+    expect_right(explore(
+        [&] {
+            submit(3);
+            held = queue().take({2, 1});
+        },
+        {[this] { submit(1); },
+         [&] {
+             acked_ += queue().ack(*held) ? 1U : 0U;
+             submit(2);
+         }},
+        {true, false}));
+}
+
 /// Who waits for a permit sleeps only as long as there is none.
 class ParkingExploredTest : public testing::Test {
   protected:
