@@ -35,6 +35,13 @@ bool is_under_way(const Inheritance& left) {
     return left.legacy && left.legacy->base && !left.legacy->goes_back;
 }
 
+// By the master itself, before it was executed anew.
+bool is_told_already(const Action& action) {
+    const auto* told = std::get_if<Announce>(&action);
+    return told != nullptr &&
+           (told->notice == Notice::ConfigLoaded || told->notice == Notice::WorkerAdopted);
+}
+
 // Who has a seat comes first, then the older one: its successor sits down beside it.
 std::vector<LeftWorker> by_seniority(std::vector<LeftWorker> workers) {
     const auto rank = [](const LeftWorker& worker) {
@@ -71,9 +78,17 @@ void SupervisorCore::State::on(const Adopt& event) {
     }
     for (const LeftWorker& worker : ordered) {
         settle_in(worker.worker, worker.said_ready);
+        if (Worker& settled = workers.at(worker.worker); worker.course) {
+            settled.asked_to_leave = worker.course->asked_to_leave;
+            settled.said_stopping = worker.course->said_stopping;
+        }
     }
     if (left.legacy) {
         go_on(*left.legacy);
+    }
+    if (left.same_master) {
+        std::erase_if(*out, is_told_already);
+        return;
     }
     for (Pool& pool : pools) {
         renew_outdated(pool);
@@ -211,7 +226,10 @@ void SupervisorCore::State::resume_slots(Pool& pool, const Inheritance& left, bo
             continue;
         }
         slot->failures = before.failures;
-        if (before.phase == SlotPhase::Waiting) {
+        slot->proven(before.generation.value_or(slot->generation()));
+        if (before.phase == SlotPhase::Vacant && before.after) {
+            slot->vacate(before.after);
+        } else if (before.phase == SlotPhase::Waiting) {
             slot->wait(sensible(before.not_before.value_or(now), pool.spec, now), true);
         } else if (before.phase == SlotPhase::Tripped) {
             slot->trip();
@@ -263,6 +281,12 @@ void SupervisorCore::State::take_in(const LeftWorker& left, bool is_known) {
     }
     if (left.state >= WorkerState::Aborting) {
         worker.cause = "it was being ended when the master died";
+    }
+    if (left.course) {
+        worker.since = left.course->since;
+        worker.extended_until = left.course->extended_until;
+        worker.adopted = left.course->adopted;
+        worker.cause = left.course->cause;
     }
     if (!workers.emplace(left.worker, worker).second) {
         return;

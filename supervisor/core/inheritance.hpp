@@ -3,6 +3,7 @@
 // What a master that has died leaves to the next one, in the words of the core: its living workers
 // and what it had decided about slots, pools and configurations. All but the last was read from
 // memory that workers may write to, so nothing in it is believed further than it makes sense.
+// A master that executes itself anew (an upgrade) leaves the same to itself, and more exactly.
 
 #include "supervisor/core/types.hpp"
 
@@ -37,6 +38,17 @@ struct Legacy {
     [[nodiscard]] const Version& footing() const { return base && !goes_back ? *base : current; }
 };
 
+/// How far a worker is in its state. Only the master that goes on itself knows it.
+struct Course {
+    TimePoint since;  ///< its deadline counts from here
+    std::optional<TimePoint> extended_until;
+    bool adopted = false;  ///< of a dead master before
+    bool asked_to_leave = false;
+    bool said_stopping = false;
+    std::string cause;  ///< why it is being ended by force
+    friend bool operator==(const Course&, const Course&) = default;
+};
+
 /// A process that lives, or one whose Exited follows: then its slot deals with its death as always.
 struct LeftWorker {
     WorkerId worker;
@@ -50,6 +62,8 @@ struct LeftWorker {
     TimePoint spawned_at;
     std::optional<TimePoint> ready_at;
     std::optional<TimePoint> last_beat;
+    std::optional<Course> course{};  ///< none: nobody is late because there was no master
+    friend bool operator==(const LeftWorker&, const LeftWorker&) = default;
 };
 
 struct LeftSlot {
@@ -58,7 +72,10 @@ struct LeftSlot {
     SlotPhase phase = SlotPhase::Vacant;
     std::uint64_t restarts = 0;
     std::uint32_t failures = 0;
-    std::optional<TimePoint> not_before;  ///< Waiting
+    std::optional<TimePoint> not_before;     ///< Waiting
+    std::optional<Generation> generation{};  ///< what it is refilled with; none: the pool's
+    std::optional<WorkerId> after{};         ///< Vacant until that one is gone
+    friend bool operator==(const LeftSlot&, const LeftSlot&) = default;
 };
 
 struct LeftPool {
@@ -70,6 +87,7 @@ struct LeftPool {
     bool breaker_open = false;
     std::uint32_t failures = 0;
     TimePoint not_before{};
+    friend bool operator==(const LeftPool&, const LeftPool&) = default;
 };
 
 struct Inheritance {
@@ -81,6 +99,8 @@ struct Inheritance {
     std::vector<LeftPool> pools;
     std::vector<LeftSlot> slots;
     std::vector<LeftWorker> workers;
+    /// It is the master itself that goes on, executed anew: nothing has happened to anybody.
+    bool same_master = false;
 };
 
 }  // namespace topsman::core

@@ -123,6 +123,10 @@ class SupervisorCore {
     /// What the next master has to know, should this one die now.
     [[nodiscard]] Legacy legacy() const;
 
+    /// What this master has to know when it is executed anew: Adopt of it in a new core gives the
+    /// same snapshot(). Only while no change and no rollout is under way: these are not in it.
+    [[nodiscard]] Inheritance inheritance() const;
+
     /// What a pool's workers are judged by; none: there is no such pool. A pool that a reload takes
     /// away keeps its own until it is gone.
     [[nodiscard]] const config::Pool* policy(PoolId pool) const;

@@ -1,0 +1,157 @@
+// A master that is executed anew leaves everything to itself: nothing has happened to anybody.
+
+#include "supervisor/core/inheritance.hpp"
+
+#include "tests/unit/core/scenario.hpp"
+
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+namespace topsman::core::test {
+namespace {
+
+/// All of it, in words that can be compared.
+std::string in_words(const Snapshot& snapshot) {
+    std::ostringstream out;
+    const auto at = [&out](const std::optional<TimePoint>& time) {
+        out << ' ' << (time ? time->time_since_epoch().count() : -1);
+    };
+    out << static_cast<int>(snapshot.phase) << ' ' << snapshot.generation.value << '\n';
+    for (const PoolView& pool : snapshot.pools) {
+        out << pool.name << ' ' << pool.wanted << ' ' << pool.configured << ' ' << pool.ready << ' '
+            << pool.drained << ' ' << pool.failures << ' ' << pool.breaker_open << ' '
+            << pool.generation.value << ' ' << static_cast<int>(pool.stage) << ' ' << pool.rollout;
+        at(pool.not_before);
+        out << '\n';
+        for (const SlotView& slot : pool.slots) {
+            out << "  " << slot.slot.index << ' ' << static_cast<int>(slot.phase) << ' '
+                << slot.restarts << ' ' << slot.failures << ' ' << slot.lasts;
+            at(slot.not_before);
+            out << '\n';
+        }
+    }
+    for (const WorkerView& worker : snapshot.workers) {
+        out << worker.worker.value << ' ' << worker.slot.pool.value << '/' << worker.slot.index
+            << ' ' << static_cast<int>(worker.role) << ' ' << static_cast<int>(worker.state) << ' '
+            << worker.generation.value;
+        for (const auto& time : {std::optional(worker.spawned_at), worker.ready_at,
+                                 worker.last_beat, worker.deadline}) {
+            at(time);
+        }
+        out << '\n';
+    }
+    return out.str();
+}
+
+/// The same master, executed anew at this time.
+class Anew {
+  public:
+    explicit Anew(const Stage& before) : after(before.core.config()) {
+        after.now = before.now;
+        after.step(Adopt{before.core.inheritance()});
+    }
+
+    Stage after;
+};
+
+void expect_unchanged(const Stage& before) {
+    const Anew anew(before);
+    EXPECT_EQ(in_words(anew.after.core.snapshot()), in_words(before.core.snapshot()));
+    EXPECT_TRUE(anew.after.all<Spawn>().empty());
+    EXPECT_TRUE(anew.after.all<Signal>().empty());
+    EXPECT_TRUE(anew.after.all<Announce>().empty()) << "it was told already";
+    EXPECT_EQ(anew.after.core.next_deadline(), before.core.next_deadline());
+}
+
+TEST(InheritanceTest, WhoServesServesOn) {
+    Stage stage(cluster_of({pool_of("web", 3), pool_of("jobs", 1)}));
+    stage.serve();
+    stage.pass(10min);
+    expect_unchanged(stage);
+}
+
+TEST(InheritanceTest, WhoStartsHasNoMoreTimeThanBefore) {
+    Stage stage(cluster_of({pool_of("web", 2)}));
+    stage.start();
+    stage.step(Spawned{stage.holder(0)});
+    stage.step(Spawned{stage.holder(1)});
+    stage.pass(7s);
+    expect_unchanged(stage);
+    Anew anew(stage);
+    anew.after.pass(24s);  // 30s in all
+    EXPECT_EQ(anew.after.worker(stage.holder(0)).state, WorkerState::Aborting);
+}
+
+TEST(InheritanceTest, WhoLeavesHasNoMoreTimeThanBefore) {
+    Stage stage(cluster_of({pool_of("web", 3)}));
+    stage.serve();
+    stage.pass(2s);
+    stage.step(Scale{{}, "web", 1});
+    stage.pass(29s);
+    expect_unchanged(stage);
+    Anew anew(stage);
+    anew.after.pass(2s);
+    EXPECT_EQ(anew.after.all<Signal>().size(), 2U);
+    EXPECT_EQ(anew.after.all<Signal>().at(0).kind, SignalKind::Kill);
+}
+
+TEST(InheritanceTest, FailuresAndDelaysStay) {
+    config::Pool pool = pool_of("web", 2);
+    Stage stage(cluster_of({pool}));
+    stage.serve();
+    stage.pass(2s);
+    for (int i = 0; i < 4; ++i) {  // one slot fails again and again
+        stage.exit(stage.holder(1), exited(1));
+        stage.pass(i < 3 ? 2s : 0s);
+    }
+    ASSERT_EQ(stage.slot(1).phase, SlotPhase::Waiting);
+    ASSERT_GT(stage.slot(1).failures, 1U);
+    expect_unchanged(stage);
+}
+
+TEST(InheritanceTest, WhatWasGivenUpAndWhatWasDrainedStaysSo) {
+    config::Pool pool = pool_of("web", 3);
+    pool.exec.listeners = {"http"};
+    Stage stage(cluster_of({pool}));
+    stage.serve();
+    stage.pass(2s);
+    stage.exit(stage.holder(0), exited(kExitConfiguration));
+    const WorkerId drained = stage.holder(1);
+    stage.step(Drain{{}, "web", 1});
+    expect_unchanged(stage);
+    stage.exit(drained, exited(0));
+    ASSERT_EQ(stage.slot(1).phase, SlotPhase::Drained);
+    expect_unchanged(stage);
+}
+
+TEST(InheritanceTest, NoIdIsUsedAgainAndWhatWasBeforeCanBeGoneBackTo) {
+    Stage stage(cluster_of({pool_of("web", 1)}));
+    stage.serve();
+    config::Config next = stage.core.config();
+    next.pools[0].exec.command = {"serve", "better"};
+    stage.step(Reload{{}, next});
+    stage.make_ready();
+    stage.exit(WorkerId{1}, exited(0));
+    stage.pass(5s);
+    ASSERT_FALSE(stage.core.legacy().base);
+    expect_unchanged(stage);
+    Anew anew(stage);
+    anew.after.step(Rollback{Ticket{7}});
+    ASSERT_EQ(anew.after.all<Spawn>().size(), 1U);
+    EXPECT_EQ(anew.after.all<Spawn>()[0].worker, WorkerId{3});
+    EXPECT_EQ(anew.after.all<Spawn>()[0].generation, Generation{1});
+}
+
+TEST(InheritanceTest, AnExitIsDealtWithAsEver) {
+    Stage stage(cluster_of({pool_of("web", 2)}));
+    stage.serve();
+    stage.pass(2s);
+    Anew anew(stage);
+    anew.after.exit(stage.holder(1), signaled(9));
+    ASSERT_EQ(anew.after.all<Spawn>().size(), 1U);
+    EXPECT_EQ(anew.after.slot(1).restarts, 1U);
+}
+
+}  // namespace
+}  // namespace topsman::core::test
