@@ -165,6 +165,8 @@ struct Segment::Impl {
 
     static Result<std::unique_ptr<Impl>> open(const std::string& name, UniqueFd fd,
                                               std::uint64_t file_size, bi::mode_t mode);
+    /// Ours, and such as the options say.
+    static Result<std::unique_ptr<Impl>> open_left(const Options& options, bi::mode_t mode);
 };
 
 template <class T>
@@ -480,16 +482,16 @@ Result<void> add_missing(const char* key, std::span<const T> wanted, There there
     return {};
 }
 
-Result<void> add_missing(Segment& segment, const Segment::Options& options) {
+/// `add` is called with each that the configuration has and the segment has not.
+template <class Add>
+Result<void> add_missing(const Segment& segment, const Segment::Options& options, const Add& add) {
     auto queues = add_missing(
-        "queues", std::span(options.queues), [&] { return segment.queues(); },
-        [&](const NamedQueue& queue) { return segment.add_queue(queue); });
+        "queues", std::span(options.queues), [&] { return segment.queues(); }, add);
     if (!queues) {
         return queues;
     }
     auto channels = add_missing(
-        "channels", std::span(options.channels), [&] { return segment.channels(); },
-        [&](const NamedChannel& channel) { return segment.add_channel(channel); });
+        "channels", std::span(options.channels), [&] { return segment.channels(); }, add);
     if (!channels) {
         return channels;
     }
@@ -497,15 +499,29 @@ Result<void> add_missing(Segment& segment, const Segment::Options& options) {
     const auto end = std::find(blocks.begin(), blocks.end(), BlockClass{});
     auto added = add_missing(
         "blocks", blocks.first(static_cast<std::size_t>(end - blocks.begin())),
-        [&] { return std::span<const BlockClass>(segment.block_classes()); },
-        [&](const BlockClass& one) { return segment.add_blocks(one); });
+        [&] { return std::span<const BlockClass>(segment.block_classes()); }, add);
     if (!added) {
         return added;
     }
     return add_missing(
-        "histograms", std::span(options.histograms), [&] { return segment.histograms(); },
-        [&](const std::string& name) { return segment.add_histogram(name); });
+        "histograms", std::span(options.histograms), [&] { return segment.histograms(); }, add);
 }
+
+struct Adder {
+    Segment& segment;
+
+    Result<void> operator()(const NamedQueue& queue) const { return segment.add_queue(queue); }
+
+    Result<void> operator()(const NamedChannel& channel) const {
+        return segment.add_channel(channel);
+    }
+
+    Result<void> operator()(const BlockClass& blocks) const { return segment.add_blocks(blocks); }
+
+    Result<void> operator()(const std::string& histogram) const {
+        return segment.add_histogram(histogram);
+    }
+};
 
 }  // namespace
 
@@ -550,18 +566,20 @@ Result<Segment> Segment::create(const Options& options) {
     return Segment(std::move(impl));
 }
 
-Result<Segment> Segment::adopt(const Options& options) {
+Result<std::unique_ptr<Segment::Impl>> Segment::Impl::open_left(const Options& options,
+                                                                bi::mode_t mode) {
     struct stat status {};
 
-    Result<UniqueFd> fd = open_file(options.name, O_RDWR, status);
+    Result<UniqueFd> fd =
+        open_file(options.name, mode == bi::read_only ? O_RDONLY : O_RDWR, status);
     if (!fd) {
         return fd.error();
     }
     if (const auto ours = check_ours(options.name, status); !ours) {
         return ours.error();
     }
-    auto impl = Impl::open(options.name, std::move(*fd), static_cast<std::uint64_t>(status.st_size),
-                           bi::read_write);
+    auto impl =
+        open(options.name, std::move(*fd), static_cast<std::uint64_t>(status.st_size), mode);
     if (!impl) {
         return impl.error();
     }
@@ -570,13 +588,36 @@ Result<Segment> Segment::adopt(const Options& options) {
                            std::to_string((*impl)->layout.lanes) + " lanes, not " +
                            std::to_string(options.lanes) + " (segment.lanes)");
     }
+    return impl;
+}
+
+Result<Segment> Segment::adopt(const Options& options) {
+    auto impl = Impl::open_left(options, bi::read_write);
+    if (!impl) {
+        return impl.error();
+    }
     (*impl)->is_masters = true;
     Segment segment(std::move(*impl));
-    if (auto added = add_missing(segment, options); !added) {
+    if (auto added = add_missing(segment, options, Adder{segment}); !added) {
         return plain_error("segment " + options.name + ": " + added.error().message);
     }
     segment.impl_->header().epoch.fetch_add(1);
     return segment;
+}
+
+Result<void> Segment::examine(const Options& options) {
+    auto impl = Impl::open_left(options, bi::read_only);
+    if (!impl) {
+        return impl.error();
+    }
+    const Segment segment(std::move(*impl));
+    const auto has_all = add_missing(segment, options, [](const auto& one) {
+        return Result<void>(plain_error(name_of(one) + ", which is shared, is not in it"));
+    });
+    if (!has_all) {
+        return plain_error("segment " + options.name + ": " + has_all.error().message);
+    }
+    return {};
 }
 
 Result<Segment> Segment::attach(UniqueFd fd) {

@@ -63,6 +63,9 @@ class Segment {
     /// random bytes): the sentence says why, and retire() may be called.
     [[nodiscard]] static Result<Segment> adopt(const Options& options);
 
+    /// Would adopt() take it, and add nothing? Changes no byte. Errors as there.
+    [[nodiscard]] static Result<void> examine(const Options& options);
+
     /// A worker's: over an inherited descriptor, for writing. The descriptor is kept, and set
     /// close-on-exec, so that its number is not used again by something else.
     [[nodiscard]] static Result<Segment> attach(UniqueFd fd);

@@ -5,6 +5,7 @@
 #include "supervisor/posix/child.hpp"
 
 #include <cstdio>
+#include <unistd.h>
 
 namespace topsman::supervisor {
 
@@ -87,6 +88,23 @@ void Chronicle::master_started(std::uint32_t pid) {
     fields.event = "master.started";
     fields.pid = pid;
     append(fields);
+}
+
+void Chronicle::master_upgraded(const std::string& from, const std::string& to) {
+    control::EventFields fields;
+    fields.event = "master.upgraded";
+    fields.pid = static_cast<std::uint32_t>(::getpid());
+    fields.texts = {{"from", from}, {"to", to}};
+    append(fields);
+    journal_.info(describe_upgrade(from, to) + ": the master goes on with all that it had");
+}
+
+void Chronicle::upgrade_failed(const std::string& why) {
+    control::EventFields fields;
+    fields.event = "upgrade.failed";
+    fields.texts = {{"reason", why}};
+    append(fields);
+    journal_.error("upgrade failed, the master goes on with the program that it was: " + why);
 }
 
 void Chronicle::config_refused(const std::vector<std::string>& reasons) {
@@ -203,6 +221,11 @@ void Chronicle::bury(const core::Obituary& obituary, const std::string& pool,
     } else {
         journal_.info(line);
     }
+}
+
+std::string describe_upgrade(const std::string& from, const std::string& to) {
+    return from == to ? "topsman " + to + " was executed again, the version is the same"
+                      : "upgraded from topsman " + from + " to " + to;
 }
 
 std::string describe_death(const core::Obituary& obituary) {

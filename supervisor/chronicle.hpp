@@ -18,6 +18,9 @@ class Chronicle {
     Chronicle(shm::Segment& segment, Journal& journal);
 
     void master_started(std::uint32_t pid);
+    /// The same process goes on with another program, or with the one that it had.
+    void master_upgraded(const std::string& from, const std::string& to);
+    void upgrade_failed(const std::string& why);
     void config_refused(const std::vector<std::string>& reasons);
     /// A connection of our own woke a worker: so many had been waiting beside it.
     /// `waiting`: connections that nobody took any more.
@@ -37,6 +40,9 @@ class Chronicle {
     shm::Segment& segment_;
     Journal& journal_;
 };
+
+/// "upgraded from topsman 1.0.0 to 1.1.0"
+[[nodiscard]] std::string describe_upgrade(const std::string& from, const std::string& to);
 
 /// How it ended, in words: "killed by SIGSEGV (core dumped)"; with why, if it was our doing.
 [[nodiscard]] std::string describe_death(const core::Obituary& obituary);

@@ -74,8 +74,7 @@ Result<void> put_aside(const std::string& name, const std::string& why,
 
 }  // namespace
 
-Result<ClusterSegment> make_segment(const config::Config& config, const RunOptions& run,
-                                    Journal& journal) {
+shm::Segment::Options segment_options(const config::Config& config) {
     shm::Segment::Options options;
     options.name = shm::segment_name(config.cluster, ::geteuid());
     options.lanes = config.segment.lanes;
@@ -85,6 +84,12 @@ Result<ClusterSegment> make_segment(const config::Config& config, const RunOptio
     options.histograms = config.shared.histograms;
     options.channels = channels_of(config);
     options.reserve = config.segment.reserve;
+    return options;
+}
+
+Result<ClusterSegment> make_segment(const config::Config& config, const RunOptions& run,
+                                    Journal& journal) {
+    const shm::Segment::Options options = segment_options(config);
     Result<shm::Segment> adopted = shm::Segment::adopt(options);
     if (!adopted) {
         const std::error_code why = adopted.error().code;

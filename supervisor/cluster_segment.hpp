@@ -20,6 +20,9 @@ struct ClusterSegment {
     std::vector<shm::LivingWorker> living;   ///< those of them who still are
 };
 
+/// What the segment of a cluster is made by.
+[[nodiscard]] shm::Segment::Options segment_options(const config::Config& config);
+
 /// Keeps a fitting one, puts aside one that does not fit, makes one where there is none. A segment
 /// with living workers is put aside only after they have ended (RunOptions::take_over, unattended);
 /// else the error names them. Blocks while they end: there is no loop yet.

@@ -99,6 +99,10 @@ ConfigLoader::~ConfigLoader() {
     state_->io = nullptr;
 }
 
+bool ConfigLoader::is_busy() const {
+    return state_->busy || !state_->waiting.empty();
+}
+
 bool ConfigLoader::submit(Job job, Done done) {
     if (state_->waiting.size() >= kMaxWaiting) {
         return false;

@@ -48,6 +48,9 @@ class ConfigLoader {
     /// Runs jobs one after the other. False: too many wait already (a disk hangs).
     [[nodiscard]] bool submit(Job job, Done done);
 
+    /// A job runs, or waits.
+    [[nodiscard]] bool is_busy() const;
+
   private:
     struct State;
     std::shared_ptr<State> state_;

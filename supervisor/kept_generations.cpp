@@ -204,8 +204,8 @@ std::string generations_path(const std::string& dir, const std::string& cluster)
     return dir + "/" + cluster + ".generations";
 }
 
-Result<void> write_generations(const std::string& path, const core::Legacy& legacy,
-                               const SpecsByGeneration& specs, const config::Config& file) {
+std::string generations_text(const core::Legacy& legacy, const SpecsByGeneration& specs,
+                             const config::Config& file) {
     Writer writer;
     const auto maybe = [&writer](const std::optional<core::Version>& version) {
         return version ? json::value(writer.version(*version)) : json::value(nullptr);
@@ -232,7 +232,33 @@ Result<void> write_generations(const std::string& path, const core::Legacy& lega
     root["paused"] = json::array(legacy.paused.begin(), legacy.paused.end());
     root["specs"] = std::move(lines);
     root["sources"] = writer.take_sources();
-    return replace_file(path, json::serialize(root) + "\n", 0600);
+    return json::serialize(root) + "\n";
+}
+
+Result<void> write_generations(const std::string& path, const core::Legacy& legacy,
+                               const SpecsByGeneration& specs, const config::Config& file) {
+    return replace_file(path, generations_text(legacy, specs, file), 0600);
+}
+
+Result<KeptGenerations> parse_generations(std::string_view text) {
+    json::parse_options options;
+    options.allow_invalid_utf8 = true;  // a variable may hold anything
+    boost::system::error_code error;
+    const json::value value = json::parse({text.data(), text.size()}, error, {}, options);
+    if (error || !value.is_object()) {
+        return plain_error(kForeign);
+    }
+    const json::object& root = value.get_object();
+    try {
+        if (number(root.at("format")) != kFormat) {
+            return plain_error(kForeign);
+        }
+        return Reader(root).read();
+    } catch (const Unloadable& why) {
+        return plain_error(why.what());
+    } catch (const std::exception&) {
+        return plain_error(kForeign);
+    }
 }
 
 Result<KeptGenerations> read_generations(const std::string& path) {
@@ -243,24 +269,8 @@ Result<KeptGenerations> read_generations(const std::string& path) {
     if (!content) {
         return Error{content.error().code, path + ": " + content.error().message};
     }
-    json::parse_options options;
-    options.allow_invalid_utf8 = true;  // a variable may hold anything
-    boost::system::error_code error;
-    const json::value value = json::parse(*content, error, {}, options);
-    if (error || !value.is_object()) {
-        return plain_error(path + ": " + kForeign);
-    }
-    const json::object& root = value.get_object();
-    try {
-        if (number(root.at("format")) != kFormat) {
-            return plain_error(path + ": " + kForeign);
-        }
-        return Reader(root).read();
-    } catch (const Unloadable& why) {
-        return plain_error(path + ": " + why.what());
-    } catch (const std::exception&) {
-        return plain_error(path + ": " + kForeign);
-    }
+    auto kept = parse_generations(*content);
+    return kept ? std::move(kept) : Error{kept.error().code, path + ": " + kept.error().message};
 }
 
 }  // namespace topsman::supervisor

@@ -12,6 +12,7 @@
 #include "supervisor/spec_book.hpp"
 
 #include <string>
+#include <string_view>
 
 namespace topsman::supervisor {
 
@@ -30,6 +31,12 @@ struct KeptGenerations {
 };
 
 [[nodiscard]] std::string generations_path(const std::string& dir, const std::string& cluster);
+
+/// The text of it, and back. The error does not say where the text was.
+[[nodiscard]] std::string generations_text(const core::Legacy& legacy,
+                                           const SpecsByGeneration& specs,
+                                           const config::Config& file);
+[[nodiscard]] Result<KeptGenerations> parse_generations(std::string_view text);
 
 /// Written whole or not at all; no flush to a disk, so it does not wait for one where the runtime
 /// directory is in memory.

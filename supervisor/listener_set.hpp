@@ -55,6 +55,8 @@ class ListenerSet {
     [[nodiscard]] bool is_in_force(const posix::BoundListener& listener) const;
     [[nodiscard]] bool has_leaving() const;
 
+    [[nodiscard]] const std::vector<UniqueFd>& spare() const { return spare_; }
+
     /// In no order that means anything.
     [[nodiscard]] std::vector<posix::BoundListener>& all() { return bound_; }
 

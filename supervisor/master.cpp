@@ -50,6 +50,14 @@ std::string events_json(const shm::EventRing& ring, std::uint64_t since) {
     return text + "]";
 }
 
+std::vector<UniqueFd> own_all(const std::vector<int>& fds) {
+    std::vector<UniqueFd> owned;
+    for (const int fd : fds) {
+        owned.emplace_back(fd);
+    }
+    return owned;
+}
+
 std::string status_text(const core::Snapshot& snapshot) {
     std::string text;
     for (const core::PoolView& pool : snapshot.pools) {
@@ -105,7 +113,11 @@ Result<void> Master::open() {
     handlers.events_json = [this](std::uint64_t since) {
         return events_json(base_.segment.events(), since);
     };
-    auto server = control::ControlServer::listen(io_, options, std::move(handlers));
+    auto server = base_.handover
+                      ? control::ControlServer::resume(io_, options, std::move(handlers),
+                                                       UniqueFd(base_.handover->control),
+                                                       own_all(base_.handover->clients))
+                      : control::ControlServer::listen(io_, options, std::move(handlers));
     if (!server) {
         return server.error();
     }
@@ -114,6 +126,29 @@ Result<void> Master::open() {
 }
 
 int Master::run() {
+    if (!resumed_) {
+        begin();
+    }
+    while (!io_.stopped()) {
+        if (io_.run_one() == 0) {
+            break;
+        }
+        std::size_t n = 1;
+        while (n < kMostHandlers && io_.poll_one() > 0) {
+            ++n;
+        }
+        turn();
+        if (n < kMostHandlers) {
+            go_on_with_upgrade();
+        }
+    }
+    control_.reset();
+    (void)base_.listeners.close_others([](const auto&) { return false; });
+    publisher_.publish_stopped();
+    return exit_code_.value_or(1);
+}
+
+void Master::begin() {
     publisher_.publish_listeners(base_.listeners.all());
     chronicle_.master_started(static_cast<std::uint32_t>(::getpid()));
     file_config_ = base_.file;
@@ -133,18 +168,6 @@ int Master::run() {
     }
     enqueue(core::Tick{});
     turn();
-    while (!io_.stopped()) {
-        if (io_.run_one() == 0) {
-            break;
-        }
-        for (std::size_t n = 1; n < kMostHandlers && io_.poll_one() > 0; ++n) {
-        }
-        turn();
-    }
-    control_.reset();
-    (void)base_.listeners.close_others([](const auto&) { return false; });
-    publisher_.publish_stopped();
-    return exit_code_.value_or(1);
 }
 
 // Those who died while there was no master are adopted too: their slots deal with their deaths.

@@ -18,16 +18,19 @@
 #include "supervisor/listener_set.hpp"
 #include "supervisor/nudger.hpp"
 #include "supervisor/posix/notify_socket.hpp"
+#include "supervisor/posix/program.hpp"
 #include "supervisor/posix/signals.hpp"
 #include "supervisor/publisher.hpp"
 #include "supervisor/sendoff.hpp"
 #include "supervisor/spec_book.hpp"
+#include "supervisor/upgrade_check.hpp"
 #include "supervisor/worker_table.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -44,6 +47,8 @@ struct Foundation {
     std::optional<KeptGenerations> kept;  ///< a dead master's
     std::string generations_path;
     std::string config_file;  ///< as given: it is read again on reload
+    std::string directory;    ///< RUNTIME_DIRECTORY
+    posix::Program program;   ///< what an upgrade executes
     shm::Segment segment;
     ListenerSet listeners;
     posix::ServiceManager manager;
@@ -52,6 +57,7 @@ struct Foundation {
     std::string control_path;
     int lock_fd = -1;
     std::optional<Adoption> adoption;  ///< living workers of a dead master
+    std::optional<Handover> handover;  ///< by the program that was executed here before
 };
 
 /// Why a file is loaded that has changed while there was no master.
@@ -66,6 +72,10 @@ class Master {
 
     /// Opens the control socket. The error is a sentence for the operator.
     Result<void> open();
+    /// Goes on in the place of the program before: see Foundation::handover. `failed`: it is the
+    /// same program again, and why a newer one could not; empty: it is the newer one. `take_over`
+    /// is called when nothing can go wrong any more, and before anything is done.
+    void resume(const std::string& failed, const std::function<void()>& take_over);
     /// Until all workers are gone after a stop. Returns the exit code.
     int run();
 
@@ -75,6 +85,7 @@ class Master {
 
   private:
     // master.cpp: the loop
+    void begin();
     void adopt(Adoption adoption);
     void turn();
     void notice_stall(core::TimePoint now);
@@ -107,6 +118,7 @@ class Master {
 
     // requests.cpp: what operators ask for, by signal, by command, by saving the file
     void on_signal(const posix::ReceivedSignal& signal);
+    void on_child();
     void on_request(const control::Request& request, const control::Responder& respond);
     void request_reload(core::Ticket ticket, const std::string& why);
     void on_candidate(Candidate candidate, std::vector<core::Ticket> tickets,
@@ -121,6 +133,28 @@ class Master {
     void scale_first_pool(int difference);
     void answer(core::Ticket ticket, const control::Response& response);
     [[nodiscard]] core::Ticket open_ticket(const control::Responder& respond);
+
+    // master_upgrade.cpp: another program in this one's place
+    struct Upgrade {
+        core::Ticket ticket;
+        std::shared_ptr<const UniqueFd> caller;  ///< his connection; null: nobody waits
+        std::unique_ptr<UpgradeCheck> check;
+        std::string version;    ///< of the program that can go on; empty: not yet known
+        core::TimePoint until;  ///< what is half done has to be done by then
+        std::unique_ptr<boost::asio::steady_timer> timer;
+    };
+
+    [[nodiscard]] std::optional<std::string> reason_against_upgrade() const;
+    void request_upgrade(core::Ticket ticket, std::shared_ptr<const UniqueFd> caller);
+    void begin_wait();
+    void check_upgrade();
+    void execute_upgrade();
+    void end_upgrade(const std::string& why);
+    [[nodiscard]] std::optional<std::string> unfinished() const;
+    void go_on_with_upgrade();
+    [[nodiscard]] Handover hand_over() const;
+    void look_for_missed_save(UniqueFd before);
+
     void watch_config(bool wanted);
     void wait_for_watch();
     void tell_manager_reloading(bool reloading) const;
@@ -159,6 +193,9 @@ class Master {
     std::optional<std::string> read_again_;  ///< why
     std::uint64_t last_ticket_ = 0;
     std::deque<Candidate> incoming_;  ///< of the Reloads and Restarts that are enqueued, in order
+    std::optional<Upgrade> upgrade_;
+    std::unique_ptr<UpgradeCheck> retired_check_;
+    bool resumed_ = false;  ///< another program had begun
     bool interrupted_ = false;
     std::uint32_t channel_turn_ = 0;  ///< whose turn a message for any is
     bool any_death_ = false;

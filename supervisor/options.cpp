@@ -46,6 +46,7 @@ Change
   restart [POOL[/SLOT]]  new processes, one after the other, successor ready first
   drain POOL/SLOT        take a worker out of use: it finishes and ends, until a restart
   reset-failed [POOL]    try again what was given up
+  upgrade                go on with the newer topsman that was installed; nobody notices
   counters add NAME [N]  count from a script; `counters set GAUGE N` sets a gauge
   queue submit QUEUE     submit a job from a script: its bytes are standard input
   channel send CHANNEL   send a message to a worker, --slot N, or to --all of a pool
@@ -442,6 +443,14 @@ void CommandLine::add_queue_and_channel() {
 void CommandLine::add_changes() {
     add_change("reload", "Make the running cluster what its file says now.", "  topsman reload",
                [this] { return control::reload(target(), output(), change_); });
+
+    add_change(
+        "upgrade",
+        "Have the master execute its own program again in its place, after a newer one was "
+        "installed: same\nprocess, same workers, same sockets, nobody notices. The new program "
+        "proves first that it can go on;\nif it cannot, or fails before it has taken over, the "
+        "old one goes on, and the answer says why.",
+        "  topsman upgrade", [this] { return control::upgrade(target(), output(), change_); });
 
     CLI::App* plan = add_for_cluster(
         "plan",

@@ -53,6 +53,10 @@ Publisher::Publisher(shm::Segment& segment, const std::string& cluster,
     // otherwise: should we die before, the next master needs it.
     shm::MasterRecord before{};
     if (segment_.scoreboard().master.load(before)) {
+        // Executed anew it is the same process, and as old.
+        if (before.pid == pid && before.start_ticks == master_.start_ticks) {
+            master_.started_monotonic_ns = before.started_monotonic_ns;
+        }
         master_.config_generation = before.config_generation;
         master_.pools = before.pools;
         master_.slots = before.slots;
@@ -72,6 +76,18 @@ void Publisher::resume_exits(const std::vector<LeftExit>& exits, const core::Sna
             }
         }
     }
+}
+
+std::vector<LeftExit> Publisher::exits(const core::Snapshot& snapshot) const {
+    std::vector<LeftExit> exits;
+    for (const auto& [slot, exit] : last_exits_) {
+        for (const core::PoolView& pool : snapshot.pools) {
+            if (pool.pool == slot.pool) {
+                exits.push_back({pool.name, slot.index, exit.words, exit.realtime_ns});
+            }
+        }
+    }
+    return exits;
 }
 
 void Publisher::set_note(const std::string& note) {

@@ -33,6 +33,8 @@ class Publisher {
     /// What a dead master had shown of them.
     void resume_exits(const std::vector<LeftExit>& exits, const core::Snapshot& snapshot);
 
+    [[nodiscard]] std::vector<LeftExit> exits(const core::Snapshot& snapshot) const;
+
     /// What is written about a worker before it is there: enough for the next master to adopt it.
     [[nodiscard]] shm::WorkerRecord record_of(const core::Spawn& spawn, const std::string& pool,
                                               std::uint64_t fingerprint) const;

@@ -59,6 +59,9 @@ void Master::on_signal(const posix::ReceivedSignal& signal) {
         case SIGUSR1:
             journal_.info("SIGUSR1: the log goes to stderr, there is no file to reopen");
             break;
+        case SIGUSR2:
+            request_upgrade({}, nullptr);
+            break;
         case SIGTTIN:
         case SIGTTOU:
             if (signal.from_process) {  // the terminal sends them too, for job control
@@ -66,14 +69,21 @@ void Master::on_signal(const posix::ReceivedSignal& signal) {
             }
             break;
         case SIGCHLD:
-            workers_.look_for_ends();
-            any_stop_ = posix::take_stops() || any_stop_;
-            (void)posix::reap_orphans(
-                [this](pid_t pid) { return workers_.owns(static_cast<std::uint32_t>(pid)); });
+            on_child();
             break;
         default:
             break;
     }
+}
+
+void Master::on_child() {
+    workers_.look_for_ends();
+    any_stop_ = posix::take_stops() || any_stop_;
+    (void)posix::reap_orphans([this](pid_t pid) {
+        return workers_.owns(static_cast<std::uint32_t>(pid)) ||
+               (upgrade_ && upgrade_->check && upgrade_->check->owns(pid)) ||
+               (retired_check_ && retired_check_->owns(pid));
+    });
 }
 
 void Master::on_request(const control::Request& request, const control::Responder& respond) {
@@ -113,6 +123,9 @@ void Master::on_request(const control::Request& request, const control::Responde
             break;
         case control::Request::Verb::Counter:
             answer(ticket, change_metric(base_.segment, request));
+            break;
+        case control::Request::Verb::Upgrade:
+            request_upgrade(ticket, request.connection);
             break;
         case control::Request::Verb::Submit:
             // With its last worker the segment goes, and what nobody has taken.
@@ -207,6 +220,7 @@ void Master::on_candidate(Candidate candidate, std::vector<core::Ticket> tickets
         if (differs_from_file()) {
             journal_.info("the file says what was rolled back; `topsman reload` tries it again");
         }
+        tell_manager_reloading(false);
         return;
     }
     if (why == kSaved && tickets.empty() && config == file_config_ && differs_from_file()) {

@@ -86,6 +86,20 @@ void Sendoff::show_truth(core::Snapshot& snapshot) const {
     }
 }
 
+std::vector<HandedLeaver> Sendoff::hand_over() const {
+    std::vector<HandedLeaver> leavers;
+    for (const auto& [worker, leaving] : leaving_) {
+        leavers.push_back({worker, leaving.is_told, leaving.since, leaving.until});
+    }
+    return leavers;
+}
+
+void Sendoff::resume(const std::vector<HandedLeaver>& leavers, core::TimePoint now) {
+    for (const HandedLeaver& leaver : leavers) {
+        leaving_[leaver.worker] = {leaver.is_told, leaver.since, leaver.until, now, kFirstLook};
+    }
+}
+
 /// True: there is nothing left to look for.
 bool Sendoff::let_go(core::WorkerId worker) {
     const WorkerFacts* facts = workers_.find(worker);

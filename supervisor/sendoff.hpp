@@ -6,6 +6,7 @@
 // none of them has it open, not only when they have served what they took.
 
 #include "supervisor/core/supervisor_core.hpp"
+#include "supervisor/handover.hpp"
 #include "supervisor/journal.hpp"
 #include "supervisor/listener_set.hpp"
 #include "supervisor/worker_table.hpp"
@@ -28,6 +29,10 @@ class Sendoff {
 
     /// Shows those whose stop signal waits as what they are: they serve. A next master tells them.
     void show_truth(core::Snapshot& snapshot) const;
+
+    /// What a program that is executed in our place has to know, and its going on with it.
+    [[nodiscard]] std::vector<HandedLeaver> hand_over() const;
+    void resume(const std::vector<HandedLeaver>& leavers, core::TimePoint now);
 
     /// It is killed, or gone.
     void forget(core::WorkerId worker) { leaving_.erase(worker); }

@@ -215,6 +215,8 @@ Result<Foundation> lay(Beginning beginning, const RunOptions& options, Journal& 
         .kept = std::move(footing.kept),
         .generations_path = generations_path(beginning.directory, config.cluster),
         .config_file = options.file,
+        .directory = beginning.directory,
+        .program = options.program,
         .segment = std::move(segment),
         .listeners = std::move(*listeners),
         .manager = posix::ServiceManager::from_environment(),
@@ -223,6 +225,7 @@ Result<Foundation> lay(Beginning beginning, const RunOptions& options, Journal& 
         .control_path = config.control.socket.empty() ? base + ".sock" : config.control.socket,
         .lock_fd = beginning.lock_fd,
         .adoption = std::move(*adoption),
+        .handover = {},
     };
 }
 
@@ -244,16 +247,7 @@ int run_with_lock(Beginning beginning, const RunOptions& options) {
         journal.error(foundation.error().message);
         return kSystem;
     }
-    ClusterRecord record;
-    record.cluster = config.cluster;
-    record.directory = directory;
-    record.pid = static_cast<std::uint32_t>(::getpid());
-    const auto own = posix::process_info(record.pid);
-    record.start_ticks = own ? own->start_ticks : 0;
-    record.file = config.file;
-    record.socket = foundation->control_path;
-    record.segment = shm::segment_name(config.cluster, ::geteuid());
-
+    const ClusterRecord record = own_record(*foundation);
     const bool adopts = foundation->adoption.has_value();
     Master master(std::move(*foundation), journal);
     Result<void> opened = master.open();
@@ -270,17 +264,34 @@ int run_with_lock(Beginning beginning, const RunOptions& options) {
     journal.info("cluster " + config.cluster + ": master is pid " + std::to_string(record.pid) +
                  ", configuration " + config.file);
     new_segment.keep();
+    return run_to_end(master, record, journal);
+}
+
+}  // namespace
+
+ClusterRecord own_record(const Foundation& foundation) {
+    ClusterRecord record;
+    record.cluster = foundation.config.cluster;
+    record.directory = foundation.directory;
+    record.pid = static_cast<std::uint32_t>(::getpid());
+    const auto own = posix::process_info(record.pid);
+    record.start_ticks = own ? own->start_ticks : 0;
+    record.file = foundation.config.file;
+    record.socket = foundation.control_path;
+    record.segment = shm::segment_name(record.cluster, ::geteuid());
+    return record;
+}
+
+int run_to_end(Master& master, const ClusterRecord& record, Journal& journal) {
     const int code = master.run();
     posix::remove_socket_files(master.listeners());
     remove_cluster_files(record);
-    journal.info("cluster " + config.cluster + ": stopped");
+    journal.info("cluster " + record.cluster + ": stopped");
     if (!journal.flush(1'000)) {
         ::_exit(code);  // nobody reads the log, and its thread cannot be waited for
     }
     return code;
 }
-
-}  // namespace
 
 int run_master(const RunOptions& options) {
     Result<UniqueFd> signals = posix::open_signal_fd();

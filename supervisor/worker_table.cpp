@@ -120,6 +120,12 @@ Result<void> WorkerTable::start(Process& process, const Order& order) {
     return {};
 }
 
+SpecPtr WorkerTable::spec_of_nobody(const std::string& pool) {
+    auto gone = std::make_shared<Spec>();
+    gone->pool.name = pool;
+    return gone;
+}
+
 void WorkerTable::adopt(Adoptee adoptee, SpecPtr spec) {
     auto process = std::make_unique<Process>();
     const core::WorkerId worker = adoptee.left.worker;
@@ -131,12 +137,7 @@ void WorkerTable::adopt(Adoptee adoptee, SpecPtr spec) {
     process->facts.fingerprint = adoptee.record.fingerprint;
     process->facts.status = shm::text_of(adoptee.record.status);
     process->slot.index = adoptee.left.slot;
-    if (spec == nullptr) {
-        auto gone = std::make_shared<Spec>();
-        gone->pool.name = adoptee.left.pool;
-        spec = std::move(gone);
-    }
-    process->spec = std::move(spec);
+    process->spec = spec == nullptr ? spec_of_nobody(adoptee.left.pool) : std::move(spec);
     if (!adoptee.child) {
         process->facts.last_words = surroundings_.segment.last_words()[process->facts.lane].read();
         give_back_lane(*process);

@@ -9,6 +9,7 @@
 #include "supervisor/core/event.hpp"
 #include "supervisor/core/supervisor_core.hpp"
 #include "supervisor/core/types.hpp"
+#include "supervisor/handover.hpp"
 #include "supervisor/journal.hpp"
 #include "supervisor/posix/listener.hpp"
 #include "supervisor/spec.hpp"
@@ -80,6 +81,15 @@ class WorkerTable {
     /// file has no such pool any more. One that has died meanwhile comes back as an Exited.
     void adopt(Adoptee adoptee, SpecPtr spec);
 
+    /// What the program that is executed in our place has to know of them; the descriptors stay
+    /// ours.
+    [[nodiscard]] std::vector<HandedWorker> hand_over() const;
+    /// Goes on with one of these; its descriptors are ours from here on. `left`: what the core said
+    /// of it; `spec` as for adopt().
+    void resume(const HandedWorker& handed, const core::LeftWorker& left, SpecPtr spec);
+    /// "web/0", whose child is not executed yet; none: all are.
+    [[nodiscard]] std::optional<std::string> being_started() const;
+
     /// By the pool's present policy, which may be newer than what the worker was started from.
     void signal(core::WorkerId worker, core::SignalKind kind, const config::Pool& policy);
 
@@ -124,6 +134,7 @@ class WorkerTable {
         const Order& order);
     [[nodiscard]] int least_used(const posix::BoundListener& listener, std::uint32_t slot) const;
     void open_channels_again(Process& process, const Adoptee& adoptee);
+    [[nodiscard]] static SpecPtr spec_of_nobody(const std::string& pool);
 
     // worker_signs.cpp: what they say and show
     void watch(Process& process);
@@ -136,6 +147,8 @@ class WorkerTable {
     void take_notifications(Process& process);
     bool take_output(Process& process);
     void look_at_listening(Process& process);
+
+    // worker_handover.cpp: hand_over(), resume(), being_started()
 
     // worker_end.cpp
     void wait_for_exit(core::WorkerId worker);

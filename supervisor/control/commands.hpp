@@ -68,6 +68,8 @@ struct ChangeOptions {
 int reload(const Target& target, const Output& output, const ChangeOptions& options);
 /// What reload would do: 0 nothing, 6 something, 1 it would be refused.
 int plan(const Target& target, const Output& output, const ChangeOptions& options);
+/// The master executes its program, which may be a newer one, in its own place.
+int upgrade(const Target& target, const Output& output, const ChangeOptions& options);
 int rollback(const Target& target, const Output& output, const ChangeOptions& options);
 int restart(const Target& target, const Output& output, const ChangeOptions& options,
             const std::optional<std::string>& what);  ///< POOL or POOL/SLOT

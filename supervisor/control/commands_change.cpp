@@ -222,6 +222,11 @@ int plan(const Target& target, const Output& output, const ChangeOptions& option
     return change(target, output, options, {"/v1/plan", "{}", "plan"});
 }
 
+int upgrade(const Target& target, const Output& output, const ChangeOptions& options) {
+    return change(target, output, options,
+                  {"/v1/upgrade", begin_body(options).end_object().take(), "upgrade"});
+}
+
 int rollback(const Target& target, const Output& output, const ChangeOptions& options) {
     return change(target, output, options,
                   {"/v1/rollback", begin_body(options).end_object().take(), "rollback"});

@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <algorithm>
 #include <set>
 #include <sys/stat.h>
 #include <utility>
@@ -44,6 +45,7 @@ struct ControlServer::Impl : ControlSession::Host,
 
     void accept_next();
     void accept_ready();
+    void serve(UniqueFd fd);
     void close_all();
     void unlink_own() const;
 
@@ -74,6 +76,15 @@ void ControlServer::Impl::accept_next() {
                         });
 }
 
+void ControlServer::Impl::serve(UniqueFd fd) {
+    const bool excess = sessions.size() >= options.max_clients;
+    const ControlSession::Timeouts timeouts{options.read_timeout, options.write_timeout};
+    const auto session =
+        std::make_shared<ControlSession>(io, weak_from_this(), timeouts, std::move(fd), excess);
+    sessions.insert(session);
+    session->read();
+}
+
 void ControlServer::Impl::accept_ready() {
     if (shutting_down) {
         return;
@@ -87,12 +98,7 @@ void ControlServer::Impl::accept_ready() {
     UniqueFd fd(
         ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (fd) {
-        const bool excess = sessions.size() >= options.max_clients;
-        const ControlSession::Timeouts timeouts{options.read_timeout, options.write_timeout};
-        const auto session =
-            std::make_shared<ControlSession>(io, weak_from_this(), timeouts, std::move(fd), excess);
-        sessions.insert(session);
-        session->read();
+        serve(std::move(fd));
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         pause.expires_after(kAcceptPause);
         pause.async_wait([weak = weak_from_this()](boost::system::error_code error) {
@@ -144,16 +150,45 @@ Result<std::unique_ptr<ControlServer>> ControlServer::listen(asio::io_context& i
     if (!fd) {
         return fd.error();
     }
+    return resume(io, options, std::move(handlers), std::move(*fd), {});
+}
+
+Result<std::unique_ptr<ControlServer>> ControlServer::resume(asio::io_context& io,
+                                                             const Options& options,
+                                                             Handlers handlers, UniqueFd listening,
+                                                             std::vector<UniqueFd> clients) {
     auto impl = std::make_shared<Impl>(io, options, std::move(handlers));
     (void)::lstat(options.path.c_str(), &impl->file);
     boost::system::error_code error;
-    impl->acceptor.assign(stream_protocol(), fd->get(), error);
+    impl->acceptor.assign(stream_protocol(), listening.get(), error);
     if (error) {
         return plain_error("control socket " + options.path + ": " + error.message());
     }
-    (void)fd->release();
+    (void)listening.release();
+    for (UniqueFd& client : clients) {
+        impl->serve(std::move(client));
+    }
     impl->accept_next();
     return std::unique_ptr<ControlServer>(new ControlServer(std::move(impl)));
+}
+
+int ControlServer::listening() const {
+    return impl_->acceptor.native_handle();
+}
+
+std::vector<int> ControlServer::idle_clients() const {
+    std::vector<int> clients;
+    for (const auto& session : impl_->sessions) {
+        if (session->is_idle()) {
+            clients.push_back(session->descriptor());
+        }
+    }
+    return clients;
+}
+
+bool ControlServer::is_amid_words() const {
+    return std::any_of(impl_->sessions.begin(), impl_->sessions.end(),
+                       [](const auto& session) { return session->is_amid_words(); });
 }
 
 ControlServer::ControlServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -5,6 +5,7 @@
 // the peer's uid by SO_PEERCRED. Looking (status, events) is answered from the segment.
 
 #include "shm/base/result.hpp"
+#include "shm/base/unique_fd.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -34,7 +35,8 @@ struct Request {
         Plan,
         Counter,
         Submit,
-        Send
+        Send,
+        Upgrade
     };
     Verb verb;
     std::optional<std::string> pool;
@@ -54,6 +56,8 @@ struct Request {
     bool wait = true;  ///< false: answered as soon as it was taken on
     std::uint32_t peer_uid = 0;
     std::uint32_t peer_pid = 0;
+    /// Upgrade: a duplicate of the client's connection, for who goes on in the master's place.
+    std::shared_ptr<const UniqueFd> connection = {};
 };
 
 struct Response {
@@ -67,6 +71,9 @@ struct Response {
 /// Answers a request, at once or later, exactly once; harmless when the client has gone. When the
 /// last copy goes away without a call the client is told that its request was dropped.
 using Responder = std::function<void(const Response&)>;
+
+/// To a client whose connection was inherited while it waited. Never blocks; closes it.
+void answer_inherited(UniqueFd connection, const Response& response);
 
 class ControlServer {
   public:
@@ -90,12 +97,23 @@ class ControlServer {
     [[nodiscard]] static Result<std::unique_ptr<ControlServer>> listen(boost::asio::io_context& io,
                                                                        const Options& options,
                                                                        Handlers handlers);
+    /// Goes on with a socket that was inherited, and with clients that have asked nothing yet.
+    [[nodiscard]] static Result<std::unique_ptr<ControlServer>> resume(
+        boost::asio::io_context& io, const Options& options, Handlers handlers, UniqueFd listening,
+        std::vector<UniqueFd> clients);
     ControlServer(const ControlServer&) = delete;
     ControlServer& operator=(const ControlServer&) = delete;
     ~ControlServer();  ///< closes all, unlinks the path
 
     /// Takes no new clients; answers under way are still written. Done when `closed` runs.
     void shut_down(std::function<void()> closed);
+
+    /// The descriptors that resume() takes: the socket's, and those of clients that wait for
+    /// nothing.
+    [[nodiscard]] int listening() const;
+    [[nodiscard]] std::vector<int> idle_clients() const;
+    /// Some request is half read, or some answer half written.
+    [[nodiscard]] bool is_amid_words() const;
 
     struct Impl;  ///< the .cpp's own
 

@@ -7,6 +7,8 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
 
+#include <fcntl.h>
+#include <sstream>
 #include <utility>
 
 namespace topsman::control {
@@ -169,6 +171,10 @@ void ControlSession::change(Host& host, std::string_view path, std::string_view 
     }
     request->peer_uid = peer_.uid;
     request->peer_pid = static_cast<std::uint32_t>(peer_.pid);
+    if (request->verb == Request::Verb::Upgrade && request->wait) {
+        request->connection =
+            std::make_shared<const UniqueFd>(::fcntl(socket_.native_handle(), F_DUPFD_CLOEXEC, 3));
+    }
     state_ = State::Pending;
     ++serial_;
     // Both ends closed is POLLHUP, which wait_error sees; a client that has only shut down its
@@ -243,6 +249,27 @@ void ControlSession::close() {
     if (const auto host = host_.lock()) {
         host->ended(shared_from_this());
     }
+}
+
+bool ControlSession::is_idle() const {
+    return state_ == State::Reading && !excess_ && buffer_.size() == 0 && !parser_->got_some();
+}
+
+bool ControlSession::is_amid_words() const {
+    return state_ == State::Writing || (state_ == State::Reading && !excess_ && !is_idle());
+}
+
+void answer_inherited(UniqueFd connection, const Response& response) {
+    http::response<http::string_body> answer(status_of(response.result), 11);
+    answer.set(http::field::content_type, "application/json");
+    answer.keep_alive(false);
+    answer.body() = to_json(response) + "\n";
+    answer.prepare_payload();
+    std::ostringstream words;
+    words << answer;
+    const std::string text = words.str();
+    // A few hundred bytes, to one who waits for them: there is room.
+    (void)::send(connection.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void ControlSession::finish_up() {

@@ -47,6 +47,13 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
 
     void read();
     void close();
+    /// It has asked nothing yet, or nothing after its last answer.
+    [[nodiscard]] bool is_idle() const;
+    /// Its request is half read, or its answer half written.
+    [[nodiscard]] bool is_amid_words() const;
+
+    [[nodiscard]] int descriptor() { return socket_.native_handle(); }
+
     /// The server is going: whoever waits for an answer still gets it.
     void finish_up();
     /// The answer to request number `serial`; ignored when that one is no longer waited for.

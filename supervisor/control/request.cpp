@@ -23,7 +23,7 @@ struct Path {
     Request::Verb verb;
 };
 
-constexpr std::array<Path, 12> kPaths{{{"/v1/reload", Request::Verb::Reload},
+constexpr std::array<Path, 13> kPaths{{{"/v1/reload", Request::Verb::Reload},
                                        {"/v1/rollback", Request::Verb::Rollback},
                                        {"/v1/restart", Request::Verb::Restart},
                                        {"/v1/drain", Request::Verb::Drain},
@@ -34,7 +34,8 @@ constexpr std::array<Path, 12> kPaths{{{"/v1/reload", Request::Verb::Reload},
                                        {"/v1/plan", Request::Verb::Plan},
                                        {"/v1/counter", Request::Verb::Counter},
                                        {"/v1/submit", Request::Verb::Submit},
-                                       {"/v1/send", Request::Verb::Send}}};
+                                       {"/v1/send", Request::Verb::Send},
+                                       {"/v1/upgrade", Request::Verb::Upgrade}}};
 // What an answer may have beside result, reason and lines.
 constexpr std::array<const char*, 4> kDetails{"plan", "counter", "job", "sent"};
 

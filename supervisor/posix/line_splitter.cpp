@@ -70,6 +70,13 @@ void LineSplitter::finish(const Line& line) {
     continues_ = false;
 }
 
+void LineSplitter::resume(Rest rest) {
+    line_ = rest.line.substr(0, kMaxLine);
+    continues_ = rest.continues;
+    last_words_ = std::move(rest.last_words);
+    keep_tail(last_words_, kMaxLastWords + 1);
+}
+
 std::string LineSplitter::last_words() const {
     std::string words = last_words_ + line_;
     if (!words.empty() && words.back() == '\n') {

@@ -31,6 +31,18 @@ class LineSplitter {
     /// control characters are blanked, because this goes into the log and on terminals.
     [[nodiscard]] std::string last_words() const;
 
+    /// What it has in hand, for one that goes on in its place.
+    struct Rest {
+        std::string line;  ///< unfinished
+        bool continues = false;
+        std::string last_words;
+        friend bool operator==(const Rest&, const Rest&) = default;
+    };
+
+    [[nodiscard]] Rest rest() const { return {line_, continues_, last_words_}; }
+
+    void resume(Rest rest);
+
   private:
     void end_line(std::string_view mark, const Line& line);
     void remember(std::string_view line);

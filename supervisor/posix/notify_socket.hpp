@@ -32,6 +32,12 @@ class NotifySocket {
     /// that a worker of another user can send.
     [[nodiscard]] static Result<NotifySocket> bind(
         const std::string& path, std::optional<std::pair<unsigned, unsigned>> owner);
+
+    /// Goes on with one that was inherited, and is bound to `path`: what waits in it is not lost.
+    [[nodiscard]] static NotifySocket resume(UniqueFd fd, std::string path) noexcept {
+        return {std::move(fd), std::move(path)};
+    }
+
     NotifySocket(NotifySocket&&) noexcept = default;
     NotifySocket& operator=(NotifySocket&&) noexcept;
     ~NotifySocket();  ///< unlinks the path
@@ -55,7 +61,12 @@ class ServiceManager {
   public:
     [[nodiscard]] static ServiceManager
     from_environment();  ///< and takes it out of the environment
+    /// As it was, after it was taken out of the environment.
+    [[nodiscard]] static ServiceManager at(std::string address,
+                                           std::optional<std::chrono::microseconds> watchdog);
     void notify(std::string_view text) const;
+
+    [[nodiscard]] const std::string& address() const noexcept { return address_; }
 
     [[nodiscard]] bool present() const noexcept { return !address_.empty(); }
 

@@ -54,6 +54,12 @@ Result<OutputPipe> OutputPipe::reopen(const std::string& label, std::uint32_t pi
     return plain_error("it has closed its output", std::errc::no_such_file_or_directory);
 }
 
+OutputPipe OutputPipe::resume(const std::string& label, UniqueFd reader, LineSplitter::Rest rest) {
+    OutputPipe pipe(std::move(reader), label);
+    pipe.lines_.resume(std::move(rest));
+    return pipe;
+}
+
 std::uint64_t OutputPipe::inode() const noexcept {
     struct stat status {};
 

@@ -34,6 +34,12 @@ class OutputPipe {
     [[nodiscard]] static Result<OutputPipe> reopen(const std::string& label, std::uint32_t pid,
                                                    std::uint64_t inode);
 
+    /// Goes on with a reader that was inherited, and what had been read from it.
+    [[nodiscard]] static OutputPipe resume(const std::string& label, UniqueFd reader,
+                                           LineSplitter::Rest rest);
+
+    [[nodiscard]] LineSplitter::Rest rest() const { return lines_.rest(); }
+
     /// The pipe's, unique while it is open.
     [[nodiscard]] std::uint64_t inode() const noexcept;
 

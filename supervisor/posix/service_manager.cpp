@@ -30,14 +30,10 @@ std::optional<std::int64_t> number_in(const std::string& text) {
 
 }  // namespace
 
-ServiceManager ServiceManager::from_environment() {
+ServiceManager ServiceManager::at(std::string address,
+                                  std::optional<std::chrono::microseconds> watchdog) {
     ServiceManager manager;
-    std::string address = take("NOTIFY_SOCKET");
-    const auto usec = number_in(take("WATCHDOG_USEC"));
-    const auto pid = number_in(take("WATCHDOG_PID"));
-    if (usec && *usec > 0 && (!pid || *pid == ::getpid())) {
-        manager.watchdog_ = std::chrono::microseconds(*usec);
-    }
+    manager.watchdog_ = watchdog;
     const bool known = !address.empty() && (address.front() == '/' || address.front() == '@');
     if (known && address.size() < sizeof(sockaddr_un::sun_path)) {
         manager.fd_ = UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -46,6 +42,17 @@ ServiceManager ServiceManager::from_environment() {
         }
     }
     return manager;
+}
+
+ServiceManager ServiceManager::from_environment() {
+    std::string address = take("NOTIFY_SOCKET");
+    const auto usec = number_in(take("WATCHDOG_USEC"));
+    const auto pid = number_in(take("WATCHDOG_PID"));
+    std::optional<std::chrono::microseconds> watchdog;
+    if (usec && *usec > 0 && (!pid || *pid == ::getpid())) {
+        watchdog = std::chrono::microseconds(*usec);
+    }
+    return at(std::move(address), watchdog);
 }
 
 void ServiceManager::notify(std::string_view text) const {

@@ -45,14 +45,24 @@ std::optional<int> parse_realtime(std::string_view text) {
     return from_min ? base + *offset : base - *offset;
 }
 
-}  // namespace
-
-Result<UniqueFd> open_signal_fd() {
+sigset_t listened() noexcept {
     sigset_t set;
     (void)::sigemptyset(&set);
     for (const int number : kListened) {
         (void)::sigaddset(&set, number);
     }
+    return set;
+}
+
+}  // namespace
+
+void block_only_listened() noexcept {
+    const sigset_t set = listened();
+    (void)::pthread_sigmask(SIG_SETMASK, &set, nullptr);
+}
+
+Result<UniqueFd> open_signal_fd() {
+    const sigset_t set = listened();
     if (::signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
         return system_error("signal");
     }

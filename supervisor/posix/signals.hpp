@@ -1,7 +1,7 @@
 #pragma once
 
 // Signals are data: blocked for the whole life of the master and read from a descriptor. There is
-// no signal handler in topsman.
+// no signal handler in topsman, but for a program that has not yet taken over (execution.hpp).
 
 #include "shm/base/result.hpp"
 #include "shm/base/unique_fd.hpp"
@@ -23,6 +23,9 @@ struct ReceivedSignal {
 /// SIGPIPE, and gives the descriptor (signalfd(2), non-blocking, close-on-exec) to read them from.
 /// Call it before the first thread is started: threads inherit the mask.
 [[nodiscard]] Result<UniqueFd> open_signal_fd();
+
+/// Blocks these alone, whatever else was blocked: after an exec that had to block all of them.
+void block_only_listened() noexcept;
 
 /// The next signal, or nullopt when there is none. Never blocks.
 [[nodiscard]] std::optional<ReceivedSignal> read_signal(const UniqueFd& fd);

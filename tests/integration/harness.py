@@ -94,6 +94,7 @@ class Cluster:
         self.log_path = self.dir / "log"
         self.pids_seen = set()
         self.topsman = TOPSMAN
+        self.program = TOPSMAN  # what the master is started from
         self.enter = []  # how commands get into another namespace
         test.addCleanup(self.clean_up)
 
@@ -142,7 +143,7 @@ class Cluster:
     def start(self, wait_ready=True, preexec_fn=None, expect=None, args=()):
         log = open(self.log_path, "ab")
         self.master = subprocess.Popen(
-            [TOPSMAN, "run", *self.args, *args, str(self.file)],
+            [self.program, "run", *self.args, *args, str(self.file)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env, cwd=self.dir,
             preexec_fn=preexec_fn, start_new_session=True)
         log.close()

@@ -134,6 +134,22 @@ a_worker_dies() {
     check "by the master, not by systemd" property_is topsman@shop NRestarts 0
 }
 
+it_is_upgraded() {
+    local pid workers program
+    pid=$(property topsman@shop MainPID)
+    workers=$(status shop "$kPIDS")
+    program=$(inside readlink "/proc/$pid/exe")
+    # As a package manager does: another file of the same name.
+    cp "$machine$program" "$machine$program.new" && mv "$machine$program.new" "$machine$program"
+    check "topsman upgrade executes the newer program" inside topsman upgrade -n shop
+    check "which is the one that was installed" says "^$program\$" inside readlink "/proc/$pid/exe"
+    check "in the same main process" property_is topsman@shop MainPID "$pid"
+    check "with the same workers" status_is shop "$kPIDS" "$workers"
+    check "for systemd nothing has happened" property_is topsman@shop NRestarts 0
+    check "the unit is active" property_is topsman@shop SubState running
+    check "and is reloaded as ever" inside systemctl reload topsman@shop
+}
+
 the_master_dies() {
     local old orders
     inside curl -s -X POST localhost/orders >/dev/null
@@ -336,6 +352,7 @@ it_starts_and_serves
 the_unit_is_sound
 it_reloads
 a_worker_dies
+it_is_upgraded
 the_master_dies
 it_dies_again_and_again
 the_master_hangs

@@ -85,7 +85,7 @@ TEST_F(OptionsTest, EveryCommandHasHelpWithAnExample) {
     const std::string overview = out_;
     for (const char* command :
          {"run", "check", "status", "counters", "locks", "queues", "events", "plan", "reload",
-          "scale", "restart", "drain", "stop", "reset-failed", "queue", "version"}) {
+          "scale", "restart", "drain", "stop", "reset-failed", "upgrade", "queue", "version"}) {
         EXPECT_THAT(overview, HasSubstr(std::string("\n  ") + command));
         EXPECT_EQ(run({command, "--help"}), 0) << command;
         EXPECT_THAT(out_, AllOf(HasSubstr(std::string("Usage: topsman ") + command),

@@ -29,6 +29,9 @@ TEST(RequestTest, TakesWhatEachChangeNeeds) {
     EXPECT_EQ(drain->verb, Request::Verb::Drain);
     EXPECT_EQ(drain->slot, 2U);
 
+    EXPECT_EQ(parse_change("/v1/upgrade", "")->verb, Request::Verb::Upgrade);
+    EXPECT_FALSE(parse_change("/v1/upgrade", R"({"pool": "web"})"));
+
     EXPECT_EQ(parse_change("/v1/stop", "")->mode, "graceful");
     EXPECT_EQ(parse_change("/v1/stop", R"({"mode": "now"})")->mode, "now");
     const auto queue =

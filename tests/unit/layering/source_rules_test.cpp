@@ -100,7 +100,9 @@ TEST(SourceRulesTest, NobodySleepsButWorkersOfTestsThatMustBeSlow) {
 
 TEST(SourceRulesTest, TheSupervisorHasNoSignalHandlers) {
     // A signal is an event of the loop. The one thing a process sets is SIG_IGN or SIG_DFL.
-    for (const std::string& hit : matches(read_sources("supervisor", kCode), kHandler, true)) {
+    // But for the way back of an upgrade: a program that has crashed has no loop any more.
+    const auto files = without(read_sources("supervisor", kCode), "supervisor/posix/execution.cpp");
+    for (const std::string& hit : matches(files, kHandler, true)) {
         EXPECT_NE(hit.find("SIG_"), std::string::npos) << hit;
     }
 }

@@ -35,6 +35,21 @@ TEST_F(LineSplitterTest, TheEndFinishesTheLastLine) {
     EXPECT_THAT(lines_, ElementsAre("web/0 | one", "web/0 | two"));
 }
 
+TEST_F(LineSplitterTest, AnotherGoesOnInItsPlace) {
+    feed("one\ntw");
+    LineSplitter next("web/0 | ");
+    next.resume(splitter_.rest());
+    next.feed("o\n", emit_);
+    EXPECT_THAT(lines_, ElementsAre("web/0 | one", "web/0 | two"));
+    EXPECT_EQ(next.last_words(), "one / two");
+    LineSplitter::Rest endless;  // it may be another's that does not cut lines where we do
+    endless.line = std::string(LineSplitter::kMaxLine * 3, 'x');
+    endless.last_words = endless.line;
+    next.resume(endless);
+    EXPECT_LE(next.last_words().size(), LineSplitter::kMaxLastWords);
+    next.feed("y\n", emit_);
+}
+
 TEST_F(LineSplitterTest, ALineOfExactlyTheLimitIsNotCut) {
     feed(std::string(LineSplitter::kMaxLine, 'x'));
     feed("\n");

@@ -339,12 +339,18 @@ TEST_F(ReserveTest, TheNextMasterKeepsWhatWasAddedAndAddsWhatIsMissing) {
     EXPECT_EQ(as_before->queues().size(), 2U);
     auto wanted = options();
     wanted.queues.push_back(kMails);
+    EXPECT_TRUE(Segment::examine(wanted));
     wanted.queues.push_back({"news", kMails.shape});
     wanted.histograms.emplace_back("size");
+    EXPECT_NE(Segment::examine(wanted).error().message.find("news, which is shared, is not in it"),
+              std::string::npos);
     wanted.channels.push_back(kNews);
     wanted.blocks = {{kSmall, {200, 2}}};  // rising, whatever came first
+    const std::uint32_t epoch = as_before->epoch();
     const auto more = Segment::adopt(wanted);
     ASSERT_TRUE(more) << more.error().message;
+    EXPECT_EQ(more->epoch(), epoch + 1) << "who examines changes nothing";
+    EXPECT_TRUE(Segment::examine(wanted));
     EXPECT_EQ(more->queues().size(), 3U);
     EXPECT_EQ(more->histograms().size(), 2U);
     EXPECT_EQ(more->channels().size(), 2U);
