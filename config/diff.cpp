@@ -34,6 +34,7 @@ Keys exec_changes(const Exec& a, const Exec& b) {
     note(keys, "nice", a.nice, b.nice);
     note(keys, "cpu_affinity", a.cpu_affinity, b.cpu_affinity);
     note(keys, "output.to", a.output, b.output);
+    note(keys, "on_master_death", a.on_master_death, b.on_master_death);
     return keys;
 }
 

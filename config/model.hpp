@@ -25,6 +25,7 @@ enum class BreakerAction : std::uint8_t { Degrade, Stop, Exit };
 enum class OnFailure : std::uint8_t { Rollback, Pause };
 enum class OutputTo : std::uint8_t { Inherit, Prefix };
 enum class SegmentUse : std::uint8_t { Inherit, None };
+enum class OnMasterDeath : std::uint8_t { Keep, Stop };
 enum class LogLevel : std::uint8_t { Debug, Info, Warning, Error };
 enum class LogFormat : std::uint8_t { Text, Json };
 
@@ -118,6 +119,7 @@ struct Exec {
     std::optional<int> nice;  ///< none: the master's own
     CpuAffinity cpu_affinity;
     OutputTo output = OutputTo::Inherit;
+    OnMasterDeath on_master_death = OnMasterDeath::Keep;
     friend bool operator==(const Exec&, const Exec&) = default;
 };
 

@@ -70,6 +70,14 @@ Result<SegmentUse> parse_segment(std::string_view text) {
     return choose<SegmentUse>(text, kWords);
 }
 
+Result<OnMasterDeath> parse_master_death(std::string_view text) {
+    static constexpr Word<OnMasterDeath> kWords[] = {
+        {"keep", OnMasterDeath::Keep},
+        {"stop", OnMasterDeath::Stop},
+    };
+    return choose<OnMasterDeath>(text, kWords);
+}
+
 constexpr const char* kNoProbe =
     "not supported yet: write `by: listening` for servers, `by: notify` for programs that say "
     "READY=1, else `by: none` with min_uptime";
@@ -235,6 +243,7 @@ constexpr Field<Pool> kPool[] = {
     {"start_limit", nullptr, sub_map<&Pool::start_limit, kStartLimit>},
     {"stop_signal", "SIGTERM", value<&Pool::stop_signal, parse_stop_signal>},
     {"stop_timeout", "30s", value<&Pool::stop_timeout, parse_duration>},
+    {"on_master_death", "keep", in_exec<&Exec::on_master_death, parse_master_death>},
     {"rollout", nullptr, sub_map<&Pool::rollout, kRollout>},
     {"recycle", nullptr, sub_map<&Pool::recycle, kRecycle>},
     {"spares", nullptr, nullptr, "not supported yet: write more `workers` instead", "0"},

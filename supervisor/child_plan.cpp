@@ -52,6 +52,9 @@ posix::ChildSetup set_up_child(const ChildPlan& plan) {
     setup.limits = plan.spec.limits;
     setup.nice = exec.nice;
     setup.cpu_mask = posix::cpu_mask(exec.cpu_affinity, plan.slot.index);
+    if (exec.on_master_death == config::OnMasterDeath::Stop) {
+        setup.death_signal = plan.spec.pool.stop_signal;
+    }
     setup.stdout_fd = plan.stdout_fd;
     setup.lock_fd = plan.lock_fd;
     if (const auto& identity = plan.spec.identity) {

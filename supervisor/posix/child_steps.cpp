@@ -182,6 +182,17 @@ int SetUser::operator()() const noexcept {
     return error_of(system_call(SYS_capset, &header, &none[0]));
 }
 
+int SetDeathSignal::operator()() const noexcept {
+    if (signal == 0) {
+        return 0;
+    }
+    if (const int error = error_of(system_call(SYS_prctl, PR_SET_PDEATHSIG, signal, 0, 0, 0))) {
+        return error;
+    }
+    // It may have died before it was asked for.
+    return system_call(SYS_getppid) == parent ? 0 : ESRCH;
+}
+
 int ChangeDirectory::operator()() const noexcept {
     return path == nullptr ? 0 : error_of(system_call(SYS_chdir, path));
 }

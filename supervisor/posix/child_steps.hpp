@@ -107,6 +107,15 @@ struct SetUser {
     int operator()() const noexcept;
 };
 
+/// After SetUser: the kernel forgets it when a process becomes another user (prctl(2),
+/// PR_SET_PDEATHSIG).
+struct SetDeathSignal {
+    int signal;  ///< 0: none
+    pid_t parent;
+
+    int operator()() const noexcept;
+};
+
 struct ChangeDirectory {
     const char* path;  ///< null: stays where the master is
 

@@ -173,6 +173,7 @@ class WorkerLauncher final : public PreparedChild, public v2::posix::default_lau
     At<SpawnStage::CpuAffinity, steps::SetCpuAffinity> cpus_{{list_of(setup.cpu_mask)}};
     At<SpawnStage::Groups, steps::SetGroups> groups_{{other_user_, list_of(setup.groups), gid_}};
     At<SpawnStage::User, steps::SetUser> user_{{other_user_, uid_}};
+    At<SpawnStage::DeathSignal, steps::SetDeathSignal> death_{{setup.death_signal, ::getpid()}};
     At<SpawnStage::WorkingDirectory, steps::ChangeDirectory> directory_{
         {setup.working_directory.empty() ? nullptr : setup.working_directory.c_str()}};
     At<SpawnStage::Exec, steps::PatchPid> patch_{};
@@ -193,7 +194,7 @@ __attribute__((no_sanitize("address"))) int WorkerLauncher::run(void* self) noex
     const error_code error = v2::posix::detail::on_exec_setup(
         here, here.executable_, here.argv_, here.claim_, here.session_, here.signals_,
         here.descriptors_, here.limits_, here.umask_, here.nice_, here.cpus_, here.groups_,
-        here.user_, here.directory_, here.patch_);
+        here.user_, here.death_, here.directory_, here.patch_);
     here.report.number = error.value();
     if (here.report.number == 0) {
         here.report.stage = SpawnStage::Exec;

@@ -45,6 +45,7 @@ struct ChildSetup {
     std::vector<std::uint32_t> groups;
     std::vector<std::pair<int, std::int64_t>> limits;  ///< RLIMIT_*, value; -1: unlimited
     std::optional<int> nice;
+    int death_signal = 0;  ///< what it gets when the thread that launches it ends; 0: nothing
     std::vector<unsigned long> cpu_mask;  ///< as sched_setaffinity(2) takes it; empty: as it is
 
     // The lane to claim as the first act; null: none.

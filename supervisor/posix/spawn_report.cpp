@@ -59,6 +59,8 @@ std::string sentence_for(const steps::Report& report, const ChildSetup& setup) {
             return "group " + std::to_string(setup.gid.value_or(0)) + reason + privilege;
         case SpawnStage::User:
             return "user " + std::to_string(setup.uid.value_or(0)) + reason + privilege;
+        case SpawnStage::DeathSignal:
+            return "on_master_death" + reason;
         case SpawnStage::WorkingDirectory:
             return "chdir " + setup.working_directory + reason;
         case SpawnStage::Exec:

@@ -16,6 +16,7 @@ enum class SpawnStage : std::uint8_t {
     CpuAffinity,
     Groups,
     User,
+    DeathSignal,
     WorkingDirectory,
     Exec,
 };

@@ -583,6 +583,24 @@ class AtAnyTime(Adopting):
         self.assertIn("killing it", c.cli("stop", "--now").stdout)
         self.assertTrue(worker.wait(0))
 
+    def test_workers_that_shall_not_outlive_the_master_get_their_stop_signal(self):
+        asked = ("[/bin/sh, -c, \"trap 'echo INT > $CLUSTER_DIR/got; exit 0' INT; echo up > $CLUSTER_DIR/up; "
+                 "while :; do sleep 0.01; done\"]")
+        user = "    user: nobody\n" if os.geteuid() == 0 else ""
+        c = self.cluster(command(asked, "    stop_signal: SIGINT\n    on_master_death: stop\n") +
+                         "  kept:\n    command: [sleep, '1000']\n" +
+                         f"  other:\n    command: [sleep, '1000']\n    on_master_death: stop\n{user}").start()
+        c.wait_file("up")
+        web, kept, other = (Pidfd(c.pids(name)[0]) for name in ("web", "kept", "other"))
+        self.again(c)
+        self.assertTrue(web.wait() and other.wait())
+        self.assertEqual((c.dir / "got").read_text(), "INT\n")
+        self.assertFalse(kept.wait(0))
+        c.wait_up()
+        self.assertEqual(c.pids("kept"), [kept.pid])
+        self.assertNotIn(web.pid, c.pids())
+        self.assertNotIn(other.pid, c.pids("other"))
+
     def test_killed_while_it_starts_workers(self):
         c = self.cluster(http(8))
         c.start(wait_ready=None)

@@ -84,6 +84,7 @@ const std::map<std::string, std::string> kOtherValues = {
     {"start_limit.action", "exit"},
     {"stop_signal", "SIGINT"},
     {"stop_timeout", "5s"},
+    {"on_master_death", "stop"},
     {"rollout.max_surge", "2"},
     {"rollout.max_unavailable", "1"},
     {"rollout.observe", "5s"},
@@ -96,7 +97,8 @@ const std::map<std::string, std::string> kOtherValues = {
 
 const std::vector<std::string> kExecKeys = {
     "command", "listeners", "segment", "environment", "env_file", "working_directory", "umask",
-    "user",    "group",     "limits",  "output.to",   "nice",     "cpu_affinity"};
+    "user",    "group",     "limits",  "output.to",   "nice",     "cpu_affinity",
+    "on_master_death"};
 
 TEST(Diff, EveryKeyOfAPoolIsCompared) {
     const std::string prefix = "pools.NAME.";

@@ -60,6 +60,7 @@ pools:
     start_limit: { burst: 5, interval: 20s, action: exit }
     stop_signal: 2
     stop_timeout: 0s
+    on_master_death: stop
     rollout: { max_surge: 0, max_unavailable: 2 }
     recycle: { lifetime: 1h, jitter: 0.5, requests: 10000, memory: 1GiB }
 )");
@@ -80,6 +81,7 @@ pools:
     expected.exec.nice = -5;
     expected.exec.cpu_affinity = {false, {0, 1, 2, 4}};
     expected.exec.output = OutputTo::Prefix;
+    expected.exec.on_master_death = OnMasterDeath::Stop;
     expected.workers = 3;
     expected.workers_auto = true;
     expected.ready = {ReadyBy::Notify, seconds(5), seconds(2)};

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -107,6 +108,9 @@ void print_surroundings() {
     for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
         cpus += CPU_ISSET(cpu, &usable) ? std::to_string(cpu) + "," : "";
     }
+    int death_signal = 0;
+    (void)::prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0);
+    std::printf("death_signal %d\n", death_signal);
     std::printf("cpus %s\nnice %d\n", cpus.c_str(), ::getpriority(PRIO_PROCESS, 0));
     for (char** entry = environ; *entry != nullptr; ++entry) {
         std::printf("env.%s\n", *entry);

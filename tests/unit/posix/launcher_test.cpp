@@ -173,6 +173,12 @@ TEST_F(LauncherTest, WithoutWishesNiceAndCpusAreTheMasters) {
     EXPECT_EQ(facts.at("nice"), std::to_string(::getpriority(PRIO_PROCESS, 0)));
 }
 
+TEST_F(LauncherTest, HearsOfItsParentsDeathIfItIsAskedFor) {
+    EXPECT_EQ(run().at("death_signal"), "0");
+    setup_.death_signal = SIGINT;
+    EXPECT_EQ(run().at("death_signal"), std::to_string(SIGINT));
+}
+
 TEST_F(LauncherTest, BecomesAnotherUserWithoutAnyPrivilege) {
     if (::geteuid() != 0) {
         GTEST_SKIP() << "needs root";
@@ -188,6 +194,7 @@ TEST_F(LauncherTest, BecomesAnotherUserWithoutAnyPrivilege) {
     setup_.uid = identity->uid;
     setup_.gid = identity->gid;
     setup_.groups = {identity->gid, 4};
+    setup_.death_signal = SIGINT;
     const Facts facts = run();
     EXPECT_EQ(facts.at("uid"), std::to_string(identity->uid));
     EXPECT_EQ(facts.at("euid"), std::to_string(identity->uid));
@@ -196,6 +203,7 @@ TEST_F(LauncherTest, BecomesAnotherUserWithoutAnyPrivilege) {
     EXPECT_EQ(facts.at("CapEff"), "0000000000000000");
     EXPECT_EQ(facts.at("CapPrm"), "0000000000000000");
     EXPECT_EQ(facts.at("CapAmb"), "0000000000000000");
+    EXPECT_EQ(facts.at("death_signal"), std::to_string(SIGINT)) << "not forgotten with the user";
 }
 
 TEST_F(LauncherTest, ItsOwnUserNeedsNoPrivilege) {
