@@ -213,7 +213,7 @@ struct Log {
 
 struct Segment {
     std::uint32_t lanes = 256;          ///< at most 1,023; lane 0 is the master's
-    std::uint64_t reserve = 1U << 20U;  ///< bytes for what a reload adds
+    std::uint64_t reserve = 4U << 20U;  ///< bytes for what a reload adds
     friend bool operator==(const Segment&, const Segment&) = default;
 };
 

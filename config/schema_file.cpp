@@ -77,7 +77,7 @@ Result<std::uint64_t> parse_reserve(std::string_view text) {
         return size.error();
     }
     if (static_cast<std::uint64_t>(*size) > kMaxReserve) {
-        return plain_error("a reserve has at most 16GiB: write 1MiB");
+        return plain_error("a reserve has at most 16GiB: write 4MiB");
     }
     return static_cast<std::uint64_t>(*size);
 }
@@ -131,7 +131,7 @@ constexpr Field<Log> kLog[] = {
 constexpr Field<Segment> kSegment[] = {
     {"kind", "named", read_kind},
     {"lanes", "256", value<&Segment::lanes, parse_lanes>},
-    {"reserve", "1MiB", value<&Segment::reserve, parse_reserve>},
+    {"reserve", "4MiB", value<&Segment::reserve, parse_reserve>},
 };
 
 constexpr Field<Listener> kListener[] = {
