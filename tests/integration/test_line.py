@@ -107,7 +107,7 @@ class Line(TestCase):
                          [("blocks", "16KiB", "0 of 64 in use"), ("blocks", "1MiB", "0 of 2 in use")])
         self.assertIn("0 of 64 in use", c.cli("status").stdout)
         check = subprocess.run([c.topsman, "check", c.file], env=c.env, capture_output=True, text=True)
-        self.assertRegex(check.stdout, r": segment of .*, blocks 3\.[0-9]M\n")
+        self.assertRegex(check.stdout, r": segment of .*, blocks 3\.[0-9]M, reserve 4.0M\n")
         c.write_yaml(YAML + "  blocks: { 1MiB: 3, 16KiB: 64 }\n")
         refused = c.cli("reload", expect=1)
         self.assertIn("shared.blocks", refused.stdout + refused.stderr)

@@ -104,7 +104,7 @@ class Queues(TestCase):
         c = self.cluster(yaml("good", 1))
         good = subprocess.run([TOPSMAN, "check", c.file], env=c.env, capture_output=True, text=True)
         self.assertEqual(good.returncode, 0, good.stderr)
-        self.assertRegex(good.stdout, r": segment of [0-9.]+M: lanes and fixed tables [0-9.]+M, queue jobs [0-9.]+K, reserve 1.0M\n")
+        self.assertRegex(good.stdout, r": segment of [0-9.]+M: lanes and fixed tables [0-9.]+M, queue jobs [0-9.]+K, reserve 4.0M\n")
         text = yaml("good", 1).replace("capacity: 100, item_size: 16", "capacity: 1048576, item_size: 64KiB")
         c.write_yaml(text)
         bad = subprocess.run([TOPSMAN, "check", c.file], env=c.env, capture_output=True, text=True)
