@@ -163,6 +163,7 @@ struct Queue {
     std::uint32_t item_size = 256;
     std::uint32_t max_attempts = 3;
     std::uint32_t priorities = 1;
+    bool dedup = false;
     friend bool operator==(const Queue&, const Queue&) = default;
 };
 

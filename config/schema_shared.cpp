@@ -124,6 +124,7 @@ constexpr Field<Queue> kQueue[] = {
     {"item_size", "256", value<&Queue::item_size, parse_item_size>},
     {"max_attempts", "3", value<&Queue::max_attempts, parse_attempts>},
     {"priorities", "1", value<&Queue::priorities, parse_priorities>},
+    {"dedup", "false", value<&Queue::dedup, parse_bool>},
 };
 
 void read_queues(Reader& reader, const At& at, Shared& shared) {

@@ -224,6 +224,8 @@ class CommandLine {
     CLI::Option* slot_option_ = nullptr;
     std::uint32_t slot_ = 0;
     control::SendOptions send_;
+    std::string key_;
+    CLI::Option* key_option_ = nullptr;
     std::chrono::milliseconds deadline_{};
     CLI::Option* deadline_option_ = nullptr;
     std::string retry_;
@@ -409,7 +411,8 @@ void CommandLine::add_queue_and_channel() {
         "Submit a job, byte for byte, and print its number: from then on it is executed at least "
         "once, or becomes a dead letter. A full queue refuses.",
         "  topsman queue submit thumbnails cat.jpg\n"
-        "  topsman queue submit thumbnails --priority 1 --deadline 30s < job",
+        "  topsman queue submit thumbnails --priority 1 --deadline 30s < job\n"
+        "  topsman queue submit thumbnails cat.jpg --key cat.jpg",
         [this] { return submit_job(); }, queue));
     submit->add_option("QUEUE", what_, "Which")->required();
     item_option_ = submit->add_option("JOB", item_, "The job; without: standard input");
@@ -417,6 +420,10 @@ void CommandLine::add_queue_and_channel() {
         ->type_name("N");
     deadline_option_ = add_duration(submit, "--deadline", deadline_,
                                     "Not taken within this time it becomes a dead letter");
+    key_option_ = submit->add_option("--key", key_,
+                                     "Not while there is a job with this key: print its number "
+                                     "instead");
+    key_option_->type_name("KEY");
 
     CLI::App* channel =
         add("channel", "Send messages from scripts; `topsman status` counts them.",
@@ -561,6 +568,9 @@ int CommandLine::submit_job() const {
     control::SubmitOptions job = job_;
     if (deadline_option_->count() != 0) {
         job.deadline = deadline_;
+    }
+    if (key_option_->count() != 0) {
+        job.key = key_;
     }
     return control::submit(target(), output(), change_, what_, *item, job);
 }

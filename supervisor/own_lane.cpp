@@ -69,7 +69,23 @@ std::string problem_with(const control::Request& request, const shm::NamedQueue&
                     : " has 0 to " + std::to_string(queue.shape.priorities - 1)) +
                " (shared.queues." + queue.name + ".priorities)";
     }
+    if (request.key && !queue.shape.has_keys) {
+        return "queue " + queue.name + " knows no keys: write dedup: true (shared.queues." +
+               queue.name + ".dedup)";
+    }
     return "";
+}
+
+/// With a key or without.
+std::optional<shm::KeyedJob> submit(shm::JobQueue& queue, const control::Request& request,
+                                    const shm::JobTerms& terms) {
+    const auto item = std::as_bytes(std::span(request.item));
+    if (request.key) {
+        return queue.submit_once({}, shm::JobKey(std::as_bytes(std::span(*request.key))), item,
+                                 terms);
+    }
+    const auto id = queue.submit({}, item, terms);
+    return id ? std::optional(shm::KeyedJob{*id, true}) : std::nullopt;
 }
 
 /// "web/2"
@@ -181,16 +197,19 @@ control::Response submit_job(const shm::Segment& segment, const control::Request
                                                std::chrono::nanoseconds(*request.deadline).count());
     }
     shm::JobQueue queue = segment.queue(static_cast<std::size_t>(found - queues.begin()));
-    const auto id = queue.submit({}, std::as_bytes(std::span(request.item)), terms);
-    if (!id) {
+    const auto submitted = submit(queue, request, terms);
+    if (!submitted) {
         return refusal("queue " + name + " is full, with " + std::to_string(found->shape.capacity) +
                        " jobs");
     }
     control::JsonWriter w;
     // A string: the numbers of JavaScript end at 2^53.
-    w.begin_object().member("queue", name).member("job", std::to_string(*id)).end_object();
-    control::Response response{"done", std::to_string(*id), {}};
-    response.details = w.take();
+    w.begin_object().member("queue", name).member("job", std::to_string(submitted->id));
+    if (request.key) {
+        w.member("new", submitted->is_new);
+    }
+    control::Response response{"done", std::to_string(submitted->id), {}};
+    response.details = w.end_object().take();
     response.details_key = "job";
     return response;
 }

@@ -15,7 +15,8 @@ namespace topsman::supervisor {
 [[nodiscard]] control::Response change_metric(const shm::Segment& segment,
                                               const control::Request& request);
 
-/// Answers with the job's number: from then on it will be executed, or become a dead letter.
+/// Answers with the job's number: from then on it will be executed, or become a dead letter. With a
+/// key it may be that of one which was there already.
 [[nodiscard]] control::Response submit_job(const shm::Segment& segment,
                                            const control::Request& request);
 

@@ -10,7 +10,7 @@
 namespace topsman::supervisor {
 
 shm::QueueShape shape_of(const config::Queue& queue) {
-    return {queue.capacity, queue.item_size, queue.max_attempts, queue.priorities};
+    return {queue.capacity, queue.item_size, queue.max_attempts, queue.priorities, queue.dedup};
 }
 
 shm::NamedChannel channel_of(const config::Channel& channel) {

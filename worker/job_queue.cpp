@@ -83,6 +83,18 @@ Error problem_with(const QueueState& state, std::size_t size, const JobOptions& 
                    std::errc::message_size);
 }
 
+Error full_now(const QueueState& state) {
+    return refusal(state, "full, with " + std::to_string(state.queue.shape().capacity) + " jobs",
+                   std::errc::no_buffer_space);
+}
+
+/// In spite of all patience.
+Error still_full(const QueueState& state) {
+    return is_leaving()
+               ? refusal(state, "full, and this worker drains", std::errc::operation_canceled)
+               : refusal(state, "full until the deadline", std::errc::timed_out);
+}
+
 Result<std::shared_ptr<QueueState>> find_in_segment(Process& process, std::string_view name) {
     const auto queues = process.segment->queues();
     const auto found = std::find_if(queues.begin(), queues.end(),
@@ -104,7 +116,8 @@ Result<std::shared_ptr<QueueState>> find_in_segment(Process& process, std::strin
 
 Result<std::shared_ptr<QueueState>> make_own(const Process& process, std::string_view name,
                                              const QueueSize& size) {
-    const shm::QueueShape shape{size.capacity, size.item_size, size.max_attempts, size.priorities};
+    const shm::QueueShape shape{size.capacity, size.item_size, size.max_attempts, size.priorities,
+                                size.dedup};
     if (!shm::is_sound(shape)) {
         return plain_error("queue " + std::string(name) + ": capacity is 1 to " +
                            std::to_string(shm::kMaxQueueCapacity) + ", item_size 1 to " +
@@ -151,8 +164,7 @@ Result<JobId> JobQueue::try_submit(std::span<const std::byte> item, const JobOpt
     }
     const auto id = state_->queue.submit(state_->owner, item, terms_of(options));
     if (!id) {
-        return refusal(*state_, "full, with " + std::to_string(size().capacity) + " jobs",
-                       std::errc::no_buffer_space);
+        return full_now(*state_);
     }
     return *id;
 }
@@ -170,10 +182,66 @@ Result<JobId> JobQueue::submit_until(std::span<const std::byte> item, Deadline d
     if (id) {
         return *id;
     }
-    if (is_leaving()) {
-        return refusal(*state_, "full, and this worker drains", std::errc::operation_canceled);
+    return still_full(*state_);
+}
+
+namespace {
+
+/// Why no job can be submitted with this key; no error when it can.
+std::optional<Error> problem_with_key(const QueueState& state, std::string_view key) {
+    if (!state.queue.shape().has_keys) {
+        return refusal(state, "jobs have no keys here: write dedup: true",
+                       std::errc::operation_not_supported);
     }
-    return refusal(*state_, "full until the deadline", std::errc::timed_out);
+    if (key.empty()) {
+        return refusal(state, "a key has 1 to 64 bytes, this one is empty",
+                       std::errc::invalid_argument);
+    }
+    if (key.size() > shm::JobKey::kMostBytes) {
+        return refusal(
+            state,
+            "a key has at most 64 bytes, this one has " + std::to_string(key.size()) + ": hash it",
+            std::errc::message_size);
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+Result<SubmittedOnce> JobQueue::submit_once(std::string_view key, std::span<const std::byte> item,
+                                            const JobOptions& options) {
+    return submit_once_until(key, item, Deadline::max(), options);
+}
+
+Result<SubmittedOnce> JobQueue::try_submit_once(std::string_view key,
+                                                std::span<const std::byte> item,
+                                                const JobOptions& options) {
+    return submit_once_until(key, item, Deadline{}, options);
+}
+
+Result<SubmittedOnce> JobQueue::submit_once_until(std::string_view key,
+                                                  std::span<const std::byte> item,
+                                                  Deadline deadline, const JobOptions& options) {
+    if (!can_be_submitted(*state_, item.size(), options)) {
+        return problem_with(*state_, item.size(), options);
+    }
+    if (auto problem = problem_with_key(*state_, key)) {
+        return *std::move(problem);
+    }
+    const shm::JobKey whole(bytes_of(key));
+    const shm::JobTerms terms = terms_of(options);
+    auto submitted = state_->queue.submit_once(state_->owner, whole, item, terms);
+    if (!submitted && deadline == Deadline{}) {
+        return full_now(*state_);
+    }
+    if (!submitted) {
+        submitted = state_->queue.submit_once_until(state_->owner, whole, item, terms, deadline,
+                                                    &is_leaving);
+    }
+    if (!submitted) {
+        return still_full(*state_);
+    }
+    return SubmittedOnce{submitted->id, submitted->is_new};
 }
 
 namespace {
@@ -254,7 +322,7 @@ Result<std::optional<Job>> JobQueue::handed_out(std::uint64_t word, std::uint32_
 
 QueueSize JobQueue::size() const noexcept {
     const shm::QueueShape& shape = state_->queue.shape();
-    return {shape.capacity, shape.item_size, shape.max_attempts, shape.priorities};
+    return {shape.capacity, shape.item_size, shape.max_attempts, shape.priorities, shape.has_keys};
 }
 
 Job& Job::operator=(Job&& other) noexcept {

@@ -94,6 +94,7 @@ int change_counter(const Target& target, const Output& output, const ChangeOptio
 struct SubmitOptions {
     std::uint32_t priority = 0;
     std::optional<std::chrono::milliseconds> deadline;  ///< from now on
+    std::optional<std::string> key;                     ///< not while there is one with it already
 };
 
 int submit(const Target& target, const Output& output, const ChangeOptions& options,

@@ -1,4 +1,5 @@
 #include "shm/base/unique_fd.hpp"
+#include "shm/job_key.hpp"
 #include "shm/limits.hpp"
 #include "supervisor/control/commands.hpp"
 #include "supervisor/control/control_client.hpp"
@@ -358,6 +359,17 @@ bool is_name(const std::string& text) {
     });
 }
 
+/// Any bytes as they may be in a query: two hexadecimal digits after a percent sign for each.
+std::string quoted(std::string_view bytes) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::string text;
+    for (const char c : bytes) {
+        const auto byte = static_cast<unsigned char>(c);
+        text += {'%', kDigits[byte >> 4U], kDigits[byte & 0xfU]};
+    }
+    return text;
+}
+
 }  // namespace
 
 int submit(const Target& target, const Output& output, const ChangeOptions& options,
@@ -371,9 +383,16 @@ int submit(const Target& target, const Output& output, const ChangeOptions& opti
         return usage_error(output, "queue submit: " + printable(queue) +
                                        " is no queue's name: see topsman queues");
     }
+    if (job.key && (job.key->empty() || job.key->size() > shm::JobKey::kMostBytes)) {
+        return usage_error(output, "queue submit: a key has 1 to 64 bytes, this one has " +
+                                       std::to_string(job.key->size()));
+    }
     std::string path = "/v1/submit?queue=" + queue + "&priority=" + std::to_string(job.priority);
     if (job.deadline) {
         path += "&deadline_ms=" + std::to_string(job.deadline->count());
+    }
+    if (job.key) {
+        path += "&key=" + quoted(*job.key);
     }
     return change(target, output, options,
                   {path, item, "queue submit", "whether the job was submitted nobody knows"});

@@ -51,6 +51,7 @@ struct Request {
     std::optional<std::string> channel = {};                 ///< Send
     bool to_all = false;                                     ///< Send: else to one
     std::string item = {};                                   ///< Submit, Send: byte for byte
+    std::optional<std::string> key = {};                     ///< Submit: once
     std::uint32_t priority = 0;                              ///< Submit
     std::optional<std::chrono::milliseconds> deadline = {};  ///< Submit: from now on
     bool wait = true;  ///< false: answered as soon as it was taken on

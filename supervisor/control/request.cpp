@@ -1,5 +1,6 @@
 #include "supervisor/control/request.hpp"
 
+#include "shm/job_key.hpp"
 #include "shm/limits.hpp"
 #include "supervisor/control/json_writer.hpp"
 #include "supervisor/control/text.hpp"
@@ -94,6 +95,28 @@ std::string take_name(std::optional<std::string>& name, const char* what, std::s
                : std::string(what) + " must be a " + what + "'s name";
 }
 
+/// What %41 in a query stands for; nothing when it is cut off or no number.
+std::optional<std::string> unquoted(std::string_view text) {
+    std::string bytes;
+    while (!text.empty()) {
+        std::size_t length = 1;
+        char byte = text[0];
+        if (byte == '%') {
+            length = 3;
+            unsigned value = 0;
+            const char* end = text.data() + std::min(length, text.size());
+            if (text.size() < length ||
+                std::from_chars(text.data() + 1, end, value, 16).ptr != end) {
+                return std::nullopt;
+            }
+            byte = static_cast<char>(value);
+        }
+        bytes += byte;
+        text.remove_prefix(length);
+    }
+    return bytes;
+}
+
 /// One parameter of a send.
 std::string take_send_parameter(Request& request, std::string_view key, std::string_view value) {
     if (key == "channel") {
@@ -118,6 +141,13 @@ std::string take_submit_parameter(Request& request, std::string_view key, std::s
         const auto priority = to_number<std::uint32_t>(value);
         request.priority = priority.value_or(0);
         return priority ? "" : "priority must be a number from 0 on";
+    }
+    if (key == "key") {
+        request.key = unquoted(value);
+        return request.key && !request.key->empty() &&
+                       request.key->size() <= shm::JobKey::kMostBytes
+                   ? ""
+                   : "key must be 1 to 64 bytes, %XX for those that a query cannot have";
     }
     if (key == "deadline_ms") {
         // So long that it never comes, and so short that it can be added to any clock.

@@ -20,8 +20,8 @@ namespace topsman::control {
 /// A change as its path and body say it. Errors: errc::no_such_file_or_directory for an unknown
 /// path, else a sentence on what is wrong with the body. An empty body is {}. Of "/v1/submit" and
 /// "/v1/send" the body is the job or the message, byte for byte, and the query says the rest:
-/// "queue=thumbnails&priority=1&deadline_ms=30000", "channel=news&to=2" (a slot, any or all);
-/// others have no query.
+/// "queue=thumbnails&priority=1&deadline_ms=30000&key=cat%2ejpg", "channel=news&to=2" (a slot, any
+/// or all); others have no query.
 [[nodiscard]] Result<Request> parse_change(std::string_view path, std::string_view body,
                                            std::string_view query = {});
 

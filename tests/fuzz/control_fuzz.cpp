@@ -34,6 +34,7 @@ void check_request(const control::Request& request) {
           (request.name && request.add.has_value() != request.set.has_value()));
     CHECK(request.verb != Verb::Submit ||
           (request.queue && !request.queue->empty() && request.queue->size() < shm::kNameBytes));
+    CHECK(!request.key || (!request.key->empty() && request.key->size() <= 64));
     CHECK(request.verb != Verb::Send || (request.channel && !request.channel->empty() &&
                                          request.channel->size() < shm::kNameBytes));
     CHECK(!request.to_all || !request.slot);

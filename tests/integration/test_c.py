@@ -91,6 +91,31 @@ while not t.topsman_draining(worker):
         check(t.topsman_message_ack(message))
 """
 
+# Submits the same key again and again; takes one in between.
+ONCE = COMMON + """
+class Options(ctypes.Structure):
+    _fields_ = [("size", ctypes.c_size_t), ("deadline_ns", ctypes.c_int64), ("priority", ctypes.c_uint32),
+                ("key", ctypes.c_char_p), ("key_size", ctypes.c_size_t)]
+
+once, numbers = opened("queue", b"once"), set()
+options = Options(ctypes.sizeof(Options), 0, 0, b"cat", 3)
+id, job = ctypes.c_uint64(), ctypes.c_void_p()
+
+def submit():
+    there = check(t.topsman_queue_submit(once, b"x", 1, ctypes.byref(options), FOREVER, ctypes.byref(id)))
+    numbers.add(id.value)
+    return there
+
+if t.topsman_name(worker) == b"python/0":
+    assert [submit(), submit()] == [0, 1] and len(numbers) == 1
+    assert check(t.topsman_queue_take(once, FOREVER, ctypes.byref(job))) == 1
+    assert submit() == 1 and len(numbers) == 1, "it runs"
+    check(t.topsman_job_ack(job))
+    assert [submit(), submit()] == [0, 1] and len(numbers) == 2
+check(t.topsman_ready(worker))
+signal.sigwait([signal.SIGINT])
+"""
+
 YAML = f"""
 pools:
   python:
@@ -102,6 +127,7 @@ shared:
   queues:
     jobs: {{ item_size: 16 }}
     results: {{}}
+    once: {{ dedup: true }}
   channels:
     news: {{ to: python, capacity: 8, message_size: 16 }}
 """
@@ -133,6 +159,11 @@ class C(TestCase):
         self.wait_done(c, 1)
         c.wait_up()
         self.assertEqual(c.status()["gauges"]["busy"]["total"], 0, "the dead one's part was taken back")
+
+    def test_of_a_key_there_is_one_job(self):
+        c = self.up(ONCE)
+        self.assertEqual(c.status()["queues"]["once"]["ready"], 1)
+        c.cli("stop", "--now")
 
     def test_messages_are_answered_by_whoever_has_the_slot_by_then(self):
         c = self.up(MESSAGES)

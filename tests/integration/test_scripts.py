@@ -18,6 +18,7 @@ shared:
   queues:
     jobs: { capacity: 50, item_size: 16, max_attempts: 2, priorities: 2 }
     idle: { capacity: 2, item_size: 4 }
+    once: { capacity: 8, dedup: true }
 """
 
 MESSAGES = """
@@ -101,6 +102,20 @@ class Scripts(TestCase):
         self.assertIn("has 0 to 1", self.refused(c, "queue submit", "jobs", "x", "--priority", "2"))
         self.assertIn("standard input is empty", self.refused(c, "queue submit", "jobs", expect=2))
         self.assertEqual(c.status()["queues"]["idle"]["ready"], 2)
+
+    def test_submitting_once(self):
+        c = self.up()
+        job = c.cli("queue submit", "once", "1", "--key", "a&b=%").stdout
+        self.assertEqual(c.cli("queue submit", "once", "2", "--key", "a&b=%").stdout, job)
+        again = json.loads(c.cli("queue submit", "once", "3", "--key", "a&b=%", "--json").stdout)["job"]
+        self.assertEqual(again, {"queue": "once", "job": job.strip(), "new": False})
+        self.assertNotEqual(c.cli("queue submit", "once", "4", "--key", "a").stdout, job)
+        self.assertEqual(c.status()["queues"]["once"]["ready"], 2)
+        c.kill_master()
+        c.start()
+        self.assertEqual(c.cli("queue submit", "once", "5", "--key", "a&b=%").stdout, job)
+        self.assertIn("queue jobs knows no keys: write dedup: true", self.refused(c, "queue submit", "jobs", "x", "--key", "k"))
+        self.assertIn("has 65", self.refused(c, "queue submit", "once", "x", "--key", "x" * 65, expect=2))
 
     def test_sending(self):
         c = self.cluster(MESSAGES).start()

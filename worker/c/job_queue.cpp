@@ -12,17 +12,38 @@ using topsman::c::null_argument;
 namespace {
 
 /// What an older program knows of the options, and nothing for the rest.
-topsman::JobOptions options_of(const topsman_job_options* given) {
+topsman_job_options known_of(const topsman_job_options* given) {
     topsman_job_options known = TOPSMAN_JOB_OPTIONS_INIT;
     if (given != nullptr) {
         std::memcpy(&known, given, std::min(given->struct_size, sizeof known));
     }
+    return known;
+}
+
+topsman::JobOptions options_of(const topsman_job_options& known) {
     topsman::JobOptions options;
     options.priority = known.priority;
     if (known.deadline_ns > 0) {
         options.deadline = deadline_of(known.deadline_ns);
     }
     return options;
+}
+
+/// 0: it is new; 1: there is one with its key; or the number of the error.
+int submit_once(topsman::JobQueue& queue, const topsman_job_options& known,
+                std::span<const std::byte> item, std::int64_t timeout_ns, std::uint64_t* id) {
+    const std::string_view key(static_cast<const char*>(known.key), known.key_size);
+    const topsman::JobOptions terms = options_of(known);
+    const auto submitted = timeout_ns == 0
+                               ? queue.try_submit_once(key, item, terms)
+                               : queue.submit_once_until(key, item, deadline_of(timeout_ns), terms);
+    if (!submitted) {
+        return topsman::c::failed(submitted.error());
+    }
+    if (id != nullptr) {
+        *id = submitted->id;
+    }
+    return submitted->is_new ? 0 : 1;
 }
 
 }  // namespace
@@ -50,7 +71,12 @@ int topsman_queue_submit(topsman_queue* queue, const void* item, size_t size,
     }
     return guarded([&] {
         const std::span bytes(static_cast<const std::byte*>(item), size);
-        const topsman::JobOptions terms = options_of(options);
+        const topsman_job_options known = known_of(options);
+        if (known.key_size != 0) {
+            return known.key == nullptr ? null_argument("topsman_queue_submit")
+                                        : submit_once(queue->queue, known, bytes, timeout_ns, id);
+        }
+        const topsman::JobOptions terms = options_of(known);
         const auto submitted =
             timeout_ns == 0 ? queue->queue.try_submit(bytes, terms)
                             : queue->queue.submit_until(bytes, deadline_of(timeout_ns), terms);

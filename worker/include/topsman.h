@@ -92,7 +92,7 @@ extern "C" {
 #endif
 
 /* What this header has: raised by one with each addition. Compare with topsman_version(). */
-#define TOPSMAN_API_VERSION 2
+#define TOPSMAN_API_VERSION 3
 /* Changes when something was changed or taken away: then the soname is another one, too. */
 #define TOPSMAN_API_MAJOR 0
 
@@ -255,15 +255,20 @@ typedef struct topsman_job_options {
     size_t struct_size;  /* sizeof(topsman_job_options), as it was compiled */
     int64_t deadline_ns; /* from now on: not taken within it, it becomes a dead letter; 0: none */
     uint32_t priority;   /* below the queue's `priorities`; the highest is taken first */
+    const void* key;     /* of a queue with `dedup: true`: while there is a job with this key, no */
+    size_t key_size;     /* other one is made; 1 to 64 bytes, 0: none. Since API version 3 */
 } topsman_job_options;
 
 #define TOPSMAN_JOB_OPTIONS_INIT \
-    { sizeof(topsman_job_options), 0, 0 }
+    { sizeof(topsman_job_options), 0, 0, NULL, 0 }
 
 /* Copies `size` bytes. Once it has returned 0 the job is executed at least once or becomes a dead
  * letter, whoever dies. `options` and `id` (the number that `topsman queues` shows) may be NULL.
+ * Returns 1 instead when there is a job with that key already, waiting, running or a dead letter:
+ * then `id` is that job's, and nothing was submitted.
  * Errors: -ENOBUFS: full, with a timeout of 0; -ETIMEDOUT: full until the timeout; -ECANCELED: it
- * was full and the worker drains; -EMSGSIZE: longer than the queue's items. */
+ * was full and the worker drains; -EMSGSIZE: longer than the queue's items, or than a key may be;
+ * -EOPNOTSUPP: a key for a queue without dedup. */
 TOPSMAN_EXPORT int topsman_queue_submit(topsman_queue* queue, const void* item, size_t size,
                                         const topsman_job_options* options, int64_t timeout_ns,
                                         uint64_t* id);

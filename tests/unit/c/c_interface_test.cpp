@@ -274,6 +274,22 @@ TEST(CInterfaceTest, OptionsOfAnOlderProgramAreUnderstood) {
     EXPECT_EQ(take(jobs), "new");
 }
 
+TEST(CInterfaceTest, AKeyIsForAQueueThatKnowsKeys) {
+    topsman_queue* jobs = queue("keys");
+    topsman_job_options options = TOPSMAN_JOB_OPTIONS_INIT;
+    options.key = "cat";
+    options.key_size = 3;
+    EXPECT_EQ(topsman_queue_submit(jobs, "x", 1, &options, 0, nullptr), -EOPNOTSUPP);
+    EXPECT_NE(std::strstr(topsman_last_error(), "dedup: true"), nullptr) << topsman_last_error();
+    options.key = nullptr;
+    EXPECT_EQ(topsman_queue_submit(jobs, "x", 1, &options, 0, nullptr), -EINVAL);
+    EXPECT_EQ(take(jobs), "");
+    // One that was compiled before there were keys.
+    options.struct_size = offsetof(topsman_job_options, key);
+    EXPECT_EQ(topsman_queue_submit(jobs, "old", 3, &options, 0, nullptr), 0);
+    EXPECT_EQ(take(jobs), "old");
+}
+
 TEST(CInterfaceTest, AQueueThatIsFullSaysSo) {
     topsman_queue* jobs = queue("full");
     EXPECT_EQ(submit(jobs, std::string(257, 'x')), -EMSGSIZE);

@@ -187,6 +187,9 @@ INSTANTIATE_TEST_SUITE_P(
                 "at-most-once"},
         Mistake{"shared: { queues: { a: { priorities: 9 } } }",
                 "1:38: shared.queues.a.priorities: how many priorities is from 1 to 8: write 2"},
+        Mistake{"shared: { queues: { a: { dedup: maybe } } }",
+                "1:33: shared.queues.a.dedup: \"maybe\" is neither true nor false: write one of "
+                "them"},
         Mistake{"shared: { rate_limits: { a: 1 } }",
                 "1:29: shared.rate_limits.a: this is a map: write { rate: 1000/s }"},
         Mistake{"shared: { rate_limits: { a: { burst: 2 } } }",

@@ -85,7 +85,9 @@ TEST_F(CommandsChangeTest, ScriptsCountAndSubmit) {
     const std::string job("a\0\r\n", 4);
     EXPECT_EQ(run([&](const auto& o) {
                   return submit(target_, o, options_, "thumbnails", job,
-                                {.priority = 3, .deadline = std::chrono::seconds(2)});
+                                {.priority = 3,
+                                 .deadline = std::chrono::seconds(2),
+                                 .key = std::string("a\0&%\xe4", 5)});
               }),
               0);
     EXPECT_EQ(printed_->out.str(), "17\n");
@@ -93,6 +95,7 @@ TEST_F(CommandsChangeTest, ScriptsCountAndSubmit) {
     EXPECT_EQ(requests_.back().queue, "thumbnails");
     EXPECT_EQ(requests_.back().item, job);
     EXPECT_EQ(requests_.back().priority, 3U);
+    EXPECT_EQ(requests_.back().key, std::string("a\0&%\xe4", 5));
     EXPECT_EQ(requests_.back().deadline, std::chrono::seconds(2));
     const std::string longest(shm::kMaxItemBytes, 'x');
     EXPECT_EQ(run([&](const auto& o) { return submit(target_, o, options_, "q", longest, {}); }),

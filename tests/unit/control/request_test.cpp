@@ -70,6 +70,10 @@ TEST(RequestTest, TheBodyOfASubmitIsTheJobByteForByte) {
     ASSERT_TRUE(plain);
     EXPECT_EQ(plain->item, "");
     EXPECT_FALSE(plain->deadline);
+    EXPECT_FALSE(plain->key);
+    const auto once = parse_change("/v1/submit", "", "queue=q&key=a%26%00%fFz");
+    ASSERT_TRUE(once);
+    EXPECT_EQ(once->key, std::string("a&\0\xffz", 5));
     // Added to any clock it stays a time to come.
     const auto never = parse_change("/v1/submit", "", "queue=q&deadline_ms=18446744073709551615");
     EXPECT_EQ(never->deadline, std::chrono::hours(24 * 365));
@@ -121,6 +125,10 @@ TEST(RequestTest, WhatIsWrongWithASubmitIsSaidInASentence) {
         {"queue=q&priority=-1", "priority must be"},
         {"queue=q&priority=4294967296", "priority must be"},
         {"queue=q&deadline_ms=1.5", "deadline_ms must be"},
+        {"queue=q&key=", "key must be 1 to 64 bytes"},
+        {"queue=q&key=%4", "key must be"},
+        {"queue=q&key=%4x", "key must be"},
+        {"queue=q&key=%", "key must be"},
         {"queue=q&deadline=30s", "unknown parameter \"deadline\""},
         {"queue=q&&x", "unknown parameter \"\""},
     };
@@ -132,6 +140,7 @@ TEST(RequestTest, WhatIsWrongWithASubmitIsSaidInASentence) {
     }
     const std::string endless(100, 'q');
     EXPECT_FALSE(parse_change("/v1/submit", "", "queue=" + endless));
+    EXPECT_FALSE(parse_change("/v1/submit", "", "queue=q&key=" + endless));
 }
 
 TEST(RequestTest, WhatIsWrongIsSaidInASentence) {

@@ -33,7 +33,8 @@ class OwnLaneTest : public testing::Test {
                    {.name = name(),
                     .lanes = 4,
                     .queues = {{"mails", {}},
-                               {"thumbnails", {.capacity = 2, .item_size = 8, .priorities = 2}}},
+                               {"thumbnails", {.capacity = 2, .item_size = 8, .priorities = 2}},
+                               {"once", {.capacity = 2, .item_size = 8, .has_keys = true}}},
                     .channels = {{"news", "web", {.slots = 3, .capacity = 2, .message_size = 8}}}})
             .value();
     }
@@ -52,12 +53,14 @@ class OwnLaneTest : public testing::Test {
     }
 
     Response submit(const char* queue, const std::string& item, std::uint32_t priority = 0,
-                    std::optional<std::chrono::milliseconds> deadline = {}) {
+                    std::optional<std::chrono::milliseconds> deadline = {},
+                    std::optional<std::string> key = {}) {
         Request request{.verb = Request::Verb::Submit, .pool = {}, .slot = {}};
         request.queue = queue;
         request.item = item;
         request.priority = priority;
         request.deadline = deadline;
+        request.key = std::move(key);
         return submit_job(segment_, request);
     }
 
@@ -152,10 +155,25 @@ TEST_F(OwnLaneTest, AJobThatIsTooLateIsNotHandedOut) {
     EXPECT_EQ(take(), "nothing");
 }
 
+TEST_F(OwnLaneTest, AJobWithAKeyIsSubmittedOnce) {
+    const Response first = submit("once", "a", 0, {}, "key");
+    ASSERT_EQ(first.result, "done") << first.reason;
+    EXPECT_EQ(first.details, R"({"queue":"once","job":")" + first.reason + R"(","new":true})");
+    const Response second = submit("once", "b", 0, {}, "key");
+    EXPECT_EQ(second.result, "done");
+    EXPECT_EQ(second.reason, first.reason);
+    EXPECT_EQ(second.details, R"({"queue":"once","job":")" + first.reason + R"(","new":false})");
+    EXPECT_EQ(submit("once", "c").result, "done");
+    EXPECT_EQ(submit("once", "d", 0, {}, "another").reason, "queue once is full, with 2 jobs");
+    EXPECT_EQ(submit("mails", "x", 0, {}, "key").reason,
+              "queue mails knows no keys: write dedup: true (shared.queues.mails.dedup)");
+}
+
 TEST_F(OwnLaneTest, WhatCannotBeSubmittedIsRefusedWithASentence) {
     EXPECT_EQ(submit("thumbnials", "x").reason,
               "there is no queue thumbnials; did you mean thumbnails?");
-    EXPECT_EQ(submit("zzz", "x").reason, "there is no queue zzz; there is mails and thumbnails");
+    EXPECT_EQ(submit("zzz", "x").reason,
+              "there is no queue zzz; there is mails, thumbnails and once");
     EXPECT_EQ(submit("thumbnails", "123456789").reason,
               "the job has 9 bytes; queue thumbnails takes at most 8 "
               "(shared.queues.thumbnails.item_size)");

@@ -227,6 +227,66 @@ TEST(WorkersJobQueueTest, AForkedChildIsDetached) {
     EXPECT_EQ(herd.reap(member), 0);
 }
 
+TEST(WorkersJobQueueTest, OfAKeyThereIsOneJobForAllWorkers) {
+    Herd herd({{"jobs", {.capacity = 2, .item_size = 8, .max_attempts = 2, .has_keys = true}}});
+    Member first = herd.spawn({}, [] {
+        JobQueue queue = Worker::attach().value().queue("jobs").value();
+        return queue.submit_once("cat.jpg", "1").value().is_new ? 0 : 1;
+    });
+    ASSERT_EQ(herd.reap(first), 0);
+    Member second = herd.spawn({}, [] {
+        JobQueue queue = Worker::attach().value().queue("jobs").value();
+        const SubmittedOnce again = queue.submit_once("cat.jpg", "2").value();
+        if (again.is_new || queue.try_submit_once("cat.jpg", "3").value().id != again.id) {
+            return 1;
+        }
+        auto job = queue.take().value();
+        if (job->id() != again.id || job->text() != "1" ||
+            queue.submit_once("cat.jpg", "4").value().is_new) {
+            return 2;
+        }
+        return job->ack() && queue.submit_once("cat.jpg", "5").value().is_new ? 0 : 3;
+    });
+    EXPECT_EQ(herd.reap(second), 0);
+    Member third = herd.spawn({}, [] {
+        JobQueue queue = Worker::attach().value().queue("jobs").value();
+        if (!queue.size().dedup || !queue.submit("without a key")) {
+            return 1;
+        }
+        const auto soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+        const bool is_full =
+            queue.try_submit_once("dog.jpg", "6").error().code == std::errc::no_buffer_space &&
+            queue.submit_once_until("dog.jpg", "6", soon).error().code == std::errc::timed_out;
+        return is_full && !queue.submit_once("cat.jpg", "7").value().is_new ? 0 : 2;
+    });
+    EXPECT_EQ(herd.reap(third), 0);
+}
+
+TEST(WorkersJobQueueTest, WhatIsNoKeyIsRefusedWithASentence) {
+    Herd herd;
+    Member member = herd.spawn({.has_segment = false}, [] {
+        Worker worker = Worker::attach().value();
+        JobQueue queue = worker.queue("mine", {.dedup = true}).value();
+        JobQueue plain = worker.queue("plain").value();
+        const auto long_key = queue.submit_once(std::string(65, 'x'), "job");
+        const auto no_key = queue.submit_once("", "job");
+        const auto no_keys = plain.submit_once("key", "job");
+        if (long_key.error().message !=
+                "queue mine: a key has at most 64 bytes, this one has 65: hash it" ||
+            long_key.error().code != std::errc::message_size) {
+            return 1;
+        }
+        if (no_key.error().message != "queue mine: a key has 1 to 64 bytes, this one is empty" ||
+            no_keys.error().message != "queue plain: jobs have no keys here: write dedup: true" ||
+            no_keys.error().code != std::errc::operation_not_supported) {
+            return 2;
+        }
+        const bool is_there = queue.submit_once(std::string(64, 'x'), "job").value().is_new;
+        return is_there && !queue.submit_once(std::string(64, 'x'), "job").value().is_new ? 0 : 3;
+    });
+    EXPECT_EQ(herd.reap(member), 0);
+}
+
 TEST(WorkersJobQueueTest, WithoutASupervisorItWorksForOneProcess) {
     Herd herd;
     Member member = herd.spawn({.has_segment = false}, [] {
