@@ -145,6 +145,15 @@ def adoptions(cluster, count):
     return f"{count} masters killed and followed, {median(times) * 1000:.0f} ms each,"
 
 
+def upgrades(cluster, count):
+    """Of the program by itself: the same file, executed anew."""
+    began = time.monotonic()
+    for _ in range(count):
+        cluster.topsman_says("upgrade")
+    each = (time.monotonic() - began) / count
+    return f"{count} upgrades, {each * 1000:.0f} ms each with its check,"
+
+
 def storm(cluster, seconds):
     """Saves good and bad files until `seconds` are over; the last one is good."""
     dice = random.Random(1)
@@ -195,7 +204,7 @@ def changes(lab):
     few = 0.1 if lab.quick else 1.0
     turns = [("rolling restarts", restarts, 125), ("reloads", reloads, 200),
              ("scaling", scalings, 20), ("listeners", moves, 50), ("killed masters", adoptions, 50),
-             ("a storm of files", storm, 30)]
+             ("upgrades", upgrades, 50), ("a storm of files", storm, 30)]
     with Changing(lab, 8) as cluster:
         cluster.write_new()
         cluster.topsman_says("reload")

@@ -44,6 +44,12 @@ status_is() { [ "$(status "$1" "$2")" = "$3" ] || { status "$1" "$2"; return 1; 
 kREADY='sum(p["ready"] for p in s["pools"])'
 kPIDS='" ".join(str(x["pid"]) for p in s["pools"] for x in p["slots"])'
 
+# signal_master UNIT SIGNAL: once there is one. By systemd: `kill 0` would end whoever runs the tests.
+signal_master() {
+    eventually 30 refused property_is "$1" MainPID 0 >/dev/null
+    inside systemctl kill --kill-whom=main --signal="$2" "$1"
+}
+
 write() { cat >"$machine/etc/topsman/$1.yaml"; }
 edit() { sed -i "$2" "$machine/etc/topsman/$1.yaml"; }
 drop_in() {
@@ -155,7 +161,7 @@ the_master_dies() {
     inside curl -s -X POST localhost/orders >/dev/null
     orders=$(status shop 's["counters"]["orders"]["total"]')
     old=$(status shop "$kPIDS")
-    inside kill -KILL "$(property topsman@shop MainPID)"
+    signal_master topsman@shop KILL
     check "systemd starts a killed master again" eventually 30 property_is topsman@shop NRestarts 1
     check "the next one goes on with the workers of the dead one" \
         eventually 30 status_is shop "$kPIDS if $kREADY == 4 else 0" "$old"
@@ -169,7 +175,7 @@ it_dies_again_and_again() {
     inside python3 /srv/hammer.py 127.0.0.1 80 /srv/enough >"$work/hammer.txt" &
     local hammer=$!
     for n in $(seq 20); do
-        inside kill -KILL "$(property topsman@shop MainPID)"
+        signal_master topsman@shop KILL
         eventually 30 property_is topsman@shop NRestarts $((n + 1)) >/dev/null &&
             eventually 30 status_is shop "$kREADY" 4 >/dev/null || break
     done
@@ -190,7 +196,7 @@ TimeoutAbortSec=1
 UNIT
     inside systemctl restart topsman@shop
     old=$(status shop "$kPIDS")
-    inside kill -STOP "$(property topsman@shop MainPID)"
+    signal_master topsman@shop STOP
     check "a hung master is found by the watchdog and replaced" \
         eventually 30 property_is topsman@shop NRestarts 1
     check "and the next goes on with its workers" \
@@ -206,11 +212,11 @@ WatchdogSec=0
 TimeoutStopSec=1
 UNIT
     inside systemctl restart topsman@shop
-    inside kill -STOP "$(property topsman@shop MainPID)"
+    signal_master topsman@shop STOP
     inside systemctl stop topsman@shop topsman-workers@shop
     check "stopped while its master hangs, no process is left" refused inside pgrep -u topsman
     inside systemctl start topsman@shop
-    inside kill -KILL "$(property topsman@shop MainPID)"
+    signal_master topsman@shop KILL
     check "a dead master that waits for its restart" \
         eventually 20 property_is topsman@shop SubState auto-restart
     check "leaves workers that serve on" says '^web/' get localhost
@@ -220,7 +226,7 @@ UNIT
     check "and no segment" [ -z "$(inside ls /dev/shm)" ]
     check "and that is a success" property_is topsman-workers@shop Result success
     inside systemctl start topsman@shop
-    inside kill -KILL "$(property topsman@shop MainPID)"
+    signal_master topsman@shop KILL
     eventually 20 property_is topsman@shop SubState auto-restart >/dev/null
     local old
     old=$(status shop "$kPIDS")
@@ -311,7 +317,7 @@ YAML
         inside systemd-analyze security --no-pager --threshold=30 topsman@users
     drop_in users slow.conf <<<$'[Service]\nRestartSec=1h'
     inside systemctl restart topsman@users
-    inside kill -KILL "$(property topsman@users MainPID)"
+    signal_master topsman@users KILL
     check "their dead master waits for its restart" \
         eventually 20 property_is topsman@users SubState auto-restart
     check "while they serve" says '^web/0' get localhost:81
