@@ -494,6 +494,7 @@ class Kept(Adopting):
         seq = c.last_seq()
         c.cli("reload", "--no-wait")
         canary = c.wait_event("worker.ready", since=seq)
+        c.wait_status(lambda s: any(x["pid"] == canary["pid"] and x["state"] == "serving" for x in s["pools"][0]["slots"]))
         seq, _ = self.again(c, wait_ready=None)
         again = c.wait_event("worker.ready", since=seq)
         self.assertNotEqual(again["pid"], canary["pid"])

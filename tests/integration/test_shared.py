@@ -104,7 +104,7 @@ class Shared(TestCase):
         self.assertEqual(shared(), there)
         c.cli("channel send", "news", "--slot", "0", "hello")
         there["news"] = "1 unread, 0 of 2 workers of web receive"
-        refused = self.reload(c, "{ blocks: { 4KiB: 4 }, channels: { huge: { to: web } } }", expect=1)
+        refused = self.reload(c, "{ blocks: { 4KiB: 4 }, channels: { huge: { to: web, slots: 512 } } }", expect=1)
         self.assertRegex(refused.stdout, r"channel huge would take [0-9.]+M, and of segment.reserve are left [0-9.]+[KM]: "
                                          r"[0-9.]+M too little")
         self.assertIn("a reload cannot change this", self.reload(c, more.replace("1KiB: 8", "1KiB: 9"), expect=1).stdout)
