@@ -82,13 +82,15 @@ class QueueAdded : public Added {
   protected:
     void add(Segment& segment) override { (void)segment.add_queue(kMails); }
 
-    bool is_there(const Segment& segment) override { return segment.queues().size() == 2; }
+    bool is_there(const Segment& segment) override {
+        return segment.queues().back().name == kMails.name;
+    }
 
     std::string use(Segment& segment) override {
-        if (segment.queues()[1] != kMails) {
+        if (segment.queues().back() != kMails) {
             return "it is not the one that was added";
         }
-        shm::JobQueue queue = segment.queue(1);
+        shm::JobQueue queue = segment.queue(segment.queues().size() - 1);
         std::uint32_t jobs = 0;
         while (queue.submit(kPeer, {})) {
             ++jobs;
@@ -106,13 +108,15 @@ class ChannelAdded : public Added {
   protected:
     void add(Segment& segment) override { (void)segment.add_channel(kLate); }
 
-    bool is_there(const Segment& segment) override { return segment.channels().size() == 3; }
+    bool is_there(const Segment& segment) override {
+        return segment.channels().back().name == kLate.name;
+    }
 
     std::string use(Segment& segment) override {
-        if (segment.channels()[2] != kLate) {
+        if (segment.channels().back() != kLate) {
             return "it is not the one that was added";
         }
-        const shm::Channel channel = segment.channel(2);
+        const shm::Channel channel = segment.channel(segment.channels().size() - 1);
         const std::array<std::byte, 8> bytes{};
         const shm::Channel::Bytes message(bytes);
         const bool is_empty = channel.slots() == 0 && channel.unread(0) == 0;

@@ -250,7 +250,7 @@ TEST(WorkersJobQueueTest, OfAKeyThereIsOneJobForAllWorkers) {
     EXPECT_EQ(herd.reap(second), 0);
     Member third = herd.spawn({}, [] {
         JobQueue queue = Worker::attach().value().queue("jobs").value();
-        if (!queue.size().dedup || !queue.submit("without a key")) {
+        if (!queue.size().dedup || !queue.submit("no key")) {
             return 1;
         }
         const auto soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
