@@ -190,6 +190,7 @@ TEST_F(WorkersChannelTest, AtMostOnceNobodyReceivesItAgain) {
 
 TEST_F(WorkersChannelTest, AFullInboxMakesWaitRefuseOrTimeOut) {
     const Signal is_full;
+    const Signal has_received;
     Member sender = herd_.spawn(in_slot(0, "mail"), [&] {
         Worker worker = Worker::attach().value();
         Channel channel = news();
@@ -203,6 +204,7 @@ TEST_F(WorkersChannelTest, AFullInboxMakesWaitRefuseOrTimeOut) {
         CHILD_EXPECT(channel.try_send(To::any(), "z").value() == 1);
         is_full.give();
         CHILD_EXPECT(channel.send(To::slot(0), "the last").value() == 1);
+        has_received.wait();
         while (channel.try_send(To::slot(0), "x")) {
         }
         worker.begin_drain();
@@ -219,6 +221,7 @@ TEST_F(WorkersChannelTest, AFullInboxMakesWaitRefuseOrTimeOut) {
         return 0;
     });
     EXPECT_EQ(herd_.reap(receiver), 0);
+    has_received.give();
     EXPECT_EQ(herd_.reap(sender), 0);
     EXPECT_EQ(unread(1) + unread(2), 3U);
 }
