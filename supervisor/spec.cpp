@@ -46,8 +46,8 @@ class Fingerprint {
 std::uint64_t fingerprint_of(const Spec& spec) {
     // All of it by name: a key that comes later does not compile before it is thought of here.
     const auto& [command, listeners, sockets, segment, environment, env_file, working_directory,
-                 umask, user, group, limits, nice, cpu_affinity, output,
-                 on_master_death] = spec.pool.exec;
+                 umask, user, group, limits, nice, cpu_affinity, output, on_master_death] =
+        spec.pool.exec;
     Fingerprint print;
     print.add(command);
     print.add(listeners);

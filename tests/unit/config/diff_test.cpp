@@ -96,9 +96,9 @@ const std::map<std::string, std::string> kOtherValues = {
 };
 
 const std::vector<std::string> kExecKeys = {
-    "command", "listeners", "segment", "environment", "env_file", "working_directory", "umask",
-    "user",    "group",     "limits",  "output.to",   "nice",     "cpu_affinity",
-    "on_master_death"};
+    "command",           "listeners", "segment",      "environment",    "env_file",
+    "working_directory", "umask",     "user",         "group",          "limits",
+    "output.to",         "nice",      "cpu_affinity", "on_master_death"};
 
 TEST(Diff, EveryKeyOfAPoolIsCompared) {
     const std::string prefix = "pools.NAME.";

@@ -11,12 +11,14 @@
 #include <boost/asio/steady_timer.hpp>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <atomic>
 #include <cstdlib>
 #include <deque>
 #include <fcntl.h>
 #include <fstream>
+#include <functional>
 #include <netinet/in.h>
 #include <numeric>
 #include <poll.h>
@@ -148,12 +150,18 @@ TEST_F(AcceptorTest, IdleWorkersTakeTurns) {
     for (int i = 0; i < 4; ++i) {
         (void)start_answerer();
     }
+    // Until each of them waits for connections.
+    std::vector<int> before(4);
+    for (int round = 0; round < 1'000 && std::count(before.begin(), before.end(), 0) > 0; ++round) {
+        const std::vector<int> one = ask(1);
+        std::transform(one.begin(), one.end(), before.begin(), before.begin(), std::plus<>());
+    }
     const std::vector<int> answers = ask(400);
     EXPECT_EQ(std::accumulate(answers.begin(), answers.end(), 0), 400);
     for (const int one : answers) {
         // Exactly 100 each on a quiet machine; one in four that gets hardly any is the old
         // unfairness.
-        EXPECT_GE(one, 40);
+        EXPECT_GE(one, 20);
     }
 }
 
