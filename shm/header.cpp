@@ -176,6 +176,28 @@ std::size_t first_bytes(const Layout& layout, Late kind) noexcept {
 
 }  // namespace
 
+QueueEntry entry_of(const NamedQueue& queue) {
+    QueueEntry entry{};
+    queue.name.copy(entry.name, kNameBytes - 1);
+    entry.capacity = queue.shape.capacity;
+    entry.item_size = queue.shape.item_size;
+    entry.max_attempts = queue.shape.max_attempts;
+    entry.priorities = static_cast<std::uint16_t>(queue.shape.priorities);
+    entry.has_keys = queue.shape.has_keys ? 1 : 0;
+    return entry;
+}
+
+ChannelEntry entry_of(const NamedChannel& channel) {
+    ChannelEntry entry{};
+    channel.name.copy(entry.name, kNameBytes - 1);
+    channel.pool.copy(entry.pool, kNameBytes - 1);
+    entry.slots = channel.shape.slots;
+    entry.capacity = channel.shape.capacity;
+    entry.message_size = channel.shape.message_size;
+    entry.delivery = channel.shape.delivery;
+    return entry;
+}
+
 std::size_t Layout::count(Late kind) const noexcept {
     switch (kind) {
         case Late::Queue:

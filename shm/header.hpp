@@ -109,6 +109,10 @@ struct Header {
 
 static_assert(sizeof(Header) <= kHeaderBytes);
 
+/// A name and a shape as the header has them.
+[[nodiscard]] QueueEntry entry_of(const NamedQueue& queue);
+[[nodiscard]] ChannelEntry entry_of(const NamedChannel& channel);
+
 /// Differs whenever two builds would not agree on the bytes of a segment.
 [[nodiscard]] std::uint64_t abi_hash() noexcept;
 

@@ -4,6 +4,7 @@
 #include "shm/base/size_text.hpp"
 #include "shm/header.hpp"
 #include "shm/segment_file.hpp"
+#include "shm/segment_impl.hpp"
 #include "shm/segment_size.hpp"
 
 #include <boost/interprocess/detail/os_file_functions.hpp>
@@ -34,28 +35,6 @@ namespace bi = boost::interprocess;
 using Buffer = bi::basic_managed_external_buffer<char, bi::rbtree_best_fit<bi::null_mutex_family>,
                                                  bi::iset_index>;
 constexpr std::size_t kBufferSlack = 8'192;  // Boost's own bookkeeping
-
-QueueEntry entry_of_queue(const NamedQueue& queue) {
-    QueueEntry entry{};
-    queue.name.copy(entry.name, kNameBytes - 1);
-    entry.capacity = queue.shape.capacity;
-    entry.item_size = queue.shape.item_size;
-    entry.max_attempts = queue.shape.max_attempts;
-    entry.priorities = static_cast<std::uint16_t>(queue.shape.priorities);
-    entry.has_keys = queue.shape.has_keys ? 1 : 0;
-    return entry;
-}
-
-ChannelEntry entry_of_channel(const NamedChannel& channel) {
-    ChannelEntry entry{};
-    channel.name.copy(entry.name, kNameBytes - 1);
-    channel.pool.copy(entry.pool, kNameBytes - 1);
-    entry.slots = channel.shape.slots;
-    entry.capacity = channel.shape.capacity;
-    entry.message_size = channel.shape.message_size;
-    entry.delivery = channel.shape.delivery;
-    return entry;
-}
 
 /// Lets mapped_region map a descriptor that was not opened by Boost.
 struct OpenFile {
@@ -130,47 +109,8 @@ Result<bi::mapped_region> map(const std::string& name, int fd, bi::mode_t mode, 
 
 }  // namespace
 
-struct Segment::Impl {
-    UniqueFd fd;
-    bool is_masters = false;
-    bi::mapped_region region;
-    Layout layout;
-
-    [[nodiscard]] std::byte* base() const noexcept {
-        return static_cast<std::byte*>(region.get_address());
-    }
-
-    [[nodiscard]] Header& header() const noexcept { return *reinterpret_cast<Header*>(base()); }
-
-    template <class T>
-    [[nodiscard]] std::span<T> all(Part part) const noexcept {
-        const DirectoryEntry& entry = layout.directory[static_cast<std::size_t>(part)];
-        return {reinterpret_cast<T*>(base() + entry.offset), entry.size / sizeof(T)};
-    }
-
-    template <class T>
-    [[nodiscard]] T& one(Part part) const noexcept {
-        return all<T>(part).front();
-    }
-
-    template <class T>
-    void construct(Buffer& buffer, Part part);
-    void construct_all();
-    void write_header(const Place& place);
-
-    [[nodiscard]] Result<void> has_room(const std::string& what, Late kind, std::size_t most,
-                                        std::size_t bytes) const;
-    void publish_last(Late kind) noexcept;
-    [[nodiscard]] std::byte* place_of(Late kind, std::size_t index) const noexcept;
-
-    static Result<std::unique_ptr<Impl>> open(const std::string& name, UniqueFd fd,
-                                              std::uint64_t file_size, bi::mode_t mode);
-    /// Ours, and such as the options say.
-    static Result<std::unique_ptr<Impl>> open_left(const Options& options, bi::mode_t mode);
-};
-
-template <class T>
-void Segment::Impl::construct(Buffer& buffer, Part part) {
+template <class T, class Allocator>
+void Segment::Impl::construct(Allocator& buffer, Part part) {
     static_assert(alignof(T) <= kCacheLine);
     const std::size_t size = part_size(part, layout);
     if (size == 0) {
@@ -234,9 +174,10 @@ void Segment::Impl::write_header(const Place& place) {
     for (std::size_t i = 0; i < layout.histograms.size(); ++i) {
         layout.histograms[i].copy(header.histograms[i], kNameBytes - 1);
     }
-    std::transform(layout.queues.begin(), layout.queues.end(), header.queues, entry_of_queue);
+    std::transform(layout.queues.begin(), layout.queues.end(), header.queues,
+                   [](const NamedQueue& queue) { return entry_of(queue); });
     std::transform(layout.channels.begin(), layout.channels.end(), header.channels,
-                   entry_of_channel);
+                   [](const NamedChannel& channel) { return entry_of(channel); });
     for (std::size_t i = 0; i < kLateKinds; ++i) {
         header.made_with[i] = static_cast<std::uint32_t>(layout.count(static_cast<Late>(i)));
     }
@@ -291,11 +232,15 @@ std::size_t segment_bytes(std::uint32_t lanes, const std::vector<NamedQueue>& qu
     return total_size(layout);
 }
 
+namespace {
+
 Part part_of(Late kind) noexcept {
     return kind == Late::Queue     ? Part::Queues
            : kind == Late::Channel ? Part::Channels
                                    : Part::Histograms;
 }
+
+}  // namespace
 
 /// Where it lies. Not for blocks that were there first: they have three parts.
 std::byte* Segment::Impl::place_of(Late kind, std::size_t index) const noexcept {
@@ -308,222 +253,6 @@ std::byte* Segment::Impl::place_of(Late kind, std::size_t index) const noexcept 
     }
     return memory;
 }
-
-Result<void> Segment::Impl::has_room(const std::string& what, Late kind, std::size_t most,
-                                     std::size_t bytes) const {
-    CHECK(is_masters);
-    const std::uint64_t left = layout.reserve - layout.reserve_used();
-    if (layout.count(kind) < most && bytes <= left) {
-        return {};
-    }
-    return plain_error(what + ": " +
-                           (bytes > left ? std::to_string(bytes - left) +
-                                               " bytes more than what is left of segment.reserve"
-                                         : "the segment has as many as it can have"),
-                       std::errc::no_buffer_space);
-}
-
-/// The last one of this kind, which our layout and the header's entry have already.
-void Segment::Impl::publish_last(Late kind) noexcept {
-    const std::size_t last = layout.count(kind) - 1;
-    const std::size_t turn = layout.late.size();
-    layout.late.push_back(kind);
-    // All zeros is an empty one; whoever may write here may have done so, also behind the end.
-    std::memset(place_of(kind, last), 0, layout.bytes(kind, last));
-    if (turn + 1 < kMaxLate) {
-        std::atomic_ref(header().late[turn + 1]).store(Late::None, std::memory_order_relaxed);
-    }
-    // The commit point: from this store on everybody finds it, also the next master.
-    std::atomic_ref(header().late[turn]).store(kind, std::memory_order_release);
-}
-
-Result<void> Segment::add_queue(const NamedQueue& queue) {
-    CHECK(is_sound(queue.shape) && queue.name.size() < kNameBytes);
-    std::vector<NamedQueue>& queues = impl_->layout.queues;
-    if (auto room = impl_->has_room("queue " + queue.name, Late::Queue, kMaxQueues,
-                                    queue_bytes(queue.shape));
-        !room) {
-        return room;
-    }
-    impl_->header().queues[queues.size()] = entry_of_queue(queue);
-    queues.push_back(queue);
-    impl_->publish_last(Late::Queue);
-    return {};
-}
-
-Result<void> Segment::add_histogram(const std::string& name) {
-    CHECK(!name.empty() && name.size() < kNameBytes);
-    std::vector<std::string>& histograms = impl_->layout.histograms;
-    if (auto room = impl_->has_room("histogram " + name, Late::Histogram, kMaxHistograms,
-                                    histogram_bytes(1, impl_->layout.lanes));
-        !room) {
-        return room;
-    }
-    char* entry = impl_->header().histograms[histograms.size()];
-    std::memset(entry, 0, kNameBytes);
-    name.copy(entry, kNameBytes - 1);
-    histograms.push_back(name);
-    impl_->publish_last(Late::Histogram);
-    return {};
-}
-
-Result<void> Segment::add_channel(const NamedChannel& channel) {
-    CHECK(is_sound(channel.shape) && channel.name.size() < kNameBytes &&
-          channel.pool.size() < kNameBytes);
-    std::vector<NamedChannel>& channels = impl_->layout.channels;
-    if (auto room = impl_->has_room("channel " + channel.name, Late::Channel, kMaxChannels,
-                                    channel_bytes(channel.shape));
-        !room) {
-        return room;
-    }
-    impl_->header().channels[channels.size()] = entry_of_channel(channel);
-    channels.push_back(channel);
-    impl_->publish_last(Late::Channel);
-    return {};
-}
-
-Result<void> Segment::add_blocks(const BlockClass& one) {
-    Layout& layout = impl_->layout;
-    const std::size_t there = layout.count(Late::Blocks);
-    const std::string what = "blocks of " + size_text(one.size);
-    if (auto room = impl_->has_room(what, Late::Blocks, kMaxBlockClasses, late_blocks_bytes(one));
-        !room) {
-        return room;
-    }
-    BlockClasses all = layout.blocks;
-    all[there] = one;
-    if (!is_sound(all, layout.count_first(Late::Blocks))) {
-        return plain_error(what + ": with the others the segment cannot have them",
-                           std::errc::no_buffer_space);
-    }
-    layout.blocks = all;
-    impl_->header().blocks[there] = one;
-    impl_->publish_last(Late::Blocks);
-    return {};
-}
-
-std::uint64_t Segment::reserve_left() const noexcept {
-    return impl_->layout.reserve - impl_->layout.reserve_used();
-}
-
-bool Segment::look_again() {
-    Layout& before = impl_->layout;
-    const std::size_t turn = before.late.size();
-    if (turn == kMaxLate ||
-        std::atomic_ref(impl_->header().late[turn]).load(std::memory_order_acquire) == Late::None) {
-        return false;
-    }
-    Result<Place> place = Place::here();
-    if (!place) {
-        return false;
-    }
-    place->boot_id.clear();  // it was looked at before
-    Result<Layout> now = check_header("", {impl_->base(), kHeaderBytes}, before.total_size, *place);
-    // What was there stays where it is, or this is nothing that a master of ours has written.
-    const auto begins_with = [](const auto& all, const auto& first) {
-        return all.size() >= first.size() && std::equal(first.begin(), first.end(), all.begin());
-    };
-    const bool is_more =
-        now && now->lanes == before.lanes &&
-        std::equal(before.directory.begin(), before.directory.end(), now->directory.begin(),
-                   [](const DirectoryEntry& a, const DirectoryEntry& b) {
-                       return a.offset == b.offset && a.size == b.size;
-                   }) &&
-        begins_with(now->late, before.late) && now->late.size() > before.late.size() &&
-        begins_with(now->queues, before.queues) &&
-        begins_with(now->histograms, before.histograms) &&
-        begins_with(now->channels, before.channels) &&
-        std::equal(before.blocks.begin(),
-                   before.blocks.begin() + static_cast<std::ptrdiff_t>(before.count(Late::Blocks)),
-                   now->blocks.begin());
-    if (is_more) {  // the rest is the same, and others may be reading it
-        before.queues = std::move(now->queues);
-        before.histograms = std::move(now->histograms);
-        before.channels = std::move(now->channels);
-        before.blocks = now->blocks;
-        before.late = std::move(now->late);
-    }
-    return is_more;
-}
-
-namespace {
-
-const std::string& name_of(const std::string& name) {
-    return name;
-}
-
-template <class Named>
-const auto& name_of(const Named& named) {
-    return named.name;
-}
-
-std::string name_of(const BlockClass& blocks) {
-    return size_text(blocks.size);
-}
-
-/// Brings those that the configuration has and the segment has not, by `add`; the error is a
-/// sentence on what does not fit. `there` is asked anew for each: it grows.
-template <class T, class There, class Add>
-Result<void> add_missing(const char* key, std::span<const T> wanted, There there, Add add) {
-    for (const T& one : wanted) {
-        const auto all = there();
-        const auto found = std::find_if(
-            all.begin(), all.end(), [&](const T& other) { return name_of(other) == name_of(one); });
-        if (found == all.end()) {
-            if (auto added = add(one); !added) {
-                return added;
-            }
-        } else if (!(*found == one)) {
-            return plain_error("its " + std::string(key) +
-                               " are not those of the configuration (shared." + key + "." +
-                               name_of(one) + ")");
-        }
-    }
-    return {};
-}
-
-/// `add` is called with each that the configuration has and the segment has not.
-template <class Add>
-Result<void> add_missing(const Segment& segment, const Segment::Options& options, const Add& add) {
-    auto queues = add_missing(
-        "queues", std::span(options.queues), [&] { return segment.queues(); }, add);
-    if (!queues) {
-        return queues;
-    }
-    auto channels = add_missing(
-        "channels", std::span(options.channels), [&] { return segment.channels(); }, add);
-    if (!channels) {
-        return channels;
-    }
-    const std::span<const BlockClass> blocks(options.blocks);
-    const auto end = std::find(blocks.begin(), blocks.end(), BlockClass{});
-    auto added = add_missing(
-        "blocks", blocks.first(static_cast<std::size_t>(end - blocks.begin())),
-        [&] { return std::span<const BlockClass>(segment.block_classes()); }, add);
-    if (!added) {
-        return added;
-    }
-    return add_missing(
-        "histograms", std::span(options.histograms), [&] { return segment.histograms(); }, add);
-}
-
-struct Adder {
-    Segment& segment;
-
-    Result<void> operator()(const NamedQueue& queue) const { return segment.add_queue(queue); }
-
-    Result<void> operator()(const NamedChannel& channel) const {
-        return segment.add_channel(channel);
-    }
-
-    Result<void> operator()(const BlockClass& blocks) const { return segment.add_blocks(blocks); }
-
-    Result<void> operator()(const std::string& histogram) const {
-        return segment.add_histogram(histogram);
-    }
-};
-
-}  // namespace
 
 Result<Segment> Segment::create(const Options& options) {
     CHECK(options.lanes >= 1 && options.lanes <= kMaxLanes);
@@ -564,60 +293,6 @@ Result<Segment> Segment::create(const Options& options) {
     impl->construct_all();
     impl->write_header(*place);
     return Segment(std::move(impl));
-}
-
-Result<std::unique_ptr<Segment::Impl>> Segment::Impl::open_left(const Options& options,
-                                                                bi::mode_t mode) {
-    struct stat status {};
-
-    Result<UniqueFd> fd =
-        open_file(options.name, mode == bi::read_only ? O_RDONLY : O_RDWR, status);
-    if (!fd) {
-        return fd.error();
-    }
-    if (const auto ours = check_ours(options.name, status); !ours) {
-        return ours.error();
-    }
-    auto impl =
-        open(options.name, std::move(*fd), static_cast<std::uint64_t>(status.st_size), mode);
-    if (!impl) {
-        return impl.error();
-    }
-    if ((*impl)->layout.lanes != options.lanes) {
-        return plain_error("segment " + options.name + ": it has " +
-                           std::to_string((*impl)->layout.lanes) + " lanes, not " +
-                           std::to_string(options.lanes) + " (segment.lanes)");
-    }
-    return impl;
-}
-
-Result<Segment> Segment::adopt(const Options& options) {
-    auto impl = Impl::open_left(options, bi::read_write);
-    if (!impl) {
-        return impl.error();
-    }
-    (*impl)->is_masters = true;
-    Segment segment(std::move(*impl));
-    if (auto added = add_missing(segment, options, Adder{segment}); !added) {
-        return plain_error("segment " + options.name + ": " + added.error().message);
-    }
-    segment.impl_->header().epoch.fetch_add(1);
-    return segment;
-}
-
-Result<void> Segment::examine(const Options& options) {
-    auto impl = Impl::open_left(options, bi::read_only);
-    if (!impl) {
-        return impl.error();
-    }
-    const Segment segment(std::move(*impl));
-    const auto has_all = add_missing(segment, options, [](const auto& one) {
-        return Result<void>(plain_error(name_of(one) + ", which is shared, is not in it"));
-    });
-    if (!has_all) {
-        return plain_error("segment " + options.name + ": " + has_all.error().message);
-    }
-    return {};
 }
 
 Result<Segment> Segment::attach(UniqueFd fd) {
