@@ -1,7 +1,6 @@
 #include "shm/segment.hpp"
 
 #include "shm/base/check.hpp"
-#include "shm/base/size_text.hpp"
 #include "shm/header.hpp"
 #include "shm/segment_file.hpp"
 #include "shm/segment_impl.hpp"
@@ -17,8 +16,6 @@
 #include <boost/interprocess/shared_memory_object.hpp>
 #include <boost/interprocess/sync/mutex_family.hpp>
 
-#include <cstdio>
-#include <cstring>
 #include <fcntl.h>
 #include <memory>
 #include <sys/mman.h>
