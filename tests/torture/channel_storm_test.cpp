@@ -2,12 +2,11 @@
 // beside a ledger outside: nothing that was sent is lost, nothing is seen half, and the messages of
 // each sender come in their order.
 
+#include "endless_storm.hpp"
 #include "shm/base/check.hpp"
 #include "shm/fence.hpp"
 #include "shm/inbox_reader.hpp"
-#include "shm/parking.hpp"
 #include "shm/sweep.hpp"
-#include "storm.hpp"
 
 #include <gtest/gtest.h>
 
@@ -16,8 +15,6 @@
 #include <cstdio>
 #include <cstring>
 #include <sched.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 namespace topsman::torture {
 namespace {
@@ -43,11 +40,8 @@ struct Ledger {
     std::atomic<std::uint8_t> received[kWorkers + 1][kMostEach];
 };
 
-Ledger* ledger = nullptr;
-
-bool is_over() noexcept {
-    return ledger->is_over.load();
-}
+Ledger*& ledger = EndlessStormTest<Ledger>::ledger;
+constexpr auto is_over = EndlessStormTest<Ledger>::is_over;
 
 struct Message {
     std::uint64_t lane;
@@ -119,23 +113,9 @@ void receive_all(const Channel& channel, Owner me) {
     }
 }
 
-class ChannelStormTest : public testing::Test {
+class ChannelStormTest : public EndlessStormTest<Ledger> {
   protected:
-    void SetUp() override {
-        void* memory = ::mmap(nullptr, sizeof(Ledger), PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        ASSERT_NE(memory, MAP_FAILED);
-        ledger = static_cast<Ledger*>(memory);
-        (void)shm::Segment::remove(name_);
-    }
-
-    void TearDown() override {
-        (void)::munmap(ledger, sizeof(Ledger));
-        (void)shm::Segment::remove(name_);
-    }
-
-    std::string name_ =
-        "topsman.channels." + std::to_string(::getuid()) + "." + std::to_string(::getpid());
+    ChannelStormTest() : EndlessStormTest("channels") {}
 };
 
 TEST_F(ChannelStormTest, NothingThatWasSentIsLostOrOutOfOrderWhoeverIsKilled) {
@@ -150,23 +130,8 @@ TEST_F(ChannelStormTest, NothingThatWasSentIsLostOrOutOfOrderWhoeverIsKilled) {
     shm::join_fences();
     const Channel channel = segment.channel(0);
     channel.set_slots(kSlots);
-    StormPlan plan{
-        .workers = kWorkers,
-        .work =
-            [&](Owner me) { me.lane % 2 != 0 ? send_some(channel, me) : receive_all(channel, me); },
-        .progress = [](std::uint32_t lane) { return ledger->progress[lane].load(); },
-        .observe = {},
-        .most_progress_between_kills = 50,
-        .most_kills = kMostKills,
-        .enough =
-            [&] {
-                ledger->is_over.store(true);
-                shm::wake_everyone(segment.lanes());
-            }};
-    Storm storm(segment, std::move(plan),
-                static_cast<std::uint64_t>(testing::UnitTest::GetInstance()->random_seed()));
-    storm.run();
-    ASSERT_EQ(storm.kills(), kMostKills);
+    storm(segment, kMostKills,
+          [&](Owner me) { me.lane % 2 != 0 ? send_some(channel, me) : receive_all(channel, me); });
 
     ledger->is_over.store(true);
     for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
@@ -199,7 +164,7 @@ TEST_F(ChannelStormTest, NothingThatWasSentIsLostOrOutOfOrderWhoeverIsKilled) {
     }
     std::printf("    %" PRIu64 " kills, %" PRIu64 " messages sent, %" PRIu64 " lost, %" PRIu64
                 " received again, %" PRIu64 " out of order\n",
-                storm.kills(), sent, lost, again, ledger->out_of_order.load());
+                kMostKills, sent, lost, again, ledger->out_of_order.load());
     EXPECT_GT(sent, kMostKills);
     EXPECT_EQ(lost, 0U);
     EXPECT_EQ(channel.control().illegal.load(), 0U);

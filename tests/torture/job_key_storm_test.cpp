@@ -1,10 +1,9 @@
 // Producers that submit the same few keys again and again, and consumers, killed at random: of each
 // key there is one job at a time, and what was said to be new is executed.
 
+#include "endless_storm.hpp"
 #include "shm/base/check.hpp"
-#include "shm/parking.hpp"
 #include "shm/sweep.hpp"
-#include "storm.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,8 +11,6 @@
 #include <cstdio>
 #include <cstring>
 #include <sched.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 namespace topsman::torture {
 namespace {
@@ -42,11 +39,8 @@ struct Ledger {
     std::atomic<std::uint8_t> executed[kWorkers + 1][kMostEach];
 };
 
-Ledger* ledger = nullptr;
-
-bool is_over() noexcept {
-    return ledger->is_over.load();
-}
+Ledger*& ledger = EndlessStormTest<Ledger>::ledger;
+constexpr auto is_over = EndlessStormTest<Ledger>::is_over;
 
 struct Item {
     std::uint64_t lane;
@@ -105,49 +99,20 @@ void consume(JobQueue& queue, Owner me) {
     }
 }
 
-class JobKeyStormTest : public testing::Test {
+class JobKeyStormTest : public EndlessStormTest<Ledger> {
   protected:
-    void SetUp() override {
-        void* memory = ::mmap(nullptr, sizeof(Ledger), PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        ASSERT_NE(memory, MAP_FAILED);
-        ledger = static_cast<Ledger*>(memory);
-        (void)shm::Segment::remove(name_);
-    }
-
-    void TearDown() override {
-        (void)::munmap(ledger, sizeof(Ledger));
-        (void)shm::Segment::remove(name_);
-    }
-
-    std::string name_ =
-        "topsman.keys." + std::to_string(::getuid()) + "." + std::to_string(::getpid());
+    JobKeyStormTest() : EndlessStormTest("keys") {}
 };
 
 TEST_F(JobKeyStormTest, OfAKeyThereIsOneJobAtATimeWhoeverIsKilled) {
     shm::Segment segment =
         shm::Segment::create({.name = name_, .lanes = kWorkers, .queues = {{"jobs", kShape}}})
             .value();
-    StormPlan plan{.workers = kWorkers,
-                   .work =
-                       [&](Owner me) {
-                           JobQueue queue = segment.queue(0);
-                           queue.join(me);
-                           me.lane % 2 != 0 ? produce(queue, me) : consume(queue, me);
-                       },
-                   .progress = [](std::uint32_t lane) { return ledger->progress[lane].load(); },
-                   .observe = {},
-                   .most_progress_between_kills = 50,
-                   .most_kills = kMostKills,
-                   .enough =
-                       [&] {
-                           ledger->is_over.store(true);
-                           shm::wake_everyone(segment.lanes());
-                       }};
-    Storm storm(segment, std::move(plan),
-                static_cast<std::uint64_t>(testing::UnitTest::GetInstance()->random_seed()));
-    storm.run();
-    ASSERT_EQ(storm.kills(), kMostKills);
+    storm(segment, kMostKills, [&](Owner me) {
+        JobQueue queue = segment.queue(0);
+        queue.join(me);
+        me.lane % 2 != 0 ? produce(queue, me) : consume(queue, me);
+    });
 
     JobQueue queue = segment.queue(0);
     for (std::uint32_t i = 0; i < kShape.capacity; ++i) {
@@ -173,7 +138,7 @@ TEST_F(JobKeyStormTest, OfAKeyThereIsOneJobAtATimeWhoeverIsKilled) {
     }
     std::printf("    %" PRIu64 " kills, %" PRIu64 " jobs new, %" PRIu64 " were there, %" PRIu64
                 " lost, %" PRIu64 " twins\n",
-                storm.kills(), accepted, ledger->refused.load(), lost, ledger->twins.load());
+                kMostKills, accepted, ledger->refused.load(), lost, ledger->twins.load());
     EXPECT_GT(accepted, kMostKills / 4);
     EXPECT_GT(ledger->refused.load(), kMostKills / 4);
     EXPECT_EQ(lost, 0U);

@@ -1,10 +1,9 @@
 // Producers and consumers of one queue, killed at random while they work and while they wait,
 // beside a ledger outside: nothing that was acknowledged is lost.
 
+#include "endless_storm.hpp"
 #include "shm/base/check.hpp"
-#include "shm/parking.hpp"
 #include "shm/sweep.hpp"
-#include "storm.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,8 +11,6 @@
 #include <cstdio>
 #include <cstring>
 #include <sched.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 namespace topsman::torture {
 namespace {
@@ -36,11 +33,8 @@ struct Ledger {
     std::atomic<std::uint8_t> executed[kWorkers + 1][kMostEach];
 };
 
-Ledger* ledger = nullptr;
-
-bool is_over() noexcept {
-    return ledger->is_over.load();
-}
+Ledger*& ledger = EndlessStormTest<Ledger>::ledger;
+constexpr auto is_over = EndlessStormTest<Ledger>::is_over;
 
 struct Item {
     std::uint64_t lane;
@@ -88,49 +82,20 @@ void consume(JobQueue& queue, Owner me) {
     }
 }
 
-class JobStormTest : public testing::Test {
+class JobStormTest : public EndlessStormTest<Ledger> {
   protected:
-    void SetUp() override {
-        void* memory = ::mmap(nullptr, sizeof(Ledger), PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        ASSERT_NE(memory, MAP_FAILED);
-        ledger = static_cast<Ledger*>(memory);
-        (void)shm::Segment::remove(name_);
-    }
-
-    void TearDown() override {
-        (void)::munmap(ledger, sizeof(Ledger));
-        (void)shm::Segment::remove(name_);
-    }
-
-    std::string name_ =
-        "topsman.jobs." + std::to_string(::getuid()) + "." + std::to_string(::getpid());
+    JobStormTest() : EndlessStormTest("jobs") {}
 };
 
 TEST_F(JobStormTest, NothingThatWasAcceptedIsLostWhoeverIsKilled) {
     shm::Segment segment =
         shm::Segment::create({.name = name_, .lanes = kWorkers, .queues = {{"jobs", kShape}}})
             .value();
-    StormPlan plan{.workers = kWorkers,
-                   .work =
-                       [&](Owner me) {
-                           JobQueue queue = segment.queue(0);
-                           queue.join(me);
-                           me.lane % 2 != 0 ? produce(queue, me) : consume(queue, me);
-                       },
-                   .progress = [](std::uint32_t lane) { return ledger->progress[lane].load(); },
-                   .observe = {},
-                   .most_progress_between_kills = 50,
-                   .most_kills = kMostKills,
-                   .enough =
-                       [&] {
-                           ledger->is_over.store(true);
-                           shm::wake_everyone(segment.lanes());
-                       }};
-    Storm storm(segment, std::move(plan),
-                static_cast<std::uint64_t>(testing::UnitTest::GetInstance()->random_seed()));
-    storm.run();
-    ASSERT_EQ(storm.kills(), kMostKills);
+    storm(segment, kMostKills, [&](Owner me) {
+        JobQueue queue = segment.queue(0);
+        queue.join(me);
+        me.lane % 2 != 0 ? produce(queue, me) : consume(queue, me);
+    });
 
     JobQueue queue = segment.queue(0);
     std::uint64_t dead_letters = 0;
@@ -159,10 +124,10 @@ TEST_F(JobStormTest, NothingThatWasAcceptedIsLostWhoeverIsKilled) {
     }
     std::printf("    %" PRIu64 " kills, %" PRIu64 " jobs accepted, %" PRIu64 " lost, %" PRIu64
                 " executed again, %" PRIu64 " dead letters\n",
-                storm.kills(), accepted, lost, again, dead_letters);
+                kMostKills, accepted, lost, again, dead_letters);
     EXPECT_GT(accepted, kMostKills);
     EXPECT_EQ(lost, 0U);
-    EXPECT_LE(again, storm.kills()) << "a death repeats one job at most";
+    EXPECT_LE(again, kMostKills) << "a death repeats one job at most";
     for (int round = 0; round < 3; ++round) {
         std::uint32_t there = 0;
         while (queue.submit(last, {})) {
