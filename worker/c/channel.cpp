@@ -1,7 +1,6 @@
 #include "worker/c/handles.hpp"
 #include "worker/c/last_error.hpp"
 
-using topsman::c::all_handles;
 using topsman::c::deadline_of;
 using topsman::c::done;
 using topsman::c::guarded;
@@ -28,14 +27,7 @@ int topsman_channel_open(topsman_worker* worker, const char* name, topsman_chann
     if (worker == nullptr || name == nullptr || channel == nullptr) {
         return null_argument(__func__);
     }
-    return guarded([&] {
-        const auto found = worker->worker.channel(name);
-        if (!found) {
-            return topsman::c::failed(found.error());
-        }
-        *channel = all_handles<topsman_channel>().of(name, *found);
-        return 0;
-    });
+    return topsman::c::open([&] { return worker->worker.channel(name); }, channel, name);
 }
 
 int topsman_channel_slots(const topsman_channel* channel) {

@@ -4,6 +4,7 @@
 
 #include "topsman.h"
 #include "topsman/worker.hpp"
+#include "worker/c/last_error.hpp"
 
 #include <map>
 #include <memory>
@@ -73,6 +74,19 @@ template <class Handle, class Key = std::string>
 Handles<Handle, Key>& all_handles() {
     static auto* handles = new Handles<Handle, Key>();
     return *handles;
+}
+
+/// The handle of what `find()` finds, a Result, into `*handle`. `key`: what makes it this one.
+template <class Key = std::string, class Find, class Handle, class... Parts>
+int open(const Find& find, Handle** handle, const Parts&... key) noexcept {
+    return guarded([&] {
+        const auto found = find();
+        if (!found) {
+            return failed(found.error());
+        }
+        *handle = all_handles<Handle, Key>().of(Key(key...), *found);
+        return 0;
+    });
 }
 
 /// When a wait of `timeout_ns` is over.

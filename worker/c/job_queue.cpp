@@ -3,7 +3,6 @@
 
 #include <cstring>
 
-using topsman::c::all_handles;
 using topsman::c::deadline_of;
 using topsman::c::done;
 using topsman::c::guarded;
@@ -54,14 +53,7 @@ int topsman_queue_open(topsman_worker* worker, const char* name, topsman_queue**
     if (worker == nullptr || name == nullptr || queue == nullptr) {
         return null_argument(__func__);
     }
-    return guarded([&] {
-        const auto found = worker->worker.queue(name);
-        if (!found) {
-            return topsman::c::failed(found.error());
-        }
-        *queue = all_handles<topsman_queue>().of(name, *found);
-        return 0;
-    });
+    return topsman::c::open([&] { return worker->worker.queue(name); }, queue, name);
 }
 
 int topsman_queue_submit(topsman_queue* queue, const void* item, size_t size,

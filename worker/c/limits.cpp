@@ -5,7 +5,6 @@
 
 #include <tuple>
 
-using topsman::c::all_handles;
 using topsman::c::deadline_of;
 using topsman::c::guarded;
 using topsman::c::null_argument;
@@ -28,15 +27,10 @@ int topsman_mutex_open(topsman_worker* worker, const char* name, topsman_repair 
     if (worker == nullptr || name == nullptr || repair == nullptr || mutex == nullptr) {
         return null_argument(__func__);
     }
-    return guarded([&] {
-        const auto found =
-            worker->worker.mutex(name, [repair, context] { return repair(context) != 0; });
-        if (!found) {
-            return topsman::c::failed(found.error());
-        }
-        *mutex = all_handles<topsman_mutex, MutexKey>().of({name, repair, context}, *found);
-        return 0;
-    });
+    const auto find = [&] {
+        return worker->worker.mutex(name, [repair, context] { return repair(context) != 0; });
+    };
+    return topsman::c::open<MutexKey>(find, mutex, name, repair, context);
 }
 
 int topsman_mutex_lock(topsman_mutex* mutex, int64_t timeout_ns) {
@@ -70,17 +64,13 @@ int topsman_rate_limiter_open(topsman_worker* worker, const char* name, int64_t 
     if (worker == nullptr || name == nullptr || limiter == nullptr) {
         return null_argument(__func__);
     }
-    return guarded([&] {
+    const auto find = [&] {
         const bool is_declared = interval_ns == 0 && burst == 0;
-        const auto found = is_declared ? worker->worker.rate_limiter(name)
-                                       : worker->worker.rate_limiter(
-                                             name, std::chrono::nanoseconds(interval_ns), burst);
-        if (!found) {
-            return topsman::c::failed(found.error());
-        }
-        *limiter = all_handles<topsman_rate_limiter>().of(name, *found);
-        return 0;
-    });
+        return is_declared ? worker->worker.rate_limiter(name)
+                           : worker->worker.rate_limiter(
+                                 name, std::chrono::nanoseconds(interval_ns), burst);
+    };
+    return topsman::c::open(find, limiter, name);
 }
 
 int topsman_rate_allow(topsman_rate_limiter* limiter, uint32_t n) {

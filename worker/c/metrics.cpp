@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-using topsman::c::all_handles;
 using topsman::c::guarded;
 using topsman::c::null_argument;
 
@@ -13,14 +12,7 @@ int topsman_counter_open(topsman_worker* worker, const char* name, topsman_count
     if (worker == nullptr || name == nullptr || counter == nullptr) {
         return null_argument(__func__);
     }
-    return guarded([&] {
-        const auto found = worker->worker.counter(name);
-        if (!found) {
-            return topsman::c::failed(found.error());
-        }
-        *counter = all_handles<topsman_counter>().of(name, *found);
-        return 0;
-    });
+    return topsman::c::open([&] { return worker->worker.counter(name); }, counter, name);
 }
 
 void topsman_counter_add(topsman_counter* counter, uint64_t n) {
@@ -56,14 +48,7 @@ int topsman_gauge_open(topsman_worker* worker, const char* name, topsman_gauge**
     if (worker == nullptr || name == nullptr || gauge == nullptr) {
         return null_argument(__func__);
     }
-    return guarded([&] {
-        const auto found = worker->worker.gauge(name);
-        if (!found) {
-            return topsman::c::failed(found.error());
-        }
-        *gauge = all_handles<topsman_gauge>().of(name, *found);
-        return 0;
-    });
+    return topsman::c::open([&] { return worker->worker.gauge(name); }, gauge, name);
 }
 
 void topsman_gauge_set(topsman_gauge* gauge, int64_t level) {
