@@ -225,7 +225,8 @@ std::vector<std::string> refused_changes(const Config& before, const Config& aft
         }
     }
     if (before.segment.reserve != after.segment.reserve) {
-        refuse(refused, "segment.reserve");
+        refuse(refused, "segment.reserve: " + size_text(before.segment.reserve) + " -> " +
+                            size_text(after.segment.reserve));
     }
     if (before.segment.lanes != after.segment.lanes) {
         refuse(refused, "segment.lanes: " + std::to_string(before.segment.lanes) + " -> " +
