@@ -133,8 +133,7 @@ json::value write_exit(const LeftExit& exit) {
             {"realtime", exit.realtime_ns}};
 }
 
-// ---- reading: throws whatever Boost.JSON throws at another shape
-// ---------------------------------
+// ---- reading: throws whatever Boost.JSON throws at another shape --------------------------------
 
 template <class Number>
 Number number(const json::value& value) {
@@ -449,6 +448,18 @@ std::vector<int> descriptors_of(const Handover& handover) {
     Handover copy = handover;
     for_each_descriptor(copy, [&fds](int& fd) { fds.push_back(fd); });
     return fds;
+}
+
+std::vector<int> numbers_of(const std::vector<UniqueFd>& fds) {
+    std::vector<int> numbers;
+    for (const UniqueFd& fd : fds) {
+        numbers.push_back(fd.get());
+    }
+    return numbers;
+}
+
+std::vector<UniqueFd> owned(const std::vector<int>& fds) {
+    return std::vector<UniqueFd>(fds.begin(), fds.end());
 }
 
 }  // namespace topsman::supervisor

@@ -6,6 +6,7 @@
 // may have written it.
 
 #include "shm/base/result.hpp"
+#include "shm/base/unique_fd.hpp"
 #include "supervisor/adoption.hpp"
 #include "supervisor/core/inheritance.hpp"
 #include "supervisor/posix/line_splitter.hpp"
@@ -98,5 +99,9 @@ struct Handover {
 /// Each descriptor there is; those that are -1 are left out.
 void for_each_descriptor(Handover& handover, const std::function<void(int&)>& visit);
 [[nodiscard]] std::vector<int> descriptors_of(const Handover& handover);
+
+/// Descriptors as numbers, and numbers that belong to us from now on.
+[[nodiscard]] std::vector<int> numbers_of(const std::vector<UniqueFd>& fds);
+[[nodiscard]] std::vector<UniqueFd> owned(const std::vector<int>& fds);
 
 }  // namespace topsman::supervisor

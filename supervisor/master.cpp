@@ -50,14 +50,6 @@ std::string events_json(const shm::EventRing& ring, std::uint64_t since) {
     return text + "]";
 }
 
-std::vector<UniqueFd> own_all(const std::vector<int>& fds) {
-    std::vector<UniqueFd> owned;
-    for (const int fd : fds) {
-        owned.emplace_back(fd);
-    }
-    return owned;
-}
-
 std::string status_text(const core::Snapshot& snapshot) {
     std::string text;
     for (const core::PoolView& pool : snapshot.pools) {
@@ -116,7 +108,7 @@ Result<void> Master::open() {
     auto server = base_.handover
                       ? control::ControlServer::resume(io_, options, std::move(handlers),
                                                        UniqueFd(base_.handover->control),
-                                                       own_all(base_.handover->clients))
+                                                       owned(base_.handover->clients))
                       : control::ControlServer::listen(io_, options, std::move(handlers));
     if (!server) {
         return server.error();

@@ -1,3 +1,4 @@
+#include "supervisor/listener_handover.hpp"
 #include "supervisor/master.hpp"
 #include "supervisor/posix/execution.hpp"
 #include "supervisor/posix/sealed_text.hpp"
@@ -163,26 +164,10 @@ Handover Master::hand_over() const {
         base_.manager.watchdog().value_or(std::chrono::microseconds(0)).count();
     handover.left = core_.inheritance();
     handover.workers = workers_.hand_over();
-    for (const posix::BoundListener& bound : base_.listeners.all()) {
-        HandedListener& listener = handover.listeners.emplace_back();
-        listener.spec = bound.spec;
-        listener.address = bound.address;
-        for (const UniqueFd& fd : bound.sockets) {
-            listener.sockets.push_back(fd.get());
-        }
-        listener.inode = bound.inode;
-        listener.from_systemd = bound.from_systemd;
-        listener.nudges = bound.nudges;
-        listener.path_inode = bound.path_inode;
-        listener.row = bound.row;
-        listener.in_force = bound.in_force;
-        listener.gate_closed = bound.gate_closed;
-    }
+    handover.listeners = handed_listeners(base_.listeners);
     handover.leavers = sendoff_.hand_over();
     handover.exits = publisher_.exits(snapshot_);
-    for (const UniqueFd& fd : base_.listeners.spare()) {
-        handover.spare_sockets.push_back(fd.get());
-    }
+    handover.spare_sockets = numbers_of(base_.listeners.spare());
     handover.clients = control_->idle_clients();
     handover.control = control_->listening();
     handover.lock = base_.lock_fd;

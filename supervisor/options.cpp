@@ -1,12 +1,10 @@
 #include "supervisor/options.hpp"
 
-#include "shm/limits.hpp"
-#include "supervisor/control/commands.hpp"
+#include "supervisor/command_help.hpp"
+#include "supervisor/command_line.hpp"
 #include "supervisor/control/event_names.hpp"
 #include "supervisor/control/locate.hpp"
 #include "supervisor/control/text.hpp"
-
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cstdlib>
@@ -19,96 +17,6 @@ namespace topsman {
 namespace {
 
 using control::kExitUsage;
-
-constexpr const char* kHelp =
-    R"(topsman keeps a cluster of worker processes alive: one YAML file, one master, many workers.
-
-Usage: topsman COMMAND [OPTIONS]
-
-Run
-  run [FILE]             start the cluster, in the foreground
-  check [FILE]           say what is wrong with a file, all of it, and start nothing
-  stop                   end it: workers finish what they have begun
-
-Look (asks nothing of the master: works beside a hung or a dead one)
-  status                 master, workers, what they share; --watch follows
-  counters               the shared counters and gauges
-  locks                  who has which mutex, since when, and how many wait
-  counters get NAME      one of them, the number alone
-  queues [QUEUE]         the job queues; their dead letters, --retry and --drop
-  events                 what happened, one JSON object a line; --follow, --until EVENT
-
-Change
-  plan                   what `reload` would do to which workers; does nothing
-  reload                 make the running cluster what the file says now
-  rollback               go back to the configuration before the last reload
-  scale POOL=N           more or fewer workers, until the next reload
-  restart [POOL[/SLOT]]  new processes, one after the other, successor ready first
-  drain POOL/SLOT        take a worker out of use: it finishes and ends, until a restart
-  reset-failed [POOL]    try again what was given up
-  upgrade                go on with the newer topsman that was installed; nobody notices
-  counters add NAME [N]  count from a script; `counters set GAUGE N` sets a gauge
-  queue submit QUEUE     submit a job from a script: its bytes are standard input
-  channel send CHANNEL   send a message to a worker, --slot N, or to --all of a pool
-
-  version                print the version
-
-With several clusters on the machine say which one: -c FILE or -n CLUSTER.
-Every command has --help with an example, and --json.
-
-Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 rolled back, 5 timed out,
-6 would change (plan), 78 configuration.
-)";
-
-/// "topsman counters add"
-std::string path_of(const CLI::App& command) {
-    const CLI::App* parent = command.get_parent();
-    return (parent == nullptr ? "" : path_of(*parent) + " ") + command.get_name();
-}
-
-/// A command's help: what it does, how it is called, the options, an example.
-class CommandFormatter : public CLI::Formatter {
-  public:
-    std::string make_help(const CLI::App* app, std::string /*name*/,
-                          CLI::AppFormatMode /*mode*/) const override {
-        std::string usage = path_of(*app);
-        for (const CLI::Option* option : app->get_options(is_positional)) {
-            usage += option->get_required() ? " " + option->get_name(true)
-                                            : " [" + option->get_name(true) + "]";
-        }
-        const auto commands = app->get_subcommands({});
-        usage += commands.empty() ? "" : " [COMMAND]";
-        std::string out = app->get_description() + "\n\nUsage: " + usage + " [OPTIONS]\n\n";
-        for (const CLI::Option* option : app->get_options()) {
-            out += line_of(*option);
-        }
-        for (const CLI::App* sub : commands) {
-            out += column(path_of(*sub)) + sub->get_description() + "\n";
-        }
-        return out + "\n" + app->get_footer() + "\n";
-    }
-
-  private:
-    static std::string column(const std::string& names) {
-        constexpr std::size_t kColumn = 26;
-        std::string text = "  " + names;
-        text.resize(std::max(text.size() + 2, kColumn), ' ');
-        return text;
-    }
-
-    static bool is_positional(const CLI::Option* option) { return option->get_positional(); }
-
-    static std::string line_of(const CLI::Option& option) {
-        std::string names =
-            option.get_positional() ? option.get_name(true) : option.get_name(false, true);
-        std::replace(names.begin(), names.end(), ',', ' ');
-        const std::string& type = option.get_type_name();
-        if (!option.get_positional() && !type.empty()) {
-            names += " " + type;
-        }
-        return column(names) + option.get_description() + "\n";
-    }
-};
 
 /// What is wrong with the name of an event; nothing is.
 std::string check_event(const std::string& name) {
@@ -162,85 +70,7 @@ std::optional<std::string> given(const std::string& text) {
     return text.empty() ? std::nullopt : std::optional(text);
 }
 
-/// Everything that can be typed. CLI11 fills it in; the chosen command's action reads it.
-class CommandLine {
-  public:
-    explicit CommandLine(const Programs& programs);
-    int run(int argc, char** argv);
-
-  private:
-    CLI::App* add(const std::string& name, const std::string& description,
-                  const std::string& example, std::function<int()> action,
-                  CLI::App* below = nullptr);
-    CLI::App* add_for_cluster(const std::string& name, const std::string& description,
-                              const std::string& example, std::function<int()> action,
-                              CLI::App* below = nullptr);
-    CLI::App* add_change(const std::string& name, const std::string& description,
-                         const std::string& example, std::function<int()> action);
-    void add_run_and_check();
-    void add_looks();
-    void add_changes();
-    void add_for_scripts(CLI::App* counters);
-    void add_queue_and_channel();
-    CLI::App* with_timeout(CLI::App* command);
-    CLI::Option* add_duration(CLI::App* command, const std::string& name,
-                              std::chrono::milliseconds& value, const std::string& description);
-    [[nodiscard]] int explain(const CLI::ParseError& error) const;
-    [[nodiscard]] std::optional<std::string> unknown_command(int argc, char** argv) const;
-    [[nodiscard]] std::string file() const;
-
-    [[nodiscard]] control::Target target() const {
-        return {.name = given(cluster_), .file = given(config_)};
-    }
-
-    [[nodiscard]] control::Output output() const { return output_for(json_); }
-
-    [[nodiscard]] int look_at_queues() const;
-    [[nodiscard]] int change_counter(const char* action) const;
-    [[nodiscard]] int submit_job() const;
-    [[nodiscard]] int send_message() const;
-    [[nodiscard]] std::optional<std::string> bytes_given(const CLI::Option& option,
-                                                         const char* command,
-                                                         const char* what) const;
-    [[nodiscard]] int print_version() const;
-
-    const Programs& programs_;
-    CLI::App app_;
-    using Action = std::pair<CLI::App*, std::function<int()>>;
-    [[nodiscard]] const Action* chosen() const;
-
-    std::vector<Action> actions_;
-    bool json_ = false;
-    bool wants_version_ = false;
-    std::string file_;
-    std::string config_;
-    std::string cluster_;
-    std::string what_;
-    std::string amount_;
-    std::string item_;
-    CLI::Option* item_option_ = nullptr;
-    control::SubmitOptions job_;
-    CLI::Option* message_option_ = nullptr;
-    CLI::Option* slot_option_ = nullptr;
-    std::uint32_t slot_ = 0;
-    control::SendOptions send_;
-    std::string key_;
-    CLI::Option* key_option_ = nullptr;
-    std::chrono::milliseconds deadline_{};
-    CLI::Option* deadline_option_ = nullptr;
-    std::string retry_;
-    std::string drop_;
-    bool take_over_ = false;
-    control::StatusOptions status_;
-    control::EventsOptions events_;
-    std::string until_;
-    std::chrono::milliseconds events_timeout_{};
-    CLI::Option* events_timeout_option_ = nullptr;
-    CLI::Option* since_option_ = nullptr;
-    control::ChangeOptions change_;
-    bool fast_ = false;
-    bool now_ = false;
-};
+}  // namespace
 
 CommandLine::CommandLine(const Programs& programs) : programs_(programs) {
     app_.name("topsman");
@@ -303,6 +133,14 @@ CLI::Option* CommandLine::add_duration(CLI::App* command, const std::string& nam
         return true;
     };
     return command->add_option(name, parse, description)->type_name("TIME");
+}
+
+control::Target CommandLine::target() const {
+    return {.name = given(cluster_), .file = given(config_)};
+}
+
+control::Output CommandLine::output() const {
+    return output_for(json_);
 }
 
 void CommandLine::add_run_and_check() {
@@ -368,83 +206,6 @@ void CommandLine::add_looks() {
         ->check(check_event);
     events_timeout_option_ =
         add_duration(events, "--timeout", events_timeout_, "Follow so long at most");
-}
-
-CLI::App* CommandLine::with_timeout(CLI::App* command) {
-    add_duration(command, "--timeout", change_.timeout, "Wait so long for the answer (5m)");
-    return command;
-}
-
-void CommandLine::add_for_scripts(CLI::App* counters) {
-    counters->require_subcommand(0, 1);
-    CLI::App* get = add_for_cluster(
-        "get", "Print one counter or gauge, the number alone.", "  topsman counters get orders",
-        [this] { return control::counter(target(), output(), what_); }, counters);
-    get->add_option("NAME", what_, "Of a counter or a gauge")->required();
-
-    CLI::App* more = with_timeout(add_for_cluster(
-        "add", "Add to a counter, or to a gauge (also less than 0), and print the new sum.",
-        "  topsman counters add orders\n  topsman counters add open-tickets -1",
-        [this] { return change_counter("add"); }, counters));
-    more->add_option("NAME", what_, "Of a counter or a gauge")->required();
-    more->add_option("N", amount_, "How much (1)");
-
-    CLI::App* set = with_timeout(add_for_cluster(
-        "set", "Set a gauge's part of scripts, and print the sum: workers add parts of their own.",
-        "  topsman counters set maintenance 1", [this] { return change_counter("set"); },
-        counters));
-    set->add_option("GAUGE", what_, "Its name")->required();
-    set->add_option("N", amount_, "A whole number")->required();
-    add_queue_and_channel();
-}
-
-void CommandLine::add_queue_and_channel() {
-    CLI::App* queue =
-        add("queue", "Submit jobs from scripts; `topsman queues` shows them.",
-            "  topsman queue submit thumbnails < job", [this] {
-                control::print_error(output(), "queue: say what: topsman queue submit QUEUE");
-                return kExitUsage;
-            });
-    queue->require_subcommand(0, 1);
-    CLI::App* submit = with_timeout(add_for_cluster(
-        "submit",
-        "Submit a job, byte for byte, and print its number: from then on it is executed at least "
-        "once, or becomes a dead letter. A full queue refuses.",
-        "  topsman queue submit thumbnails cat.jpg\n"
-        "  topsman queue submit thumbnails --priority 1 --deadline 30s < job\n"
-        "  topsman queue submit thumbnails cat.jpg --key cat.jpg",
-        [this] { return submit_job(); }, queue));
-    submit->add_option("QUEUE", what_, "Which")->required();
-    item_option_ = submit->add_option("JOB", item_, "The job; without: standard input");
-    submit->add_option("--priority", job_.priority, "The highest is taken first (0)")
-        ->type_name("N");
-    deadline_option_ = add_duration(submit, "--deadline", deadline_,
-                                    "Not taken within this time it becomes a dead letter");
-    key_option_ = submit->add_option("--key", key_,
-                                     "Not while there is a job with this key: print its number "
-                                     "instead");
-    key_option_->type_name("KEY");
-
-    CLI::App* channel =
-        add("channel", "Send messages from scripts; `topsman status` counts them.",
-            "  topsman channel send news --slot 2 < message", [this] {
-                control::print_error(output(), "channel: say what: topsman channel send CHANNEL");
-                return kExitUsage;
-            });
-    channel->require_subcommand(0, 1);
-    CLI::App* send = with_timeout(add_for_cluster(
-        "send",
-        "Send a message, byte for byte, to a worker of the pool that receives the channel, and "
-        "print to whom: from\nthen on it is received, by whoever has that slot then. What is full "
-        "refuses.",
-        "  topsman channel send news --slot 2 \"reload prices\"\n"
-        "  topsman channel send news --all < message",
-        [this] { return send_message(); }, channel));
-    send->add_option("CHANNEL", what_, "Which")->required();
-    message_option_ = send->add_option("MESSAGE", item_, "Without: standard input");
-    slot_option_ = send->add_option("--slot", slot_, "To the worker in this slot; else to any");
-    slot_option_->type_name("N");
-    send->add_flag("--all", send_.to_all, "To each worker of the pool")->excludes(slot_option_);
 }
 
 void CommandLine::add_changes() {
@@ -536,57 +297,6 @@ int CommandLine::look_at_queues() const {
                                  retry_.empty() ? drop_ : retry_);
 }
 
-int CommandLine::change_counter(const char* action) const {
-    return control::change_counter(target(), output(), change_, what_, action,
-                                   amount_.empty() ? "1" : amount_);
-}
-
-/// The job or the message: what was typed, else standard input. Nothing: it was said that there is
-/// none.
-std::optional<std::string> CommandLine::bytes_given(const CLI::Option& option, const char* command,
-                                                    const char* what) const {
-    if (option.count() != 0) {
-        return item_;
-    }
-    // One byte more than any queue or channel takes, so that what is too long is seen to be so.
-    std::string bytes(shm::kMaxItemBytes + 1, '\0');
-    std::cin.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    bytes.resize(static_cast<std::size_t>(std::cin.gcount()));
-    if (bytes.empty()) {
-        control::print_error(
-            output(), std::string(command) + ": standard input is empty: there is no " + what);
-        return std::nullopt;
-    }
-    return bytes;
-}
-
-int CommandLine::submit_job() const {
-    const auto item = bytes_given(*item_option_, "queue submit", "job");
-    if (!item) {
-        return kExitUsage;
-    }
-    control::SubmitOptions job = job_;
-    if (deadline_option_->count() != 0) {
-        job.deadline = deadline_;
-    }
-    if (key_option_->count() != 0) {
-        job.key = key_;
-    }
-    return control::submit(target(), output(), change_, what_, *item, job);
-}
-
-int CommandLine::send_message() const {
-    const auto message = bytes_given(*message_option_, "channel send", "message");
-    if (!message) {
-        return kExitUsage;
-    }
-    control::SendOptions to = send_;
-    if (slot_option_->count() != 0) {
-        to.slot = slot_;
-    }
-    return control::send(target(), output(), change_, what_, *message, to);
-}
-
 int CommandLine::print_version() const {
     if (json_) {
         std::cout << R"({"version":")" << programs_.version << "\"}\n";
@@ -668,8 +378,6 @@ int CommandLine::run(int argc, char** argv) {
     std::cerr << kHelp;
     return kExitUsage;
 }
-
-}  // namespace
 
 int run_command_line(int argc, char** argv, const Programs& programs) {
     return CommandLine(programs).run(argc, argv);

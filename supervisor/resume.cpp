@@ -1,6 +1,7 @@
 #include "supervisor/resume.hpp"
 
 #include "supervisor/cluster_segment.hpp"
+#include "supervisor/listener_handover.hpp"
 #include "supervisor/master.hpp"
 #include "supervisor/posix/sealed_text.hpp"
 #include "supervisor/start.hpp"
@@ -52,35 +53,9 @@ Result<std::vector<int>> duplicate_all(Handover& handover) {
     return inherited;
 }
 
-std::vector<UniqueFd> own(const std::vector<int>& fds) {
-    std::vector<UniqueFd> owned;
-    for (const int fd : fds) {
-        owned.emplace_back(fd);
-    }
-    return owned;
-}
-
-ListenerSet listeners_in(const Handover& handover, posix::Owners owners) {
-    std::vector<posix::BoundListener> bound;
-    for (const HandedListener& handed : handover.listeners) {
-        posix::BoundListener& listener = bound.emplace_back();
-        listener.spec = handed.spec;
-        listener.address = handed.address;
-        listener.sockets = own(handed.sockets);
-        listener.inode = handed.inode;
-        listener.from_systemd = handed.from_systemd;
-        listener.nudges = handed.nudges;
-        listener.path_inode = handed.path_inode;
-        listener.row = handed.row;
-        listener.in_force = handed.in_force;
-        listener.gate_closed = handed.gate_closed;
-    }
-    return {std::move(bound), own(handover.spare_sockets), std::move(owners)};
-}
-
-Result<Foundation> lay_again(Successor successor, UniqueFd signals) {
-    const Handover& handover = successor.handover;
-    const core::Version& version = successor.kept.legacy.current;
+Result<Foundation> lay_again(ReadHandover read, UniqueFd signals) {
+    const Handover& handover = read.handover;
+    const core::Version& version = read.kept.legacy.current;
     const config::Config config = version.config;
     auto segment = shm::Segment::adopt(segment_options(config));
     if (!segment) {
@@ -93,15 +68,15 @@ Result<Foundation> lay_again(Successor successor, UniqueFd signals) {
     return Foundation{
         .config = config,
         .specs = {},
-        .file = successor.kept.file,
+        .file = read.kept.file,
         .news = {},
-        .kept = std::move(successor.kept),
+        .kept = std::move(read.kept),
         .generations_path = generations_path(handover.directory, config.cluster),
         .config_file = handover.config_file,
         .directory = handover.directory,
         .program = handover.program,
         .segment = std::move(*segment),
-        .listeners = listeners_in(handover, std::move(successor.owners)),
+        .listeners = resumed_listeners(handover, std::move(read.owners)),
         .manager = posix::ServiceManager::at(handover.manager, watchdog),
         .signals = std::move(signals),
         .path_prefix = handover.directory + "/" + config.cluster,
@@ -114,7 +89,7 @@ Result<Foundation> lay_again(Successor successor, UniqueFd signals) {
 
 }  // namespace
 
-Result<Successor> examine_handover(int state) {
+Result<ReadHandover> examine_handover(int state) {
     const Result<std::string> text = posix::read_sealed_text(state);
     if (!text) {
         return text.error();
@@ -137,7 +112,7 @@ Result<Successor> examine_handover(int state) {
     if (!owners) {
         return owners.error();
     }
-    return Successor{std::move(*handover), std::move(*kept), std::move(*owners)};
+    return ReadHandover{std::move(*handover), std::move(*kept), std::move(*owners)};
 }
 
 int resume_master(const posix::Passed& passed, char** words) {
@@ -147,12 +122,12 @@ int resume_master(const posix::Passed& passed, char** words) {
         (void)::prctl(PR_SET_NAME, "topsman");  // execveat(2) calls it by a descriptor's number
     }
     reached(UpgradeStage::Begun);
-    Result<Successor> successor = examine_handover(passed.state);
-    if (!successor) {
-        give_up(passed, successor.error().message);
+    Result<ReadHandover> read = examine_handover(passed.state);
+    if (!read) {
+        give_up(passed, read.error().message);
     }
     reached(UpgradeStage::Read);
-    Handover& handover = successor->handover;
+    Handover& handover = read->handover;
     const Result<std::vector<int>> inherited = duplicate_all(handover);
     if (!inherited) {
         give_up(passed, inherited.error().message);
@@ -162,8 +137,8 @@ int resume_master(const posix::Passed& passed, char** words) {
         give_up(passed, signals.error().message);
     }
     const UniqueFd lock(handover.lock);
-    Journal journal(successor->kept.legacy.current.config.log);
-    Result<Foundation> foundation = lay_again(std::move(*successor), std::move(*signals));
+    Journal journal(read->kept.legacy.current.config.log);
+    Result<Foundation> foundation = lay_again(std::move(*read), std::move(*signals));
     if (!foundation) {
         give_up(passed, foundation.error().message);
     }

@@ -11,14 +11,14 @@
 namespace topsman::supervisor {
 
 /// What was handed over, and what it was configured by.
-struct Successor {
+struct ReadHandover {
     Handover handover;
     KeptGenerations kept;
     posix::Owners owners;  ///< of the unix sockets that it may have to bind
 };
 
 /// Could this program go on with it? Changes nothing. Blocks on the user database.
-[[nodiscard]] Result<Successor> examine_handover(int state);
+[[nodiscard]] Result<ReadHandover> examine_handover(int state);
 
 /// Goes on with it until the cluster's end; the exit code is that of run_master(). What goes wrong
 /// before it has taken over executes the old program again.

@@ -40,13 +40,13 @@ std::string line_of(std::string text) {
 
 int check_handover() {
     const auto passed = posix::take_passed();
-    const Result<Successor> successor =
-        passed
-            ? examine_handover(passed->state)
-            : Result<Successor>(plain_error("--upgrade-check is what a running master asks a newer "
-                                            "topsman: see topsman upgrade --help"));
-    if (!successor) {
-        std::fprintf(stderr, "%s\n", successor.error().message.c_str());
+    const Result<ReadHandover> read =
+        passed ? examine_handover(passed->state)
+               : Result<ReadHandover>(
+                     plain_error("--upgrade-check is what a running master asks a newer "
+                                 "topsman: see topsman upgrade --help"));
+    if (!read) {
+        std::fprintf(stderr, "%s\n", read.error().message.c_str());
         return 1;
     }
     std::printf("%s%s\n", std::string(kReady).c_str(), kVersion);
