@@ -100,8 +100,8 @@ bool read_late(const Header& header, Layout& layout,
 /// The queues that the copy of a header tells of; false when one of them is impossible.
 bool read_queues(std::span<const QueueEntry> entries, std::vector<NamedQueue>& queues) {
     for (const QueueEntry& entry : entries) {
-        const QueueShape shape{entry.capacity, entry.item_size, entry.max_attempts,
-                               entry.priorities, entry.has_keys != 0};
+        const QueueShape shape{entry.capacity,   entry.item_size,     entry.max_attempts,
+                               entry.priorities, entry.has_keys != 0, entry.result_size};
         if (!is_sound(shape)) {
             return false;
         }
@@ -184,6 +184,7 @@ QueueEntry entry_of(const NamedQueue& queue) {
     entry.max_attempts = queue.shape.max_attempts;
     entry.priorities = static_cast<std::uint16_t>(queue.shape.priorities);
     entry.has_keys = queue.shape.has_keys ? 1 : 0;
+    entry.result_size = queue.shape.result_size;
     return entry;
 }
 

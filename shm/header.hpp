@@ -70,6 +70,7 @@ struct QueueEntry {
     std::uint32_t max_attempts;
     std::uint16_t priorities;
     std::uint16_t has_keys;
+    std::uint32_t result_size;
 };
 
 /// A channel's shape, as a queue's. They lie one after the other in Part::Channels.

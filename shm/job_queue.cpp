@@ -25,6 +25,7 @@ struct Offsets {
     std::size_t stride;
     std::size_t buckets;  ///< of keys, if it has them
     std::size_t keys;
+    std::size_t results;  ///< if it has them
     std::size_t end;
 };
 
@@ -48,6 +49,8 @@ constexpr Offsets offsets_of(const QueueShape& shape) noexcept {
         at.keys += KeyTable::buckets_for(shape.capacity) * sizeof(KeyBucket);
         at.end = at.keys + rounded_up(sizeof(StoredKey) * shape.capacity, kCacheLine);
     }
+    at.results = at.end;
+    at.end += rounded_up(JobResults::bytes_for(shape), kCacheLine);
     return at;
 }
 
@@ -84,6 +87,9 @@ JobQueue::JobQueue(std::byte* memory, const QueueShape& shape, std::span<Lane> l
       keys_(shape.has_keys ? KeyTable(at<KeyBucket>(memory, offsets_of(shape).buckets),
                                       at<StoredKey>(memory, offsets_of(shape).keys), shape.capacity)
                            : KeyTable()),
+      results_(shape.result_size != 0
+                   ? JobResults(memory + offsets_of(shape).results, shape.result_size)
+                   : JobResults()),
       records_(memory + offsets_of(shape).records),
       stride_(offsets_of(shape).stride),
       lanes_(lanes) {
@@ -101,6 +107,7 @@ JobQueue::JobQueue(const JobQueue& other) noexcept
       taken_(other.taken_),
       later_(other.later_),
       keys_(other.keys_),
+      results_(other.results_),
       records_(other.records_),
       stride_(other.stride_),
       lanes_(other.lanes_),
@@ -361,7 +368,9 @@ inline std::uint64_t JobQueue::take_this(Owner me, std::uint32_t number, Clock c
     const std::uint64_t deadline = record.deadline_ns.load(std::memory_order_relaxed);
     if (deadline != 0 && ready.generation != JobWord::kAnyTime && deadline <= clock()) {
         const JobWord late{JobState::Dead, 0, JobWord::kTooLate, ready.attempts, ready.version};
-        (void)record.word.compare_exchange_strong(packed, late.pack(), std::memory_order_acq_rel);
+        if (record.word.compare_exchange_strong(packed, late.pack(), std::memory_order_acq_rel)) {
+            tell_asker(number, ready.version);
+        }
         return 0;
     }
     const std::uint64_t running =
@@ -394,6 +403,11 @@ std::uint64_t JobQueue::take_unringed(Owner me, Clock clock, std::uint32_t& numb
 // -- the end of a job -------------------------------------------------------------------------
 
 bool JobQueue::ack(std::uint32_t number, std::uint64_t word) noexcept {
+    return shape_.result_size == 0 ? end_unasked(number, word) : ack(number, word, {});
+}
+
+/// RUNNING -> FREE.
+bool JobQueue::end_unasked(std::uint32_t number, std::uint64_t word) noexcept {
     JobRecord& record = job(number);
     std::uint64_t packed = word;
     const JobWord running = JobWord::unpack(packed);
@@ -428,6 +442,7 @@ NackResult JobQueue::nack(const TakenJob& job_taken, std::uint64_t not_before_ns
         return NackResult::NotYours;
     }
     if (is_over) {
+        tell_asker(job_taken.number, running.version);
         return NackResult::DeadLetter;
     }
     ring(job_taken.number);
@@ -507,10 +522,15 @@ bool JobQueue::retry(JobId id) noexcept {
 }
 
 bool JobQueue::drop(JobId id) noexcept {
+    const auto number = static_cast<std::uint32_t>(id);
+    // Before another one has its place.
+    const std::uint64_t asker =
+        number < shape_.capacity ? asker_of(number, static_cast<std::uint32_t>(id >> 32U)) : 0;
     if (!leave_dead_letters(id, JobState::Free)) {
         return false;
     }
-    set_free(static_cast<std::uint32_t>(id));
+    set_free(number);
+    tell(asker);
     return true;
 }
 

@@ -21,9 +21,13 @@
 // by anybody who comes to that claim, by the one exchange of the job's word: so nobody waits for
 // the claimer, and nobody else can claim the bucket before that is decided. See key_table.hpp.
 //
+// Who submits a job may ask for its result: then its ack makes it DONE, with the result beside it,
+// until the asker has read it or does not want it any more. See job_results.hpp.
+//
 // A view like std::span: it is made from a shape that was checked and copied, and trusts no word in
 // the segment; every number is checked before it is an index.
 
+#include "shm/job_results.hpp"
 #include "shm/job_ring.hpp"
 #include "shm/job_word.hpp"
 #include "shm/key_table.hpp"
@@ -54,6 +58,7 @@ struct alignas(kCacheLine) QueueControl {
     LaneSet users;                       ///< lanes that may own jobs: the others need no sweep
     Parking takers;                      ///< wait for a READY job
     Parking submitters;                  ///< wait for a FREE one
+    Parking askers;                      ///< wait for the end of one of theirs
 };
 
 /// As it lies in the segment, followed by the item.
@@ -95,6 +100,21 @@ using JobId = std::uint64_t;
     return (word >> 32U << 32U) | number;
 }
 
+/// What has become of a job whose result somebody has asked for.
+enum class AnswerState : std::uint8_t {
+    NotYet,
+    Done,        ///< its result is there
+    DeadLetter,  ///< tried often enough
+    TooLate,     ///< a dead letter too: its deadline had passed before it was taken
+    Dropped,     ///< it was a dead letter, and somebody has forgotten it
+};
+
+struct Answer {
+    AnswerState state = AnswerState::NotYet;
+    std::uint32_t attempts = 0;         ///< of a dead letter
+    std::span<const std::byte> result;  ///< in the segment; there until the asker withdraws
+};
+
 /// What became of a submit with a key.
 struct KeyedJob {
     JobId id = 0;  ///< of the job that has the key
@@ -134,6 +154,16 @@ class JobQueue {
                                                       std::span<const std::byte> item,
                                                       const JobTerms& terms = {}) noexcept;
 
+    /// A submit() by one who wants the result: from now on look_for() and wait_for() say what has
+    /// become of the job. Until withdraw(), or the asker's death, a job that was executed keeps its
+    /// place. Only with a result_size.
+    [[nodiscard]] std::optional<JobId> ask(Owner me, std::span<const std::byte> item,
+                                           const JobTerms& terms = {}) noexcept;
+    [[nodiscard]] Answer look_for(JobId id) const noexcept;
+    /// The asker has read the result, or wants none any more: then the job is one like all others.
+    /// Twice is as good as once.
+    void withdraw(Owner me, JobId id) noexcept;
+
     /// The job that has this key now.
     [[nodiscard]] std::optional<JobId> find(const JobKey& key) const noexcept;
 
@@ -160,6 +190,11 @@ class JobQueue {
                                                             const JobTerms& terms,
                                                             Deadline deadline,
                                                             IsOver is_over) noexcept;
+    [[nodiscard]] std::optional<JobId> ask_until(Owner me, std::span<const std::byte> item,
+                                                 const JobTerms& terms, Deadline deadline,
+                                                 IsOver is_over) noexcept;
+    /// NotYet: it was so until the deadline.
+    [[nodiscard]] Answer wait_for(Owner me, JobId id, Deadline deadline, IsOver is_over) noexcept;
     [[nodiscard]] std::optional<TakenJob> take_until(Owner me, Deadline deadline,
                                                      IsOver is_over) noexcept;
 
@@ -171,6 +206,11 @@ class JobQueue {
     [[nodiscard]] bool ack(const TakenJob& job) noexcept { return ack(job.number, job.word); }
 
     [[nodiscard]] bool ack(std::uint32_t number, std::uint64_t word) noexcept;
+
+    /// The same, with a result of at most result_size bytes for who has asked for one. Nobody has:
+    /// an ack like any other.
+    [[nodiscard]] bool ack(std::uint32_t number, std::uint64_t word,
+                           std::span<const std::byte> result) noexcept;
 
     /// It is not done: again, behind those that are ready by now, or a dead letter. Not again
     /// before `not_before_ns` (CLOCK_MONOTONIC), if it is not 0.
@@ -195,6 +235,8 @@ class JobQueue {
     [[nodiscard]] const JobRecord& record(std::uint32_t number) const noexcept {
         return *reinterpret_cast<const JobRecord*>(records_ + std::size_t{number} * stride_);
     }
+
+    [[nodiscard]] const JobResults& results() const noexcept { return results_; }
 
     [[nodiscard]] const std::byte* item(std::uint32_t number) const noexcept {
         return reinterpret_cast<const std::byte*>(&record(number)) + sizeof(JobRecord);
@@ -256,12 +298,21 @@ class JobQueue {
     void give_back(Owner dead, std::uint32_t number, QueueSweep& found) noexcept;
     void repair_hints(std::uint32_t number) noexcept;
     [[nodiscard]] bool leave_dead_letters(JobId id, JobState next) noexcept;
+    [[nodiscard]] bool end_unasked(std::uint32_t number, std::uint64_t word) noexcept;
+    [[nodiscard]] bool is_done_for_nobody(std::uint32_t number, std::uint64_t word) const noexcept;
+    void free_done(std::uint32_t number, std::uint64_t done) noexcept;
+    [[nodiscard]] std::uint64_t asker_of(std::uint32_t number,
+                                         std::uint32_t version) const noexcept;
+    void tell(std::uint64_t asker) const noexcept;
+    void tell_asker(std::uint32_t number, std::uint32_t version) const noexcept;
+    void sweep_result(Owner dead, std::uint32_t number) noexcept;
 
     QueueShape shape_;
     QueueControl* control_;
     std::atomic<std::uint64_t>* taken_;  ///< a bit per job: somebody has found it not free, a hint
     LaterJobs later_;
-    KeyTable keys_;  ///< with has_keys
+    KeyTable keys_;       ///< with has_keys
+    JobResults results_;  ///< with a result_size
     std::byte* records_;
     std::size_t stride_;
     std::span<Lane> lanes_;

@@ -4,6 +4,16 @@
 #include "shm/job_queue.hpp"
 
 namespace topsman::shm {
+namespace {
+
+/// Could one of ours have written it?
+bool is_legal(const JobWord& word, const QueueShape& shape) noexcept {
+    const bool is_nobodys = word.state == JobState::Dead || word.state == JobState::Later;
+    const JobState last = shape.result_size != 0 ? JobState::Done : JobState::Later;
+    return word.state <= last && !(is_nobodys && word.lane != 0);
+}
+
+}  // namespace
 
 QueueSweep JobQueue::sweep(Owner dead) noexcept {
     QueueSweep found;
@@ -15,15 +25,19 @@ QueueSweep JobQueue::sweep(Owner dead) noexcept {
     std::uint64_t illegal = 0;
     for (std::uint32_t number = 0; number < shape_.capacity; ++number) {
         const JobWord word = JobWord::unpack(job(number).word.load(std::memory_order_acquire));
-        if (word.state > JobState::Later || (word.state >= JobState::Dead && word.lane != 0)) {
+        if (!is_legal(word, shape_)) {
             ++illegal;  // nobody of ours wrote this: it is left alone, and shown
             continue;
         }
         give_back(dead, number, found);
+        if (shape_.result_size != 0) {
+            sweep_result(dead, number);
+        }
         repair_hints(number);
     }
     control_->takers.forget(dead.lane);
     control_->submitters.forget(dead.lane);
+    control_->askers.forget(dead.lane);
     control_->illegal.store(illegal, std::memory_order_relaxed);
     // Last: a master that dies before has it all to do again.
     control_->users.erase(dead.lane);

@@ -49,6 +49,22 @@ std::optional<KeyedJob> JobQueue::submit_once_until(Owner me, const JobKey& key,
                       [&] { return submit_once(me, key, item, terms); });
 }
 
+std::optional<JobId> JobQueue::ask_until(Owner me, std::span<const std::byte> item,
+                                         const JobTerms& terms, Deadline deadline,
+                                         IsOver is_over) noexcept {
+    return until_done(control_->submitters, lanes_, me.lane, deadline, is_over,
+                      [&] { return ask(me, item, terms); });
+}
+
+Answer JobQueue::wait_for(Owner me, JobId id, Deadline deadline, IsOver is_over) noexcept {
+    Answer answer;
+    (void)until_done(control_->askers, lanes_, me.lane, deadline, is_over, [&] {
+        answer = look_for(id);
+        return answer.state != AnswerState::NotYet;
+    });
+    return answer;
+}
+
 std::optional<TakenJob> JobQueue::take_until(Owner me, Deadline deadline, IsOver is_over) noexcept {
     std::optional<TakenJob> taken;
     do {

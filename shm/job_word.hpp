@@ -11,6 +11,7 @@ enum class JobState : std::uint8_t {
     Running = 3,  ///< names its owner
     Dead = 4,     ///< a dead letter: tried often enough
     Later = 5,    ///< as Ready, but not before its time
+    Done = 6,     ///< executed, and its result is there; names the lane that has asked for it
 };
 
 /// The one word that is the truth about a job, in one atomic:

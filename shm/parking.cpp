@@ -118,6 +118,16 @@ std::uint32_t Parking::wake(std::span<Lane> lanes, std::uint32_t count) noexcept
     return woken;
 }
 
+bool Parking::wake_lane(std::span<Lane> lanes, std::uint32_t lane) noexcept {
+    full_fence();
+    // Lanes that there are not: hostile bytes.
+    if (lane >= lanes.size() || !waiting_.contains(lane) || !waiting_.take_out(lane)) {
+        return false;
+    }
+    call(lanes[lane]);
+    return true;
+}
+
 void wake_everyone(std::span<Lane> lanes) noexcept {
     full_fence();
     for (Lane& lane : lanes) {

@@ -58,6 +58,9 @@ class Parking {
 
     bool wake_one(std::span<Lane> lanes) noexcept { return wake(lanes, 1) != 0; }
 
+    /// Wakes this lane, if it waits here: for a change that is there for it alone.
+    bool wake_lane(std::span<Lane> lanes, std::uint32_t lane) noexcept;
+
     std::uint32_t wake_all(std::span<Lane> lanes) noexcept { return wake(lanes, UINT32_MAX); }
 
     /// Nobody waits. Who has made its change by a seq_cst exchange may ask this before wake(), and

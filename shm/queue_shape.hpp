@@ -15,6 +15,7 @@ struct QueueShape {
     std::uint32_t max_attempts = 3;  ///< taken so often without an ack: a dead letter
     std::uint32_t priorities = 1;    ///< how many: 0 and up, the highest is taken first
     bool has_keys = false;           ///< of two jobs with one key only the first is submitted
+    std::uint32_t result_size = 0;   ///< bytes of the longest result; 0: jobs have none
     friend bool operator==(const QueueShape&, const QueueShape&) = default;
 };
 
@@ -29,7 +30,7 @@ struct NamedQueue {
     return shape.capacity >= 1 && shape.capacity <= kMaxQueueCapacity && shape.item_size >= 1 &&
            shape.item_size <= kMaxItemBytes && shape.max_attempts >= 1 &&
            shape.max_attempts <= kMaxAttempts && shape.priorities >= 1 &&
-           shape.priorities <= kMaxPriorities;
+           shape.priorities <= kMaxPriorities && shape.result_size <= kMaxItemBytes;
 }
 
 /// Bytes in the segment, a multiple of kCacheLine.

@@ -24,15 +24,16 @@ Arena Arena::make() {
     static int number = 0;
     const std::string name = "topsman.torture." + std::to_string(::getuid()) + "." +
                              std::to_string(::getpid()) + "." + std::to_string(number++);
-    Segment segment = Segment::create({.name = name,
-                                       .lanes = kLanes,
-                                       .queues = {{"jobs", kQueue}, {"once", kKeyedQueue}},
-                                       .blocks = {{{64, 4}, {200, 1}}},
-                                       .histograms = {"time"},
-                                       .channels = {{"news", "web", kChannel},
-                                                    {"ticks", "web", kForgetfulChannel}},
-                                       .reserve = 16'384})
-                          .value();
+    Segment segment =
+        Segment::create(
+            {.name = name,
+             .lanes = kLanes,
+             .queues = {{"jobs", kQueue}, {"once", kKeyedQueue}, {"asked", kAskedQueue}},
+             .blocks = {{{64, 4}, {200, 1}}},
+             .histograms = {"time"},
+             .channels = {{"news", "web", kChannel}, {"ticks", "web", kForgetfulChannel}},
+             .reserve = 16'384})
+            .value();
     (void)Segment::remove(name);
     start(segment, kVictim, kVictimPid);
     start(segment, kPeer, kPeerPid);

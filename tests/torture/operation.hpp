@@ -17,7 +17,7 @@ namespace topsman::torture {
 using shm::Owner;
 using shm::Segment;
 
-/// A segment with four lanes, two job queues, five blocks, a histogram and two channels, and a
+/// A segment with four lanes, three job queues, five blocks, a histogram and two channels, and a
 /// piece of shared memory beside it: for what the operation returned, and for the negative
 /// controls.
 ///
@@ -42,6 +42,12 @@ inline constexpr shm::QueueShape kQueue{
     .capacity = 8, .item_size = 16, .max_attempts = 3, .priorities = 2};
 inline constexpr shm::QueueShape kKeyedQueue{
     .capacity = 12, .item_size = 16, .max_attempts = 3, .priorities = 1, .has_keys = true};
+inline constexpr shm::QueueShape kAskedQueue{.capacity = 6,
+                                             .item_size = 16,
+                                             .max_attempts = 2,
+                                             .priorities = 1,
+                                             .has_keys = false,
+                                             .result_size = 40};
 inline constexpr shm::ChannelShape kChannel{
     .slots = 2, .capacity = 7, .message_size = 16, .delivery = shm::Delivery::AtLeastOnce};
 inline constexpr shm::ChannelShape kForgetfulChannel{

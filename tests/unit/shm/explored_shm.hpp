@@ -1,8 +1,8 @@
 #pragma once
 
 // The product's own queue and parking, compiled once more with an atomic that the explorer stops
-// at: all that is in namespace topsman::shm elsewhere is in topsman::shm_explored here. Only one
-// file may include this, and nothing of shm/ beside it.
+// at: all that is in namespace topsman::shm elsewhere is in topsman::shm_explored here. A second
+// file that includes this defines shm_explored as another name before. Nothing of shm/ beside it.
 
 #include "explorer.hpp"
 
@@ -111,6 +111,7 @@ using explored_atomic = topsman::explorer::Atomic<T>;
 #define shm shm_explored
 #include "shm/job_queue.cpp"
 #include "shm/job_queue_keys.cpp"
+#include "shm/job_queue_results.cpp"
 #include "shm/job_queue_sweep.cpp"
 #include "shm/job_queue_wait.cpp"
 #include "shm/later_jobs.cpp"

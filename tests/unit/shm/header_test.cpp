@@ -25,7 +25,7 @@ class HeaderTest : public testing::Test {
         Layout shape;
         shape.lanes = kLanes;
         shape.queues = {{"thumbnails", {100, 60, 3}}};
-        header_.queues[0] = {"thumbnails", 100, 60, 3, 1, 0};
+        header_.queues[0] = {"thumbnails", 100, 60, 3, 1, 0, 0};
         shape.blocks = {{{1'000, 3}, {4'096, 2}}};
         std::copy(shape.blocks.begin(), shape.blocks.end(), header_.blocks);
         shape.histograms = {"time", "size"};
@@ -110,7 +110,7 @@ TEST_F(HeaderTest, HistogramsAreThoseThatTheHeaderNames) {
 }
 
 TEST_F(HeaderTest, WhatIsLateLiesInTheReserve) {
-    header_.queues[1] = {"mails", 4, 8, 3, 1, 0};
+    header_.queues[1] = {"mails", 4, 8, 3, 1, 0, 0};
     EXPECT_EQ(check()->queues.size(), 1U) << "not there yet";
     EXPECT_EQ(check()->reserve_used(), 0U);
     header_.late[0] = Late::Queue;
@@ -163,11 +163,13 @@ TEST_F(HeaderTest, QueuesHaveTheShapeThatTheHeaderSays) {
     ASSERT_EQ(check()->queues.size(), 1U);
     EXPECT_EQ(check()->queues[0], (NamedQueue{"thumbnails", {100, 60, 3}}));
     for (const QueueEntry& wrong :
-         {QueueEntry{"a", kMaxQueueCapacity + 1, 60, 3, 1, 0}, QueueEntry{"a", 100, 0, 3, 1, 0},
-          QueueEntry{"a", 100, kMaxItemBytes + 1, 3, 1, 0}, QueueEntry{"a", 100, 60, 0, 1, 0},
-          QueueEntry{"a", 100, 60, kMaxAttempts + 1, 1, 0}, QueueEntry{"a", 99, 6'000, 3, 1, 0},
-          QueueEntry{"a", 100, 60, 3, 0, 0}, QueueEntry{"a", 100, 60, 3, kMaxPriorities + 1, 0},
-          QueueEntry{"a", 0, 60, 3, 1, 0}, QueueEntry{"thumbnails", 100, 60, 3, 1, 1}}) {
+         {QueueEntry{"a", kMaxQueueCapacity + 1, 60, 3, 1, 0, 0},
+          QueueEntry{"a", 100, 0, 3, 1, 0, 0}, QueueEntry{"a", 100, kMaxItemBytes + 1, 3, 1, 0, 0},
+          QueueEntry{"a", 100, 60, 0, 1, 0, 0}, QueueEntry{"a", 100, 60, kMaxAttempts + 1, 1, 0, 0},
+          QueueEntry{"a", 99, 6'000, 3, 1, 0, 0}, QueueEntry{"a", 100, 60, 3, 0, 0, 0},
+          QueueEntry{"a", 100, 60, 3, kMaxPriorities + 1, 0, 0}, QueueEntry{"a", 0, 60, 3, 1, 0, 0},
+          QueueEntry{"a", 100, 60, 3, 1, 0, kMaxItemBytes + 1},
+          QueueEntry{"thumbnails", 100, 60, 3, 1, 1, 0}}) {
         header_.queues[0] = wrong;
         EXPECT_TRUE(is_refused_as_corrupt())
             << wrong.capacity << " " << wrong.item_size << " " << wrong.max_attempts;

@@ -76,6 +76,24 @@ void look_at_everything(const Segment& segment) {
     }
 }
 
+/// By one who asks and who executes, and by one who withdraws what never was.
+void use_results(JobQueue& queue) {
+    const std::array<std::byte, 16> bytes{};
+    const auto is_over = []() noexcept { return false; };
+    for (std::uint64_t i = 0; i < 40; ++i) {
+        const auto id = queue.ask({1, 1}, bytes);
+        if (const auto job = queue.take({1, 1})) {
+            (void)queue.ack(job->number, job->word, std::span(bytes).first(i % 17));
+        }
+        const JobId asked = id.value_or(i % queue.shape().capacity);
+        const Answer answer = queue.wait_for({1, 1}, asked, Deadline{}, is_over);
+        ASSERT_LE(answer.result.size(), queue.shape().result_size);
+        if (i % 3 != 0) {
+            queue.withdraw({1, 1}, asked);
+        }
+    }
+}
+
 /// Everything that a worker or the master does to a queue, also to numbers that there are not.
 void use_queue(JobQueue queue) {
     queue.join({1, 1});
@@ -97,6 +115,7 @@ void use_queue(JobQueue queue) {
         (void)queue.retry(id);
         (void)queue.drop(id);
     }
+    use_results(queue);
 }
 
 /// Everything that workers do to a channel; the second one receives at most once.
@@ -166,7 +185,8 @@ void use_blocks(Segment& segment, std::mt19937_64& random) {
 /// One of each kind that a reload may add.
 void add_late(Segment& segment) {
     ASSERT_TRUE(segment.add_queue(
-        {"mails", {.capacity = 3, .item_size = 16, .max_attempts = 2, .priorities = 2}}));
+        {"mails",
+         {.capacity = 3, .item_size = 16, .max_attempts = 2, .priorities = 2, .result_size = 16}}));
     ASSERT_TRUE(segment.add_histogram("size"));
     ASSERT_TRUE(segment.add_channel({"late", "web", {2, 3, 16}}));
     ASSERT_TRUE(segment.add_blocks({100, 5}));
@@ -176,7 +196,8 @@ TEST(HostileBytesTest, NothingBehindTheHeaderCanHurtTheMasterOrALooker) {
     const TestName name;
     auto options = name.options();
     options.queues = {
-        {"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3, .priorities = 2}}};
+        {"jobs",
+         {.capacity = 20, .item_size = 16, .max_attempts = 3, .priorities = 2, .result_size = 16}}};
     options.blocks = {{{1'000, 20}, {4'096, 10}}};
     options.histograms = {"time"};
     options.channels = {{"news", "web", {3, 20, 16, Delivery::AtLeastOnce}},
@@ -219,7 +240,8 @@ TEST(HostileBytesTest, TheHeaderMayChangeUnderTheMasterWithoutEffect) {
     const TestName name;
     auto options = name.options();
     options.queues = {
-        {"jobs", {.capacity = 20, .item_size = 16, .max_attempts = 3, .priorities = 2}}};
+        {"jobs",
+         {.capacity = 20, .item_size = 16, .max_attempts = 3, .priorities = 2, .result_size = 16}}};
     options.channels = {{"news", "web", {3, 20, 16, Delivery::AtLeastOnce}}};
     auto segment = Segment::create(options).value();
     std::memset(const_cast<void*>(segment.address()), 0xff, kHeaderBytes);

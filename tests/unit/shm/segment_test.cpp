@@ -188,8 +188,13 @@ TEST(SegmentTest, WhoSeesTheMastersPidSeesItsStartTimeToo) {
     EXPECT_EQ(segment.master_start_ticks(), 20U);
 }
 
-const NamedQueue kMails{
-    "mails", {.capacity = 4, .item_size = 8, .max_attempts = 2, .priorities = 1, .has_keys = true}};
+const NamedQueue kMails{"mails",
+                        {.capacity = 4,
+                         .item_size = 8,
+                         .max_attempts = 2,
+                         .priorities = 1,
+                         .has_keys = true,
+                         .result_size = 9}};
 const NamedChannel kNews{"news", "web", {.slots = 2, .capacity = 3, .message_size = 8}};
 constexpr BlockClass kSmall{100, 3};
 
@@ -292,7 +297,7 @@ TEST_F(ReserveTest, ChannelsAndBlocksAreAddedToo) {
 TEST_F(ReserveTest, WhatLiesBehindTheEndIsNotTakenForMore) {
     auto& header = *reinterpret_cast<Header*>(const_cast<void*>(segment_.address()));
     header.late[1] = Late::Queue;  // by a worker that has gone wild
-    header.queues[1] = {"bad", 10, 10, 10, 1, 0};
+    header.queues[1] = {"bad", 10, 10, 10, 1, 0, 0};
     ASSERT_TRUE(segment_.add_channel(kNews));
     ASSERT_TRUE(worker_.look_again());
     EXPECT_EQ(worker_.queues().size(), 1U);
