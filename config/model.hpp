@@ -164,6 +164,7 @@ struct Queue {
     std::uint32_t max_attempts = 3;
     std::uint32_t priorities = 1;
     bool dedup = false;
+    std::uint32_t result_size = 0;  ///< 0: jobs have no results
     friend bool operator==(const Queue&, const Queue&) = default;
 };
 

@@ -119,12 +119,18 @@ Result<std::uint32_t> parse_item_size(std::string_view text) {
     return parse_bytes(text, "an item");
 }
 
+/// 0 is none.
+Result<std::uint32_t> parse_result_size(std::string_view text) {
+    return text == "0" ? Result<std::uint32_t>(0) : parse_bytes(text, "a result");
+}
+
 constexpr Field<Queue> kQueue[] = {
     {"capacity", "1024", value<&Queue::capacity, parse_capacity>},
     {"item_size", "256", value<&Queue::item_size, parse_item_size>},
     {"max_attempts", "3", value<&Queue::max_attempts, parse_attempts>},
     {"priorities", "1", value<&Queue::priorities, parse_priorities>},
     {"dedup", "false", value<&Queue::dedup, parse_bool>},
+    {"result_size", "0", value<&Queue::result_size, parse_result_size>},
 };
 
 void read_queues(Reader& reader, const At& at, Shared& shared) {

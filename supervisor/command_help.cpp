@@ -32,7 +32,7 @@ Change
   reset-failed [POOL]    try again what was given up
   upgrade                go on with the newer topsman that was installed; nobody notices
   counters add NAME [N]  count from a script; `counters set GAUGE N` sets a gauge
-  queue submit QUEUE     submit a job from a script: its bytes are standard input
+  queue submit QUEUE     submit a job from a script: its bytes are standard input; --wait for its result
   channel send CHANNEL   send a message to a worker, --slot N, or to --all of a pool
 
   version                print the version

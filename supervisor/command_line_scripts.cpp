@@ -53,7 +53,8 @@ void CommandLine::add_queue_and_channel() {
         "once, or becomes a dead letter. A full queue refuses.",
         "  topsman queue submit thumbnails cat.jpg\n"
         "  topsman queue submit thumbnails --priority 1 --deadline 30s < job\n"
-        "  topsman queue submit thumbnails cat.jpg --key cat.jpg",
+        "  topsman queue submit thumbnails cat.jpg --key cat.jpg\n"
+        "  topsman queue submit thumbnails cat.jpg --wait > thumbnail",
         [this] { return submit_job(); }, queue));
     submit->add_option("QUEUE", what_, "Which")->required();
     item_option_ = submit->add_option("JOB", item_, "The job; without: standard input");
@@ -65,6 +66,8 @@ void CommandLine::add_queue_and_channel() {
                                      "Not while there is a job with this key: print its number "
                                      "instead");
     key_option_->type_name("KEY");
+    submit->add_flag("--wait", job_.wait,
+                     "Until it was executed, and print its result instead, byte for byte");
 
     CLI::App* channel =
         add("channel", "Send messages from scripts; `topsman status` counts them.",

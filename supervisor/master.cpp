@@ -79,6 +79,7 @@ Master::Master(Foundation foundation, Journal& journal)
       chronicle_(base_.segment, journal),
       nudger_(base_.listeners.all(), workers_, chronicle_),
       sendoff_(base_.listeners, workers_, journal),
+      script_waits_(io_, base_.segment),
       loader_(io_) {
     publisher_.set_fingerprints(
         [this](const core::PoolView& pool) { return specs_.fingerprint(pool); });
@@ -363,6 +364,9 @@ void Master::bury(const core::Obituary& action) {
 void Master::send_replies() {
     for (const core::Reply& reply : std::exchange(replies_, {})) {
         answer(reply.ticket, to_response(reply));
+    }
+    if (exit_code_) {
+        script_waits_.give_up("the master is stopping; the job is not waited for any more");
     }
     // What still waits for a file to be read is not waited for at the end.
     while (exit_code_ && !tickets_.empty()) {

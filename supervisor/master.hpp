@@ -21,6 +21,7 @@
 #include "supervisor/posix/program.hpp"
 #include "supervisor/posix/signals.hpp"
 #include "supervisor/publisher.hpp"
+#include "supervisor/script_waits.hpp"
 #include "supervisor/sendoff.hpp"
 #include "supervisor/spec_book.hpp"
 #include "supervisor/upgrade_check.hpp"
@@ -176,6 +177,7 @@ class Master {
     Chronicle chronicle_;
     Nudger nudger_;
     Sendoff sendoff_;
+    ScriptWaits script_waits_;
     std::optional<FdWatch> signal_watch_;
     ConfigLoader loader_;
     std::optional<ConfigWatch> config_watch_;

@@ -144,6 +144,7 @@ void Master::execute_upgrade() {
         end_upgrade(state.error().message);
         return;
     }
+    script_waits_.give_up("the master executes another program; the job goes on");
     (void)journal_.flush(kFlushPatience);  // what nobody reads is lost with us
     const Error why =
         posix::execute_in_place(base_.program, state->get(), descriptors_of(handover));

@@ -2,6 +2,7 @@
 
 #include "config/names.hpp"
 #include "supervisor/control/json_writer.hpp"
+#include "supervisor/control/request.hpp"
 
 #include <algorithm>
 #include <string>
@@ -68,6 +69,10 @@ std::string problem_with(const control::Request& request, const shm::NamedQueue&
                     ? " has no priorities"
                     : " has 0 to " + std::to_string(queue.shape.priorities - 1)) +
                " (shared.queues." + queue.name + ".priorities)";
+    }
+    if (request.wants_result && queue.shape.result_size == 0) {
+        return "queue " + queue.name + " knows no results: write result_size: 256 (shared.queues." +
+               queue.name + ".result_size)";
     }
     if (request.key && !queue.shape.has_keys) {
         return "queue " + queue.name + " knows no keys: write dedup: true (shared.queues." +
@@ -178,17 +183,24 @@ control::Response change_metric(const shm::Segment& segment, const control::Requ
     return metric_answer(name, shm::gauge_total(segment.metrics(), row), gauge.has_value());
 }
 
-control::Response submit_job(const shm::Segment& segment, const control::Request& request) {
+namespace {
+
+/// Which queue a job is for, or why it is not submitted to it.
+Result<std::size_t> queue_for(const shm::Segment& segment, const control::Request& request) {
     const std::string name = request.queue.value_or("");
     const auto queues = segment.queues();
     const auto found = std::find_if(queues.begin(), queues.end(),
                                     [&](const auto& queue) { return queue.name == name; });
     if (found == queues.end()) {
-        return unknown("queue", name, names_of(queues), "shared.queues");
+        return plain_error(unknown("queue", name, names_of(queues), "shared.queues").reason);
     }
     if (std::string problem = problem_with(request, *found); !problem.empty()) {
-        return refusal(std::move(problem));
+        return plain_error(std::move(problem));
     }
+    return static_cast<std::size_t>(found - queues.begin());
+}
+
+shm::JobTerms terms_of(const control::Request& request) {
     shm::JobTerms terms;
     terms.now_ns = shm::JobQueue::monotonic_ns();
     terms.priority = request.priority;
@@ -196,19 +208,88 @@ control::Response submit_job(const shm::Segment& segment, const control::Request
         terms.deadline_ns = terms.now_ns + static_cast<std::uint64_t>(
                                                std::chrono::nanoseconds(*request.deadline).count());
     }
-    shm::JobQueue queue = segment.queue(static_cast<std::size_t>(found - queues.begin()));
-    const auto submitted = submit(queue, request, terms);
-    if (!submitted) {
-        return refusal("queue " + name + " is full, with " + std::to_string(found->shape.capacity) +
-                       " jobs");
-    }
+    return terms;
+}
+
+std::string is_full(const shm::NamedQueue& queue) {
+    return "queue " + queue.name + " is full, with " + std::to_string(queue.shape.capacity) +
+           " jobs";
+}
+
+/// "queue", "job"
+control::JsonWriter begin_job(const std::string& queue, shm::JobId id) {
     control::JsonWriter w;
     // A string: the numbers of JavaScript end at 2^53.
-    w.begin_object().member("queue", name).member("job", std::to_string(submitted->id));
+    w.begin_object().member("queue", queue).member("job", std::to_string(id));
+    return w;
+}
+
+}  // namespace
+
+control::Response submit_job(const shm::Segment& segment, const control::Request& request) {
+    const auto index = queue_for(segment, request);
+    if (!index) {
+        return refusal(index.error().message);
+    }
+    const shm::NamedQueue& named = segment.queues()[*index];
+    shm::JobQueue queue = segment.queue(*index);
+    const auto submitted = submit(queue, request, terms_of(request));
+    if (!submitted) {
+        return refusal(is_full(named));
+    }
+    control::JsonWriter w = begin_job(named.name, submitted->id);
     if (request.key) {
         w.member("new", submitted->is_new);
     }
     control::Response response{"done", std::to_string(submitted->id), {}};
+    response.details = w.end_object().take();
+    response.details_key = "job";
+    return response;
+}
+
+Result<AskedJob> ask_job(const shm::Segment& segment, const control::Request& request) {
+    const auto index = queue_for(segment, request);
+    if (!index) {
+        return index.error();
+    }
+    const auto id =
+        segment.queue(*index).ask({}, std::as_bytes(std::span(request.item)), terms_of(request));
+    if (!id) {
+        return plain_error(is_full(segment.queues()[*index]));
+    }
+    return AskedJob{*index, *id};
+}
+
+void withdraw(const shm::Segment& segment, const AskedJob& job) {
+    segment.queue(job.queue).withdraw({}, job.id);
+}
+
+std::optional<control::Response> answer_of(const shm::Segment& segment, const AskedJob& job) {
+    const std::string& name = segment.queues()[job.queue].name;
+    const shm::Answer answer = segment.queue(job.queue).look_for(job.id);
+    const std::string which = "queue " + name + ": job " + std::to_string(job.id);
+    control::JsonWriter w = begin_job(name, job.id);
+    control::Response response{"failed", {}, {}};
+    switch (answer.state) {
+        case shm::AnswerState::NotYet:
+            return std::nullopt;
+        case shm::AnswerState::Done:
+            response.result = "done";
+            control::write_bytes(
+                w, "answer",
+                {reinterpret_cast<const char*>(answer.result.data()), answer.result.size()});
+            break;
+        case shm::AnswerState::DeadLetter:
+            response.reason = which + " was tried " + std::to_string(answer.attempts) +
+                              " times in vain and is a dead letter: see topsman queues " + name;
+            break;
+        case shm::AnswerState::TooLate:
+            response.reason = which + " was not taken before its deadline";
+            break;
+        case shm::AnswerState::Dropped:
+            response.reason = which + " was a dead letter, and was dropped";
+    }
+    withdraw(segment, job);
     response.details = w.end_object().take();
     response.details_key = "job";
     return response;

@@ -20,6 +20,21 @@ namespace topsman::supervisor {
 [[nodiscard]] control::Response submit_job(const shm::Segment& segment,
                                            const control::Request& request);
 
+/// A job that the master has asked for, and where.
+struct AskedJob {
+    std::size_t queue = 0;
+    shm::JobId id = 0;
+};
+
+/// The same, for a script that waits for the result. The error is what it is told.
+[[nodiscard]] Result<AskedJob> ask_job(const shm::Segment& segment,
+                                       const control::Request& request);
+
+/// Whether there is an answer by now, and which. Nobody asks any more when there was.
+[[nodiscard]] std::optional<control::Response> answer_of(const shm::Segment& segment,
+                                                         const AskedJob& job);
+void withdraw(const shm::Segment& segment, const AskedJob& job);
+
 /// Answers with whom it was sent to, a line for each: from then on it is received, at least once or
 /// at most once as the channel is, by whoever has that slot then. `turn` is who is looked at first
 /// when it is for any.

@@ -87,6 +87,10 @@ void Master::on_child() {
 }
 
 void Master::on_request(const control::Request& request, const control::Responder& respond) {
+    if (request.wants_result && snapshot_.phase == core::Phase::Running) {
+        script_waits_.submit(request, respond);  // as no command that somebody waits for the end of
+        return;
+    }
     core::Ticket ticket{};
     if (request.wait) {
         ticket = open_ticket(respond);

@@ -10,7 +10,8 @@
 namespace topsman::supervisor {
 
 shm::QueueShape shape_of(const config::Queue& queue) {
-    return {queue.capacity, queue.item_size, queue.max_attempts, queue.priorities, queue.dedup};
+    return {queue.capacity,   queue.item_size, queue.max_attempts,
+            queue.priorities, queue.dedup,     queue.result_size};
 }
 
 shm::NamedChannel channel_of(const config::Channel& channel) {

@@ -12,11 +12,6 @@
 
 namespace topsman::detail {
 
-bool is_leaving() noexcept {
-    const Process* process = the_process.load(std::memory_order_acquire);
-    return process == nullptr || is_detached() || process->draining.load(std::memory_order_acquire);
-}
-
 std::optional<shm::ReceivedMessage> ChannelState::receive() noexcept {
     leave_if_draining();
     auto received = is_leaving() ? std::nullopt : reader->receive();

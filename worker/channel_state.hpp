@@ -76,7 +76,4 @@ struct ChannelState {
     void leave_if_draining() noexcept;
 };
 
-/// Asked by who waits: the lane is woken when draining begins.
-[[nodiscard]] bool is_leaving() noexcept;
-
 }  // namespace topsman::detail

@@ -1,8 +1,6 @@
 #include "topsman/job_queue.hpp"
 
-#include "shm/job_queue.hpp"
-#include "topsman/worker.hpp"
-#include "worker/process.hpp"
+#include "worker/queue_state.hpp"
 
 #include <algorithm>
 #include <ctime>
@@ -10,30 +8,17 @@
 
 namespace topsman {
 
-namespace detail {
-
-/// What all handles of one queue point to, for the process's life.
-struct QueueState {
-    struct alignas(shm::kCacheLine) Line {
-        std::byte bytes[shm::kCacheLine];
-    };
-
-    std::string name;
-    shm::Owner owner;
-    std::unique_ptr<Line[]> own_memory;  ///< of a process without a segment
-    shm::JobQueue queue;
-};
-
-}  // namespace detail
-
 namespace {
 
+using detail::can_be_submitted;
+using detail::full_now;
+using detail::is_leaving;
+using detail::problem_with;
 using detail::Process;
 using detail::QueueState;
-
-Error refusal(const QueueState& state, const std::string& why, std::errc code) {
-    return plain_error("queue " + state.name + ": " + why, code);
-}
+using detail::refusal;
+using detail::still_full;
+using detail::terms_of;
 
 // Coarse: a few nanoseconds instead of twenty, and ages are shown in tenths of seconds.
 std::uint64_t coarse_now_ns() noexcept {
@@ -43,7 +28,9 @@ std::uint64_t coarse_now_ns() noexcept {
            static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-shm::JobTerms terms_of(const JobOptions& options) noexcept {
+}  // namespace
+
+shm::JobTerms detail::terms_of(const JobOptions& options) noexcept {
     shm::JobTerms terms{.now_ns = coarse_now_ns(), .deadline_ns = 0, .priority = options.priority};
     if (options.deadline != JobOptions::Deadline::max()) {
         const auto at = std::chrono::nanoseconds(options.deadline.time_since_epoch()).count();
@@ -52,21 +39,14 @@ shm::JobTerms terms_of(const JobOptions& options) noexcept {
     return terms;
 }
 
-/// Asked by who waits: the lane is woken when draining begins.
-bool is_leaving() noexcept {
-    const Process* process = detail::the_process.load(std::memory_order_acquire);
-    return process == nullptr || detail::is_detached() ||
-           process->draining.load(std::memory_order_acquire);
-}
-
-bool can_be_submitted(const QueueState& state, std::size_t size,
-                      const JobOptions& options) noexcept {
+bool detail::can_be_submitted(const QueueState& state, std::size_t size,
+                              const JobOptions& options) noexcept {
     const shm::QueueShape& shape = state.queue.shape();
     return !detail::is_detached() && options.priority < shape.priorities && size <= shape.item_size;
 }
 
 /// Why this item cannot be submitted at all.
-Error problem_with(const QueueState& state, std::size_t size, const JobOptions& options) {
+Error detail::problem_with(const QueueState& state, std::size_t size, const JobOptions& options) {
     if (detail::is_detached()) {
         return detail::detached_error();
     }
@@ -83,17 +63,19 @@ Error problem_with(const QueueState& state, std::size_t size, const JobOptions& 
                    std::errc::message_size);
 }
 
-Error full_now(const QueueState& state) {
+Error detail::full_now(const QueueState& state) {
     return refusal(state, "full, with " + std::to_string(state.queue.shape().capacity) + " jobs",
                    std::errc::no_buffer_space);
 }
 
 /// In spite of all patience.
-Error still_full(const QueueState& state) {
+Error detail::still_full(const QueueState& state) {
     return is_leaving()
                ? refusal(state, "full, and this worker drains", std::errc::operation_canceled)
                : refusal(state, "full until the deadline", std::errc::timed_out);
 }
+
+namespace {
 
 Result<std::shared_ptr<QueueState>> find_in_segment(Process& process, std::string_view name) {
     const auto queues = process.segment->queues();
@@ -116,14 +98,15 @@ Result<std::shared_ptr<QueueState>> find_in_segment(Process& process, std::strin
 
 Result<std::shared_ptr<QueueState>> make_own(const Process& process, std::string_view name,
                                              const QueueSize& size) {
-    const shm::QueueShape shape{size.capacity, size.item_size, size.max_attempts, size.priorities,
-                                size.dedup};
+    const shm::QueueShape shape{size.capacity,   size.item_size, size.max_attempts,
+                                size.priorities, size.dedup,     size.result_size};
     if (!shm::is_sound(shape)) {
         return plain_error("queue " + std::string(name) + ": capacity is 1 to " +
                            std::to_string(shm::kMaxQueueCapacity) + ", item_size 1 to " +
                            std::to_string(shm::kMaxItemBytes) + ", max_attempts 1 to " +
                            std::to_string(shm::kMaxAttempts) + ", priorities 1 to " +
-                           std::to_string(shm::kMaxPriorities));
+                           std::to_string(shm::kMaxPriorities) + ", result_size 0 to " +
+                           std::to_string(shm::kMaxItemBytes));
     }
     // Zero bytes are an empty queue.
     auto memory =
@@ -322,7 +305,8 @@ Result<std::optional<Job>> JobQueue::handed_out(std::uint64_t word, std::uint32_
 
 QueueSize JobQueue::size() const noexcept {
     const shm::QueueShape& shape = state_->queue.shape();
-    return {shape.capacity, shape.item_size, shape.max_attempts, shape.priorities, shape.has_keys};
+    return {shape.capacity,   shape.item_size, shape.max_attempts,
+            shape.priorities, shape.has_keys,  shape.result_size};
 }
 
 Job& Job::operator=(Job&& other) noexcept {

@@ -109,6 +109,12 @@ extern std::atomic<bool> detached;
     return is_detached() ? nullptr : the_process.load(std::memory_order_acquire);
 }
 
+/// Asked by who waits: the lane is woken when draining begins.
+[[nodiscard]] inline bool is_leaving() noexcept {
+    const Process* process = attached();
+    return process == nullptr || process->draining.load(std::memory_order_acquire);
+}
+
 [[nodiscard]] Error detached_error();
 
 /// Async-signal-safe.

@@ -95,6 +95,7 @@ struct SubmitOptions {
     std::uint32_t priority = 0;
     std::optional<std::chrono::milliseconds> deadline;  ///< from now on
     std::optional<std::string> key;                     ///< not while there is one with it already
+    bool wait = false;                                  ///< for its result, and print it
 };
 
 int submit(const Target& target, const Output& output, const ChangeOptions& options,

@@ -109,6 +109,10 @@ void print_response(const Output& output, const ClusterRecord& record, const Cha
         output.out << to_json(response) << std::endl;
         return;
     }
+    if (const auto bytes = read_bytes(response, "answer")) {
+        output.out << *bytes << std::flush;  // for a script, which knows what they are
+        return;
+    }
     for (const std::string& line : response.lines) {
         output.out << printable(line) << '\n';
     }
@@ -383,6 +387,11 @@ int submit(const Target& target, const Output& output, const ChangeOptions& opti
         return usage_error(output, "queue submit: " + printable(queue) +
                                        " is no queue's name: see topsman queues");
     }
+    if (job.key && job.wait) {
+        return usage_error(output,
+                           "queue submit: a job with a key has no result: leave out one of --key "
+                           "and --wait");
+    }
     if (job.key && (job.key->empty() || job.key->size() > shm::JobKey::kMostBytes)) {
         return usage_error(output, "queue submit: a key has 1 to 64 bytes, this one has " +
                                        std::to_string(job.key->size()));
@@ -394,8 +403,13 @@ int submit(const Target& target, const Output& output, const ChangeOptions& opti
     if (job.key) {
         path += "&key=" + quoted(*job.key);
     }
+    if (job.wait) {
+        path += "&wait=result";
+    }
     return change(target, output, options,
-                  {path, item, "queue submit", "whether the job was submitted nobody knows"});
+                  {path, item, "queue submit",
+                   job.wait ? "the job, if it was submitted, is executed all the same"
+                            : "whether the job was submitted nobody knows"});
 }
 
 int send(const Target& target, const Output& output, const ChangeOptions& options,

@@ -52,11 +52,13 @@ struct Request {
     bool to_all = false;                                     ///< Send: else to one
     std::string item = {};                                   ///< Submit, Send: byte for byte
     std::optional<std::string> key = {};                     ///< Submit: once
+    bool wants_result = false;                               ///< Submit: answered when there is one
     std::uint32_t priority = 0;                              ///< Submit
     std::optional<std::chrono::milliseconds> deadline = {};  ///< Submit: from now on
     bool wait = true;  ///< false: answered as soon as it was taken on
     std::uint32_t peer_uid = 0;
     std::uint32_t peer_pid = 0;
+    std::weak_ptr<const void> client = {};  ///< expired: nobody waits for an answer any more
     /// Upgrade: a duplicate of the client's connection, for who goes on in the master's place.
     std::shared_ptr<const UniqueFd> connection = {};
 };

@@ -171,6 +171,7 @@ void ControlSession::change(Host& host, std::string_view path, std::string_view 
     }
     request->peer_uid = peer_.uid;
     request->peer_pid = static_cast<std::uint32_t>(peer_.pid);
+    request->client = weak_from_this();
     if (request->verb == Request::Verb::Upgrade && request->wait) {
         request->connection =
             std::make_shared<const UniqueFd>(::fcntl(socket_.native_handle(), F_DUPFD_CLOEXEC, 3));

@@ -47,6 +47,8 @@ QueueLine read_queue(const shm::NamedQueue& named, const shm::JobQueue& queue,
         const JobWord word = JobWord::unpack(record.word.load(std::memory_order_acquire));
         if (word.state == JobState::Dead) {
             ++line.dead;
+        } else if (word.state == JobState::Done) {
+            ++line.done;
         } else if (std::uint32_t* jobs = place_of(line, word.state)) {
             ++*jobs;
             line.again += word.attempts > (word.state == JobState::Running ? 1U : 0U) ? 1 : 0;

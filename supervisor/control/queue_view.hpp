@@ -21,8 +21,9 @@ struct QueueLine {
     std::uint32_t ready = 0;
     std::uint32_t later = 0;  ///< ready, but not before their time
     std::uint32_t running = 0;
-    std::uint32_t dead = 0;           ///< dead letters
-    std::uint32_t again = 0;          ///< of ready, later and running: not their first attempt
+    std::uint32_t dead = 0;   ///< dead letters
+    std::uint32_t done = 0;   ///< executed; whoever asked for their results has not read them
+    std::uint32_t again = 0;  ///< of ready, later and running: not their first attempt
     std::uint32_t most_attempts = 0;  ///< of these
     double oldest_s = 0;              ///< of those that are ready, since they were submitted
     std::uint64_t illegal = 0;        ///< words that no worker of ours has written

@@ -149,6 +149,10 @@ std::string take_submit_parameter(Request& request, std::string_view key, std::s
                    ? ""
                    : "key must be 1 to 64 bytes, %XX for those that a query cannot have";
     }
+    if (key == "wait") {
+        request.wants_result = value == "result";
+        return request.wants_result ? "" : "wait must be result";
+    }
     if (key == "deadline_ms") {
         // So long that it never comes, and so short that it can be added to any clock.
         constexpr std::uint64_t kLongest = std::uint64_t{365} * 24 * 3'600 * 1'000;
@@ -179,6 +183,9 @@ Result<Request> parse_bytes(Request::Verb verb, std::string_view query, std::str
     }
     if (!is_send && !request.queue) {
         return plain_error("submit needs a queue: POST /v1/submit?queue=NAME, the body is the job");
+    }
+    if (request.wants_result && request.key) {
+        return plain_error("a job with a key has no result: leave out one of key and wait");
     }
     return request;
 }
@@ -334,6 +341,46 @@ std::string to_json(const Response& response) {
         w.key(response.details_key).json(response.details);
     }
     return w.end_object().take();
+}
+
+void write_bytes(JsonWriter& w, const std::string& name, std::string_view bytes) {
+    // What is not UTF-8 is a question mark in a string.
+    boost::system::error_code error;
+    const json::value read = json::parse('"' + escape_json(bytes).text + '"', error);
+    if (!error && std::string_view(read.as_string()) == bytes) {
+        w.member(name, bytes);
+        return;
+    }
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::string digits;
+    for (const char c : bytes) {
+        const auto byte = static_cast<unsigned char>(c);
+        digits += {kDigits[byte >> 4U], kDigits[byte & 0xfU]};
+    }
+    w.member(name + "_hex", digits);
+}
+
+std::optional<std::string> read_bytes(const Response& response, const std::string& name) {
+    boost::system::error_code error;
+    const json::value details = json::parse(response.details, error);
+    const auto* object = error ? nullptr : details.if_object();
+    if (object == nullptr) {
+        return std::nullopt;
+    }
+    const auto* text = object->if_contains(name);
+    if (text != nullptr && text->is_string()) {
+        return std::string(text->get_string());
+    }
+    const auto* hex = object->if_contains(name + "_hex");
+    if (hex == nullptr || !hex->is_string()) {
+        return std::nullopt;
+    }
+    std::string quoted;
+    const auto& digits = hex->get_string();
+    for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
+        quoted += {'%', digits[i], digits[i + 1]};
+    }
+    return unquoted(quoted);
 }
 
 Result<Response> parse_response(std::string_view body) {

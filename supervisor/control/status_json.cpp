@@ -121,7 +121,7 @@ std::string status_json(const ClusterView& view) {
 
 void write_queue(JsonWriter& w, const QueueLine& queue, const std::function<void()>& more) {
     w.begin_object().member("ready", std::uint64_t{queue.ready});
-    w.member("later", std::uint64_t{queue.later});
+    w.member("later", std::uint64_t{queue.later}).member("done", std::uint64_t{queue.done});
     w.member("running", std::uint64_t{queue.running}).member("dead", std::uint64_t{queue.dead});
     w.member("capacity", std::uint64_t{queue.capacity});
     w.member("item_size", std::uint64_t{queue.item_size});

@@ -336,6 +336,7 @@ std::string queues_text(const std::vector<QueueLine>& queues, std::size_t column
                  {"READY", true, 99},
                  {"LATER", true, 85},
                  {"RUNNING", true, 90},
+                 {"DONE", true, 84},
                  {"DEAD", true, 95},
                  {"CAPACITY", true, 70},
                  {"OLDEST", true, 80},
@@ -344,13 +345,14 @@ std::string queues_text(const std::vector<QueueLine>& queues, std::size_t column
                  {"REMARK", false, 60, true}});
     for (const QueueLine& queue : queues) {
         const bool is_full =
-            queue.ready + queue.later + queue.running + queue.dead >= queue.capacity;
+            queue.ready + queue.later + queue.running + queue.done + queue.dead >= queue.capacity;
         const std::string damage =
             queue.illegal == 0 ? "" : plural(queue.illegal, "job") + " overwritten";
         table.add({{queue.name, Tint::Plain},
                    {std::to_string(queue.ready), Tint::Plain},
                    {queue.later == 0 ? "" : std::to_string(queue.later), Tint::Plain},
                    {std::to_string(queue.running), Tint::Plain},
+                   {queue.done == 0 ? "" : std::to_string(queue.done), Tint::Plain},
                    {std::to_string(queue.dead), queue.dead == 0 ? Tint::Plain : Tint::Warn},
                    {std::to_string(queue.capacity), Tint::Plain},
                    {queue.ready == 0 ? "" : format_duration(queue.oldest_s), Tint::Plain},

@@ -194,7 +194,7 @@ class Cluster:
 
     def background(self, command, *args):
         """The same, not waited for."""
-        return subprocess.Popen([*self.enter, self.topsman, command, "-n", self.name, *args],
+        return subprocess.Popen([*self.enter, self.topsman, *command.split(), "-n", self.name, *args],
                                 env=self.env, cwd=self.dir, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

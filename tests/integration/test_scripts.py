@@ -16,7 +16,7 @@ pools:
 shared:
   counters: [orders, done]
   queues:
-    jobs: { capacity: 50, item_size: 16, max_attempts: 2, priorities: 2 }
+    jobs: { capacity: 50, item_size: 16, max_attempts: 2, priorities: 2, result_size: 16 }
     idle: { capacity: 2, item_size: 4 }
     once: { capacity: 8, dedup: true }
 """
@@ -116,6 +116,40 @@ class Scripts(TestCase):
         self.assertEqual(c.cli("queue submit", "once", "5", "--key", "a&b=%").stdout, job)
         self.assertIn("queue jobs knows no keys: write dedup: true", self.refused(c, "queue submit", "jobs", "x", "--key", "k"))
         self.assertIn("has 65", self.refused(c, "queue submit", "once", "x", "--key", "x" * 65, expect=2))
+
+    def wait_behind_another(self, c):
+        c.cli("queue submit", "jobs", "hold")
+        c.wait_status(lambda s: s["queues"]["jobs"]["running"] == 1)
+        waiting = c.background("queue submit", "jobs", "echo", "--wait")
+        c.wait_status(lambda s: s["queues"]["jobs"]["ready"] == 1)
+        return waiting
+
+    def test_waiting_for_a_result(self):
+        c = self.up()
+        self.assertEqual(c.cli("queue submit", "jobs", "echo \u00e9\n", "--wait").stdout, "echo \u00e9\n")
+        self.assertEqual(c.cli("queue submit", "jobs", "no result", "--wait").stdout, "")
+        job = json.loads(c.cli("queue submit", "jobs", "echo", "--wait", "--json").stdout)["job"]
+        self.assertEqual((job["queue"], job["answer"]), ("jobs", "echo"))
+        self.assertRegex(self.refused(c, "queue submit", "jobs", "fail", "--wait"),
+                         "queue jobs: job [0-9]+ was tried 2 times in vain and is a dead letter: see topsman queues jobs")
+        self.assertIn("queue idle knows no results: write result_size: 256 (shared.queues.idle.result_size)",
+                      self.refused(c, "queue submit", "idle", "x", "--wait"))
+        self.assertIn("no answer in time; the job, if it was submitted, is executed all the same",
+                      self.refused(c, "queue submit", "jobs", "hold", "--wait", "--timeout", "50ms", expect=5))
+        # Nobody waits any more: what the worker ends when it is told to leave has no place.
+        c.cli("restart", "consumers")
+        c.wait_status(lambda s: s["queues"]["jobs"]["running"] == s["queues"]["jobs"]["done"] == 0)
+        # Nor does what a master has asked for that died.
+        waiting = self.wait_behind_another(c)
+        c.kill_master()
+        self.assertIn("the job, if it was submitted, is executed all the same", waiting.communicate(timeout=DEADLINE)[1])
+        c.start()
+        c.cli("restart", "consumers")
+        c.wait_status(lambda s: s["queues"]["jobs"]["running"] == s["queues"]["jobs"]["done"] == s["queues"]["jobs"]["ready"] == 0)
+        # Who waits at the end is told so.
+        waiting = self.wait_behind_another(c)
+        c.stop()
+        self.assertIn("the master is stopping", waiting.communicate(timeout=DEADLINE)[1])
 
     def test_sending(self):
         c = self.cluster(MESSAGES).start()

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 struct topsman_worker {
@@ -38,6 +39,12 @@ struct topsman_queue {
 
 struct topsman_job {
     topsman::Job job;
+};
+
+struct topsman_result {
+    topsman::JobResult result;
+    topsman::JobId id;
+    std::optional<std::string> bytes = {};  ///< once it was got
 };
 
 struct topsman_channel {

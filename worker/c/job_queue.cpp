@@ -53,7 +53,9 @@ int topsman_queue_open(topsman_worker* worker, const char* name, topsman_queue**
     if (worker == nullptr || name == nullptr || queue == nullptr) {
         return null_argument(__func__);
     }
-    return topsman::c::open([&] { return worker->worker.queue(name); }, queue, name);
+    // Without a supervisor jobs have results, too.
+    return topsman::c::open([&] { return worker->worker.queue(name, {.result_size = 256}); }, queue,
+                            name);
 }
 
 int topsman_queue_submit(topsman_queue* queue, const void* item, size_t size,
@@ -77,6 +79,68 @@ int topsman_queue_submit(topsman_queue* queue, const void* item, size_t size,
         }
         return done(submitted);
     });
+}
+
+int topsman_queue_ask(topsman_queue* queue, const void* item, size_t size,
+                      const topsman_job_options* options, int64_t timeout_ns,
+                      topsman_result** result) {
+    if (queue == nullptr || result == nullptr || (item == nullptr && size != 0)) {
+        return null_argument(__func__);
+    }
+    *result = nullptr;
+    return guarded([&] {
+        const std::span bytes(static_cast<const std::byte*>(item), size);
+        const topsman_job_options known = known_of(options);
+        if (known.key_size != 0) {
+            return topsman::c::failed(
+                topsman::plain_error("topsman_queue_ask: a job with a key has no result",
+                                     std::errc::operation_not_supported));
+        }
+        const topsman::JobOptions terms = options_of(known);
+        auto asked = timeout_ns == 0
+                         ? queue->queue.try_ask(bytes, terms)
+                         : queue->queue.ask_until(bytes, deadline_of(timeout_ns), terms);
+        if (!asked) {
+            return topsman::c::failed(asked.error());
+        }
+        const topsman::JobId id = asked->id();
+        *result = new topsman_result{*std::move(asked), id};
+        return 0;
+    });
+}
+
+int topsman_result_wait(topsman_result* result, int64_t timeout_ns) {
+    if (result == nullptr) {
+        return null_argument(__func__);
+    }
+    return guarded([&] {
+        if (result->bytes) {
+            return 0;
+        }
+        auto got = result->result.get_until(deadline_of(timeout_ns));
+        if (!got) {
+            return topsman::c::failed(got.error());
+        }
+        result->bytes = *std::move(got);
+        return 0;
+    });
+}
+
+const void* topsman_result_data(const topsman_result* result, size_t* size) {
+    const bool is_there = result != nullptr && result->bytes;
+    if (size != nullptr) {
+        *size = is_there ? result->bytes->size() : 0;
+    }
+    return is_there ? result->bytes->data() : nullptr;
+}
+
+uint64_t topsman_result_id(const topsman_result* result) {
+    return result == nullptr ? 0 : result->id;
+}
+
+int topsman_result_drop(topsman_result* result) {
+    const std::unique_ptr<topsman_result> end(result);
+    return result == nullptr ? null_argument(__func__) : 0;
 }
 
 int topsman_queue_take(topsman_queue* queue, int64_t timeout_ns, topsman_job** job) {
@@ -113,6 +177,15 @@ uint32_t topsman_job_attempt(const topsman_job* job) {
 int topsman_job_ack(topsman_job* job) {
     const std::unique_ptr<topsman_job> end(job);
     return job == nullptr ? null_argument(__func__) : guarded([&] { return done(job->job.ack()); });
+}
+
+int topsman_job_ack_with(topsman_job* job, const void* result, size_t size) {
+    const std::unique_ptr<topsman_job> end(job);
+    if (job == nullptr || (result == nullptr && size != 0)) {
+        return null_argument(__func__);
+    }
+    const std::span bytes(static_cast<const std::byte*>(result), size);
+    return guarded([&] { return done(job->job.ack(bytes)); });
 }
 
 int topsman_job_nack(topsman_job* job, int64_t delay_ns) {

@@ -12,7 +12,8 @@
  * (TOPSMAN_FOREVER) waits until the worker drains, a mutex for ever.
  * Names: a letter, then letters, digits, '_' or '-', at most 47 characters.
  * Handles: belong to the library and are valid for the process's life; the same name gives the same
- * handle. Only a topsman_job and a topsman_message have an end: ack, nack, put_back.
+ * handle. Only a topsman_job, a topsman_result and a topsman_message have an end: ack, nack, drop,
+ * put_back.
  * Threads: any, but where it is said. Signal handlers: topsman_begin_drain() and
  * topsman_last_words() alone.
  * Forks: a forked child is detached; a program started by exec inherits nothing of it.
@@ -92,7 +93,7 @@ extern "C" {
 #endif
 
 /* What this header has: raised by one with each addition. Compare with topsman_version(). */
-#define TOPSMAN_API_VERSION 3
+#define TOPSMAN_API_VERSION 4
 /* Changes when something was changed or taken away: then the soname is another one, too. */
 #define TOPSMAN_API_MAJOR 0
 
@@ -107,6 +108,7 @@ typedef struct topsman_mutex topsman_mutex;
 typedef struct topsman_rate_limiter topsman_rate_limiter;
 typedef struct topsman_queue topsman_queue;
 typedef struct topsman_job topsman_job;
+typedef struct topsman_result topsman_result;
 typedef struct topsman_channel topsman_channel;
 typedef struct topsman_message topsman_message;
 
@@ -244,7 +246,8 @@ TOPSMAN_EXPORT int64_t topsman_rate_delay_ns(const topsman_rate_limiter* limiter
 /* -- job queues -----------------------------------------------------------------------------------
  */
 
-/* Of `shared.queues` in the file; without a supervisor one of 1,024 jobs of at most 256 bytes.
+/* Of `shared.queues` in the file; without a supervisor one of 1,024 jobs of at most 256 bytes, and
+ * results of as many.
  * Error: -ENOENT: there is none of that name. */
 TOPSMAN_EXPORT int topsman_queue_open(topsman_worker* worker, const char* name,
                                       topsman_queue** queue);
@@ -288,9 +291,35 @@ TOPSMAN_EXPORT uint32_t topsman_job_attempt(const topsman_job* job);
  * a time. */
 TOPSMAN_EXPORT int topsman_job_ack(topsman_job* job);
 
+/* The same, with a result for who has asked for it: topsman_queue_ask(). Since API version 4.
+ * Errors, after which the job is tried again as after a nack: -EMSGSIZE: longer than the queue's
+ * `result_size`; -EOPNOTSUPP: the queue has none. */
+TOPSMAN_EXPORT int topsman_job_ack_with(topsman_job* job, const void* result, size_t size);
+
 /* It is not done: again after `delay_ns` (0: at once, behind the others), or a dead letter after
  * the queue's `max_attempts`. The handle ends, whatever is returned. */
 TOPSMAN_EXPORT int topsman_job_nack(topsman_job* job, int64_t delay_ns);
+
+/* As topsman_queue_submit(), by one who waits for the result. Of a queue with a `result_size` in the
+ * file; the job keeps its place in the queue until topsman_result_drop(). Since API version 4, like
+ * all that has to do with results. `options` have no key.
+ * Errors besides those of topsman_queue_submit(): -EOPNOTSUPP: a key, or the queue has no results. */
+TOPSMAN_EXPORT int topsman_queue_ask(topsman_queue* queue, const void* item, size_t size,
+                                     const topsman_job_options* options, int64_t timeout_ns,
+                                     topsman_result** result);
+
+/* Returns 0 once the result is there. Waits even while the worker drains.
+ * Errors: -ETIMEDOUT: not yet; for good -EIO: the job is a dead letter, tried as often as the file
+ * says; -ETIME: its own deadline had passed before it was taken; -ECANCELED: it was dropped as a
+ * dead letter. One thread at a time. */
+TOPSMAN_EXPORT int topsman_result_wait(topsman_result* result, int64_t timeout_ns);
+
+/* The result, valid until topsman_result_drop(); NULL before it is there. `size` may be NULL. */
+TOPSMAN_EXPORT const void* topsman_result_data(const topsman_result* result, size_t* size);
+TOPSMAN_EXPORT uint64_t topsman_result_id(const topsman_result* result);
+
+/* Nobody wants the result (any more): the handle ends. The job is executed all the same. */
+TOPSMAN_EXPORT int topsman_result_drop(topsman_result* result);
 
 /* -- channels: messages to the workers of a pool ------------------------------------------------
  */

@@ -290,6 +290,42 @@ TEST(CInterfaceTest, AKeyIsForAQueueThatKnowsKeys) {
     EXPECT_EQ(take(jobs), "old");
 }
 
+TEST(CInterfaceTest, TheResultOfAJobCanBeWaitedFor) {
+    topsman_queue* jobs = queue("questions");
+    topsman_result* result = nullptr;
+    topsman_job* job = nullptr;
+    std::size_t size = 1;
+    ASSERT_EQ(topsman_queue_ask(jobs, "cat", 3, nullptr, 0, &result), 0) << topsman_last_error();
+    EXPECT_EQ(topsman_result_wait(result, 0), -ETIMEDOUT);
+    EXPECT_EQ(topsman_result_data(result, &size), nullptr);
+    EXPECT_EQ(size, 0U);
+    ASSERT_EQ(topsman_queue_take(jobs, 0, &job), 1);
+    EXPECT_EQ(topsman_job_id(job), topsman_result_id(result));
+    EXPECT_EQ(topsman_job_ack_with(job, "meow", 4), 0);
+    EXPECT_EQ(topsman_result_wait(result, TOPSMAN_FOREVER), 0);
+    EXPECT_EQ(topsman_result_wait(result, 0), 0) << "it stays there";
+    const void* data = topsman_result_data(result, &size);
+    EXPECT_EQ(std::string(static_cast<const char*>(data), size), "meow");
+    EXPECT_EQ(topsman_result_drop(result), 0);
+
+    topsman_job_options options = TOPSMAN_JOB_OPTIONS_INIT;
+    options.key = "cat";
+    options.key_size = 3;
+    EXPECT_EQ(topsman_queue_ask(jobs, "x", 1, &options, 0, &result), -EOPNOTSUPP);
+    EXPECT_EQ(result, nullptr);
+    options.key_size = 0;
+    options.deadline_ns = 1;
+    ASSERT_EQ(topsman_queue_ask(jobs, "late", 4, &options, 0, &result), 0);
+    EXPECT_EQ(take(jobs), "");
+    EXPECT_EQ(topsman_result_wait(result, TOPSMAN_FOREVER), -ETIME);
+    EXPECT_EQ(topsman_result_drop(result), 0);
+    EXPECT_EQ(topsman_queue_ask(jobs, "x", 1, nullptr, 0, nullptr), -EINVAL);
+    EXPECT_EQ(topsman_result_wait(nullptr, 0), -EINVAL);
+    EXPECT_EQ(topsman_result_drop(nullptr), -EINVAL);
+    EXPECT_EQ(topsman_result_data(nullptr, nullptr), nullptr);
+    EXPECT_EQ(topsman_job_ack_with(nullptr, "x", 1), -EINVAL);
+}
+
 TEST(CInterfaceTest, AQueueThatIsFullSaysSo) {
     topsman_queue* jobs = queue("full");
     EXPECT_EQ(submit(jobs, std::string(257, 'x')), -EMSGSIZE);

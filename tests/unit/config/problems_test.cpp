@@ -187,6 +187,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "at-most-once"},
         Mistake{"shared: { queues: { a: { priorities: 9 } } }",
                 "1:38: shared.queues.a.priorities: how many priorities is from 1 to 8: write 2"},
+        Mistake{
+            "shared: { queues: { a: { result_size: 65KiB } } }",
+            "1:39: shared.queues.a.result_size: a result has 1 to 65536 bytes: write 256, and put "
+            "longer things into a file"},
         Mistake{"shared: { queues: { a: { dedup: maybe } } }",
                 "1:33: shared.queues.a.dedup: \"maybe\" is neither true nor false: write one of "
                 "them"},

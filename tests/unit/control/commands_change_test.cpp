@@ -68,6 +68,21 @@ TEST_F(CommandsChangeTest, EachAsksForWhatItSays) {
     EXPECT_FALSE(requests_[5].wait);
 }
 
+TEST_F(CommandsChangeTest, ScriptsWaitForResults) {
+    const std::string result("\xff\0\n", 3);
+    const SubmitOptions waiting{.priority = 0, .deadline = {}, .key = {}, .wait = true};
+    answer_.details = R"({"queue":"q","job":"17","answer_hex":"ff000a"})";
+    answer_.details_key = "job";
+    EXPECT_EQ(run([&](const auto& o) { return submit(target_, o, options_, "q", "job", waiting); }),
+              0);
+    EXPECT_TRUE(requests_.back().wants_result);
+    EXPECT_EQ(printed_->out.str(), result) << "byte for byte";
+    answer_ = {.result = "failed", .reason = "it is a dead letter", .lines = {}};
+    EXPECT_EQ(run([&](const auto& o) { return submit(target_, o, options_, "q", "job", waiting); }),
+              1);
+    EXPECT_EQ(printed_->out.str(), "");
+}
+
 TEST_F(CommandsChangeTest, ScriptsCountAndSubmit) {
     answer_.reason = "17";
     EXPECT_EQ(run([&](const auto& o) {

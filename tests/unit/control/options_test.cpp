@@ -157,6 +157,7 @@ TEST_F(OptionsTest, WhatIsWrongIsOneSentence) {
         {{"queue", "submit", "q", "job", "--key", std::string(65, 'x')},
          "a key has 1 to 64 bytes, this one has 65"},
         {{"queue", "submit", "q", "job", "--key", ""}, "a key has 1 to 64 bytes, this one has 0"},
+        {{"queue", "submit", "q", "job", "--key", "k", "--wait"}, "a job with a key has no result"},
         {{"channel"}, "say what: topsman channel send CHANNEL"},
         {{"channel", "sned", "c"}, "did you mean send?"},
         {{"channel", "send"}, "CHANNEL"},

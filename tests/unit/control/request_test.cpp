@@ -74,6 +74,8 @@ TEST(RequestTest, TheBodyOfASubmitIsTheJobByteForByte) {
     const auto once = parse_change("/v1/submit", "", "queue=q&key=a%26%00%fFz");
     ASSERT_TRUE(once);
     EXPECT_EQ(once->key, std::string("a&\0\xffz", 5));
+    EXPECT_FALSE(once->wants_result);
+    EXPECT_TRUE(parse_change("/v1/submit", "", "queue=q&wait=result")->wants_result);
     // Added to any clock it stays a time to come.
     const auto never = parse_change("/v1/submit", "", "queue=q&deadline_ms=18446744073709551615");
     EXPECT_EQ(never->deadline, std::chrono::hours(24 * 365));
@@ -121,6 +123,8 @@ TEST(RequestTest, WhatIsWrongWithASubmitIsSaidInASentence) {
         {"", "needs a queue"},
         {"priority=1", "needs a queue"},
         {"queue=", "queue's name"},
+        {"queue=q&wait=no", "wait must be result"},
+        {"queue=q&wait=result&key=a", "a job with a key has no result"},
         {"queue=q&priority=", "priority must be"},
         {"queue=q&priority=-1", "priority must be"},
         {"queue=q&priority=4294967296", "priority must be"},
@@ -227,6 +231,24 @@ TEST(RequestTest, DetailsSurviveTheWay) {
         EXPECT_EQ(got->details, sent.details);
         EXPECT_EQ(got->details_key, key);
     }
+}
+
+TEST(RequestTest, BytesInDetailsSurviveTheWay) {
+    for (const std::string& bytes :
+         {std::string(), std::string("cat"), std::string("\"\\\n\0\x1f", 5),
+          std::string("\xc3\xa4?"), std::string("\xff\x00\x80", 3), std::string("\xc3")}) {
+        Response sent{.result = "done", .reason = {}, .lines = {}};
+        JsonWriter w;
+        w.begin_object();
+        write_bytes(w, "answer", bytes);
+        sent.details = w.end_object().take();
+        sent.details_key = "job";
+        const auto got = parse_response(to_json(sent));
+        ASSERT_TRUE(got);
+        EXPECT_EQ(read_bytes(*got, "answer"), bytes);
+        EXPECT_FALSE(read_bytes(*got, "other"));
+    }
+    EXPECT_FALSE(read_bytes({}, "answer"));
 }
 
 TEST(RequestTest, WhatIsNoAnswerIsRefused) {

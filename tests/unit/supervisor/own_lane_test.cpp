@@ -34,7 +34,8 @@ class OwnLaneTest : public testing::Test {
                     .lanes = 4,
                     .queues = {{"mails", {}},
                                {"thumbnails", {.capacity = 2, .item_size = 8, .priorities = 2}},
-                               {"once", {.capacity = 2, .item_size = 8, .has_keys = true}}},
+                               {"once", {.capacity = 2, .item_size = 8, .has_keys = true}},
+                               {"questions", {.capacity = 2, .max_attempts = 1, .result_size = 8}}},
                     .channels = {{"news", "web", {.slots = 3, .capacity = 2, .message_size = 8}}}})
             .value();
     }
@@ -62,6 +63,22 @@ class OwnLaneTest : public testing::Test {
         request.deadline = deadline;
         request.key = std::move(key);
         return submit_job(segment_, request);
+    }
+
+    Result<AskedJob> ask(const char* queue, const std::string& item) {
+        Request request{.verb = Request::Verb::Submit, .pool = {}, .slot = {}};
+        request.queue = queue;
+        request.item = item;
+        request.wants_result = true;
+        return ask_job(segment_, request);
+    }
+
+    /// Of the queue of questions.
+    void execute(const std::string& result) {
+        shm::JobQueue queue = segment_.queue(3);
+        const auto job = queue.take({1, 1});
+        ASSERT_TRUE(job);
+        EXPECT_TRUE(queue.ack(job->number, job->word, std::as_bytes(std::span(result))));
     }
 
     Response send(const char* channel, const std::string& message,
@@ -169,11 +186,52 @@ TEST_F(OwnLaneTest, AJobWithAKeyIsSubmittedOnce) {
               "queue mails knows no keys: write dedup: true (shared.queues.mails.dedup)");
 }
 
+TEST_F(OwnLaneTest, TheResultOfAJobIsTheAnswer) {
+    const auto cat = ask("questions", "cat");
+    const auto raw = ask("questions", "raw");
+    ASSERT_TRUE(cat && raw);
+    EXPECT_EQ(ask("questions", "x").error().message, "queue questions is full, with 2 jobs");
+    EXPECT_FALSE(answer_of(segment_, *cat));
+    execute("me\"ow");
+    execute("\xff\x01");
+    const auto answer = answer_of(segment_, *cat);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->result, "done");
+    EXPECT_EQ(answer->details_key, "job");
+    EXPECT_EQ(answer->details, R"({"queue":"questions","job":")" + std::to_string(cat->id) +
+                                   R"(","answer":"me\"ow"})");
+    EXPECT_EQ(
+        answer_of(segment_, *raw)->details,
+        R"({"queue":"questions","job":")" + std::to_string(raw->id) + R"(","answer_hex":"ff01"})");
+    EXPECT_TRUE(ask("questions", "a") && ask("questions", "b")) << "what was answered has no place";
+}
+
+TEST_F(OwnLaneTest, AJobThatFailedIsAnAnswerToo) {
+    shm::JobQueue queue = segment_.queue(3);
+    const auto job = ask("questions", "cat");
+    ASSERT_TRUE(job);
+    (void)queue.nack(queue.take({1, 1}).value());
+    const auto answer = answer_of(segment_, *job);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->result, "failed");
+    EXPECT_EQ(answer->reason, "queue questions: job " + std::to_string(job->id) +
+                                  " was tried 1 times in vain and is a dead letter: see topsman "
+                                  "queues questions");
+    const auto given_up = ask("questions", "dog");
+    ASSERT_TRUE(given_up);
+    withdraw(segment_, *given_up);
+    execute("x");
+    EXPECT_TRUE(ask("questions", "a"));
+    EXPECT_EQ(ask("mails", "x").error().message,
+              "queue mails knows no results: write result_size: 256 (shared.queues.mails."
+              "result_size)");
+}
+
 TEST_F(OwnLaneTest, WhatCannotBeSubmittedIsRefusedWithASentence) {
     EXPECT_EQ(submit("thumbnials", "x").reason,
               "there is no queue thumbnials; did you mean thumbnails?");
     EXPECT_EQ(submit("zzz", "x").reason,
-              "there is no queue zzz; there is mails, thumbnails and once");
+              "there is no queue zzz; there is mails, thumbnails, once and questions");
     EXPECT_EQ(submit("thumbnails", "123456789").reason,
               "the job has 9 bytes; queue thumbnails takes at most 8 "
               "(shared.queues.thumbnails.item_size)");

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -25,8 +26,9 @@ struct QueueSize {
     std::uint32_t capacity = 1'024;  ///< jobs: waiting, running and dead letters together
     std::uint32_t item_size = 256;   ///< bytes of the longest item
     std::uint32_t max_attempts = 3;
-    std::uint32_t priorities = 1;  ///< 0 and up, at most 8; the highest is taken first
-    bool dedup = false;            ///< jobs may have keys: see JobQueue::submit_once()
+    std::uint32_t priorities = 1;   ///< 0 and up, at most 8; the highest is taken first
+    bool dedup = false;             ///< jobs may have keys: see JobQueue::submit_once()
+    std::uint32_t result_size = 0;  ///< bytes of the longest result: see ask(); 0: no results
 };
 
 /// What may be said of a job when it is submitted.
@@ -81,8 +83,18 @@ class Job {
     /// The how manieth time it was taken, from 1 on.
     [[nodiscard]] std::uint32_t attempt() const noexcept;
 
-    /// It is done, and will not be executed again.
+    /// It is done, and will not be executed again. Who has asked for its result gets an empty one.
     Result<void> ack();
+
+    /// The same, with the result for who has asked for it; when nobody has (any more) it is as if
+    /// there were none. It is copied. Further errors, after which the job is still this worker's:
+    /// `std::errc::message_size` it is longer than the queue's `result_size`;
+    /// `std::errc::operation_not_supported` the queue has none.
+    Result<void> ack(std::span<const std::byte> result);
+
+    Result<void> ack(std::string_view result) {
+        return ack(std::as_bytes(std::span(result.data(), result.size())));
+    }
 
     /// It is not done: again, behind the others, or a dead letter after `max_attempts`. With a
     /// delay (rounded up to milliseconds) nobody takes it before that has passed; who waits in
@@ -105,6 +117,54 @@ class Job {
     const std::byte* item_;
     std::uint32_t length_;
     std::uint64_t word_;
+};
+
+/// The result that this worker has asked for, there or still to come. Move-only; when it is
+/// destroyed, nobody waits for the result any more, but the job is executed all the same.
+///
+/// Who executes the job may die: then another one does, and the wait goes on. Returns: the bytes
+/// that were given to ack(). Errors: `std::errc::timed_out` not yet, ask again; and for good:
+/// `std::errc::io_error` it was tried `max_attempts` times in vain, and is a dead letter;
+/// `std::errc::stream_timeout` its own deadline had passed before it was taken;
+/// `std::errc::operation_canceled` it was a dead letter, and somebody has dropped it;
+/// `std::errc::operation_not_permitted` the result was got before; `std::errc::not_connected` in a
+/// forked child of the worker. A worker that drains may still wait: for what it had begun.
+/// Threads: one at a time. Kill safety: what a dead worker has asked for is given back by the
+/// sweep.
+class JobResult {
+  public:
+    using Deadline = std::chrono::steady_clock::time_point;
+
+    JobResult(JobResult&& other) noexcept
+        : state_(std::exchange(other.state_, nullptr)), id_(other.id_) {}
+
+    JobResult& operator=(JobResult&& other) noexcept;
+    JobResult(const JobResult&) = delete;
+    JobResult& operator=(const JobResult&) = delete;
+
+    ~JobResult() {
+        if (state_ != nullptr) {
+            withdraw();
+        }
+    }
+
+    /// The job's.
+    [[nodiscard]] JobId id() const noexcept { return id_; }
+
+    /// Waits for it.
+    Result<std::string> get() { return get_until(Deadline::max()); }
+
+    Result<std::string> get_until(Deadline deadline);
+
+  private:
+    friend class JobQueue;
+
+    JobResult(detail::QueueState* state, JobId id) noexcept : state_(state), id_(id) {}
+
+    void withdraw() noexcept;
+
+    detail::QueueState* state_;  ///< null: got, or given up
+    JobId id_;
 };
 
 /// A bounded queue of jobs between all workers of the cluster.
@@ -132,12 +192,14 @@ class Job {
 ///
 /// int main() {
 ///     topsman::Worker worker = topsman::Worker::attach().value();
-///     topsman::JobQueue thumbnails = worker.queue("thumbnails").value();
-///     (void)thumbnails.submit("cat.jpg").value();
-///     if (std::optional<topsman::Job> job = thumbnails.take().value()) {
-///         return job->text() == "cat.jpg" && job->ack() ? 0 : 1;
+///     topsman::JobQueue thumbnails = worker.queue("thumbnails", {.result_size = 16}).value();
+///     (void)thumbnails.submit("dog.jpg").value();
+///     topsman::JobResult cat = thumbnails.ask("cat.jpg").value();
+///     for (int i = 0; i < 2; ++i) {
+///         std::optional<topsman::Job> job = thumbnails.take().value();
+///         (void)job->ack(job->text() == "cat.jpg" ? "200x160" : "").value();
 ///     }
-///     return 1;
+///     return cat.get().value() == "200x160" ? 0 : 1;
 /// }
 /// @endcode
 class JobQueue {
@@ -160,6 +222,30 @@ class JobQueue {
     Result<JobId> submit_until(std::string_view item, Deadline deadline,
                                const JobOptions& options = {}) {
         return submit_until(bytes_of(item), deadline, options);
+    }
+
+    /// submit(), and the result can be waited for: `ask(task)->get()` is what `await run(task)` is
+    /// elsewhere. Only in a queue that has a `result_size` in the file. The job keeps its place in
+    /// the queue until its result was got or the JobResult is destroyed: so at most `capacity`
+    /// results are asked for at a time, and a queue is also full of results that nobody gets.
+    /// Errors besides those of submit(): `std::errc::operation_not_supported` the queue has no
+    /// results.
+    Result<JobResult> ask(std::span<const std::byte> item, const JobOptions& options = {});
+    Result<JobResult> try_ask(std::span<const std::byte> item, const JobOptions& options = {});
+    Result<JobResult> ask_until(std::span<const std::byte> item, Deadline deadline,
+                                const JobOptions& options = {});
+
+    Result<JobResult> ask(std::string_view item, const JobOptions& options = {}) {
+        return ask(bytes_of(item), options);
+    }
+
+    Result<JobResult> try_ask(std::string_view item, const JobOptions& options = {}) {
+        return try_ask(bytes_of(item), options);
+    }
+
+    Result<JobResult> ask_until(std::string_view item, Deadline deadline,
+                                const JobOptions& options = {}) {
+        return ask_until(bytes_of(item), deadline, options);
     }
 
     /// submit(), unless there is a job with that key already: then nothing is submitted, and that
