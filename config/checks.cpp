@@ -137,10 +137,47 @@ void check_pool(Reader& reader, const Node& root, const Pool& pool) {
     }
 }
 
+/// A spare waits beside the queue that its pool's workers share, and takes any seat.
+void check_spares(Reader& reader, const Node& root, const Config& config, const Pool& pool) {
+    if (pool.spares == 0) {
+        return;
+    }
+    const Mark mark = mark_of(root, {"pools", pool.name, "spares"});
+    const std::string path = "pools." + pool.name + ".spares";
+    if (pool.exec.listeners.empty()) {
+        reader.error(mark, path,
+                     "a spare waits for the connections of a worker that died, and the pool has no "
+                     "listeners: remove it, or write more workers");
+    }
+    for (const std::string& name : pool.exec.listeners) {
+        const Listener* listener = config.find_listener(name);
+        if (listener != nullptr && listener->accept == Accept::ReusePort) {
+            reader.error(
+                mark, path,
+                "with accept: reuse_port a worker has a queue of its own, and a spare none: "
+                "write accept: shared for listener " +
+                    name + ", or remove spares");
+        }
+    }
+    if (pool.exec.cpu_affinity.by_slot) {
+        reader.error(mark, path,
+                     "a spare has no slot yet that cpu_affinity: auto could go by: list the CPUs, "
+                     "[0-3], or remove spares");
+    }
+    if (pool.exec.on_master_death == OnMasterDeath::Stop) {
+        reader.error(
+            mark, path,
+            "a frozen spare does not hear that the master has died: write on_master_death: "
+            "keep, or remove spares");
+    }
+}
+
 void check_lanes(Reader& reader, const Node& root, const Config& config) {
     std::uint64_t wanted = 0;
+    bool has_spares = false;
     for (const Pool& pool : config.pools) {
-        wanted += std::uint64_t{pool.workers} + pool.rollout.max_surge;
+        wanted += std::uint64_t{pool.workers} + pool.rollout.max_surge + pool.spares;
+        has_spares = has_spares || pool.spares > 0;
     }
     if (wanted * 2 <= config.segment.lanes) {
         return;
@@ -153,8 +190,9 @@ void check_lanes(Reader& reader, const Node& root, const Config& config) {
                              : mark_of(root, {"segment", "lanes"});
     reader.error(
         mark, path,
-        "workers and max_surge of all pools are " + std::to_string(wanted) +
-            ", at most half of the " + std::to_string(config.segment.lanes) + " lanes: " +
+        std::string(has_spares ? "workers, spares" : "workers") +
+            " and max_surge of all pools are " + std::to_string(wanted) + ", at most half of the " +
+            std::to_string(config.segment.lanes) + " lanes: " +
             (wanted * 2 <= kMaxLanes
                  ? "write segment: { lanes: " + std::to_string(wanted * 2) + " }, or fewer workers"
                  : "write fewer workers; lanes end at " + std::to_string(kMaxLanes)));
@@ -193,6 +231,7 @@ void check_config(Reader& reader, const Node& root, const Config& config) {
         check_pool_listeners(reader, root, config, pool);
         check_listener_fds(reader, root, pool);
         check_pool(reader, root, pool);
+        check_spares(reader, root, config, pool);
     }
     check_lanes(reader, root, config);
     check_channels(reader, root, config);

@@ -61,6 +61,8 @@ Keys policy_changes(const Pool& a, const Pool& b) {
     note(keys, "rollout.max_unavailable", a.rollout.max_unavailable, b.rollout.max_unavailable);
     note(keys, "rollout.observe", a.rollout.observe, b.rollout.observe);
     note(keys, "rollout.on_failure", a.rollout.on_failure, b.rollout.on_failure);
+    note(keys, "spares", a.spares, b.spares);
+    note(keys, "spare_lifetime", a.spare_lifetime, b.spare_lifetime);
     note(keys, "recycle.lifetime", a.recycle.lifetime, b.recycle.lifetime);
     note(keys, "recycle.requests", a.recycle.requests, b.recycle.requests);
     note(keys, "recycle.memory", a.recycle.memory, b.recycle.memory);

@@ -3,6 +3,8 @@
 #include "config/names.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <string>
 #include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,6 +35,25 @@ std::string worker_path(const Reader& reader, const Pool& pool) {
     const auto& variables = reader.environment().variables;
     const auto inherited = variables.find("PATH");
     return inherited == variables.end() ? "/usr/local/bin:/usr/bin:/bin" : inherited->second;
+}
+
+/// Programs that watch processes of their own: stopped for a while, they would find these dead.
+void warn_spares(Reader& reader, const Node& root, const Pool& pool) {
+    static constexpr std::string_view kSupervisors[] = {"gunicorn", "uwsgi",   "nginx",  "apache2",
+                                                        "httpd",    "php-fpm", "unicorn"};
+    if (pool.spares == 0 || pool.exec.command.empty()) {
+        return;
+    }
+    const std::string& program = pool.exec.command[0];
+    const std::string name = program.substr(program.rfind('/') + 1);
+    if (std::find(std::begin(kSupervisors), std::end(kSupervisors), name) !=
+        std::end(kSupervisors)) {
+        reader.warning(mark_of(root, {"pools", pool.name, "spares"}),
+                       "pools." + pool.name + ".spares",
+                       name +
+                           " supervises processes of its own: its spares are not frozen, they "
+                           "serve like workers");
+    }
 }
 
 void warn_command(Reader& reader, const Node& root, const Pool& pool) {
@@ -209,6 +230,7 @@ void check_machine(Reader& reader, const Node& root, const Config& config) {
     }
     for (const Pool& pool : config.pools) {
         warn_command(reader, root, pool);
+        warn_spares(reader, root, pool);
         warn_paths(reader, root, pool);
         warn_cpus(reader, root, pool);
         warn_times(reader, root, pool);

@@ -129,6 +129,8 @@ struct Pool {
     Exec exec;
     std::uint32_t workers = 1;  ///< `auto` is resolved when the file is loaded
     bool workers_auto = false;
+    std::uint32_t spares = 0;          ///< warmed up beyond `workers`, for whom dies
+    Duration spare_lifetime{300'000};  ///< one is replaced by another at this age
     Ready ready;
     Watchdog watchdog;
     RestartPolicy restart = RestartPolicy::Always;

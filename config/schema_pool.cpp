@@ -246,8 +246,8 @@ constexpr Field<Pool> kPool[] = {
     {"on_master_death", "keep", in_exec<&Exec::on_master_death, parse_master_death>},
     {"rollout", nullptr, sub_map<&Pool::rollout, kRollout>},
     {"recycle", nullptr, sub_map<&Pool::recycle, kRecycle>},
-    {"spares", nullptr, nullptr, "not supported yet: write more `workers` instead", "0"},
-    {"spare_lifetime", nullptr, nullptr, "not supported yet: there are no spares; remove it"},
+    {"spares", "0", value<&Pool::spares, parse_count>},
+    {"spare_lifetime", "5m", value<&Pool::spare_lifetime, parse_duration>},
 };
 
 }  // namespace

@@ -59,8 +59,24 @@ struct Owner {
 enum LaneFlag : std::uint32_t {
     kLaneAttached = 1U << 0U,  ///< the SDK is in the worker
     kLaneDraining = 1U << 1U,
-    kLaneReady = 1U << 2U,  ///< it has said so; for a master that was not there to hear it
+    kLaneReady = 1U << 2U,   ///< it has said so; for a master that was not there to hear it
+    kLaneParked = 1U << 3U,  ///< a spare that waits for its seat, see `seat`
 };
+
+/// What `Lane::seat` says. A spare is warmed up before anybody knows which slot it will have, so
+/// its environment cannot name one; the word does, and releases it by the same store. A worker that
+/// was started for a slot has 0 there, and its slot in its environment.
+inline constexpr std::uint32_t kNoSpare = 0;
+inline constexpr std::uint32_t kSeatHeld = 1;  ///< it is to wait before it takes connections
+
+[[nodiscard]] constexpr std::uint32_t seat_of(std::uint32_t slot) noexcept {
+    return slot + 2;
+}
+
+/// Of a word that is neither of the two above.
+[[nodiscard]] constexpr std::uint32_t slot_of_seat(std::uint32_t seat) noexcept {
+    return seat - 2;
+}
 
 /// As it lies in the segment. Only the holder writes, but for `word` and the fields marked
 /// "master".
@@ -73,8 +89,8 @@ struct alignas(kCacheLine) Lane {
     std::atomic<std::uint64_t> heartbeat_ns;  ///< CLOCK_MONOTONIC of the last beat; 0: none yet
     std::atomic<std::uint64_t> requests;      ///< finished, over this incarnation
     std::atomic<std::uint32_t> in_flight;     ///< zeroed by the sweep
-    std::atomic<std::uint32_t> reserved;
-    std::atomic<std::uint64_t> pidfd_inode;  ///< of pidfs(5), unique; 0: not known; master
+    std::atomic<std::uint32_t> seat;          ///< of a spare: see below; master
+    std::atomic<std::uint64_t> pidfd_inode;   ///< of pidfs(5), unique; 0: not known; master
     // The holder's threads sleep here and nowhere else, see parking.hpp. On a line of their own:
     // others write them.
     alignas(kCacheLine / 2) std::atomic<std::uint32_t> wake;  ///< futex word; anybody adds to it

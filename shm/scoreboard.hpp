@@ -27,8 +27,16 @@ enum class SlotPhase : std::uint32_t {
     Finished,
     Drained
 };
-enum class WorkerRole : std::uint32_t { None, Current, Successor, Leaving };
-enum class WorkerState : std::uint32_t { None, Starting, Serving, Draining, Aborting, Killing };
+enum class WorkerRole : std::uint32_t { None, Current, Successor, Leaving, Spare };
+enum class WorkerState : std::uint32_t {
+    None,
+    Starting,
+    Serving,
+    Draining,
+    Aborting,
+    Killing,
+    Parked  // a spare that is ready and waits for a seat
+};
 enum class BreakerState : std::uint32_t { Closed, Open };
 
 /// `char[N]` <- text, cut at a UTF-8 boundary, always NUL-terminated.
@@ -73,6 +81,8 @@ struct PoolRecord {
     std::int64_t not_before_monotonic_ns;  // its own delay, while nobody in it is ready
     std::uint32_t failures;                // early deaths in a row, of all slots
     std::uint32_t configured;              // workers in the file; `wanted` may have been scaled
+    std::uint32_t spares;                  // wanted beyond those
+    std::uint32_t reserved;
 };
 
 struct SlotRecord {
@@ -92,7 +102,7 @@ struct WorkerRecord {
     std::uint64_t worker;  // WorkerId; 0: the lane is free
     std::uint32_t lane_generation;
     std::uint32_t pool;
-    std::uint32_t slot;  // number within its pool
+    std::uint32_t slot;  // number within its pool; kNoSlot: a spare's
     WorkerRole role;
     WorkerState state;
     std::uint32_t pid;

@@ -64,7 +64,8 @@ void give_back(Segment& segment, Owner dead) noexcept {
 
 }  // namespace
 
-Result<LaneGrant> grant_lane(Segment& segment, std::uint64_t worker, std::uint32_t slot) noexcept {
+Result<LaneGrant> grant_lane(Segment& segment, std::uint64_t worker, std::uint32_t slot,
+                             std::uint32_t seat) noexcept {
     const std::span<Lane> lanes = segment.lanes();
     for (std::uint32_t i = 1; i < lanes.size(); ++i) {
         Lane& lane = lanes[i];
@@ -78,6 +79,7 @@ Result<LaneGrant> grant_lane(Segment& segment, std::uint64_t worker, std::uint32
         lane.start_ticks.store(0, std::memory_order_relaxed);
         lane.slot.store(slot, std::memory_order_relaxed);
         lane.flags.store(0, std::memory_order_relaxed);
+        lane.seat.store(seat, std::memory_order_relaxed);
         lane.heartbeat_ns.store(0, std::memory_order_relaxed);
         lane.requests.store(0, std::memory_order_relaxed);
         lane.in_flight.store(0, std::memory_order_relaxed);
@@ -93,6 +95,20 @@ Result<LaneGrant> grant_lane(Segment& segment, std::uint64_t worker, std::uint32
     return plain_error("all " + std::to_string(lanes.size() - 1) +
                            " lanes of the segment are in use (segment.lanes)",
                        std::errc::resource_unavailable_try_again);
+}
+
+void release_spare(Segment& segment, std::uint32_t lane_index, std::uint32_t slot) noexcept {
+    if (lane_index == 0 || lane_index >= segment.lanes().size()) {
+        return;
+    }
+    // One store names the slot and ends the wait: who dies right before it or after it leaves a
+    // spare that waits or one that has a seat, nothing between.
+    Lane& lane = segment.lanes()[lane_index];
+    std::uint32_t held = kSeatHeld;
+    const std::uint32_t seat = slot == kNoSlot ? UINT32_MAX : seat_of(slot);
+    if (lane.seat.compare_exchange_strong(held, seat, std::memory_order_seq_cst)) {
+        wake_everyone(segment.lanes().subspan(lane_index, 1));
+    }
 }
 
 bool claim_lane(Lane& lane, std::uint32_t generation, std::uint32_t epoch,

@@ -6,6 +6,7 @@
 // the next master sweeps it again.
 
 #include "shm/base/result.hpp"
+#include "shm/base/slot_name.hpp"
 #include "shm/segment.hpp"
 
 #include <cstdint>
@@ -20,9 +21,15 @@ struct LaneGrant {
 };
 
 /// FREE -> STARTING(epoch) for the first free lane; clears its last words, flags, requests and
-/// heartbeat. Error: all lanes are in use (errc::resource_unavailable_try_again).
+/// heartbeat. `seat`: kSeatHeld for a spare. Error: all lanes are in use
+/// (errc::resource_unavailable_try_again).
 [[nodiscard]] Result<LaneGrant> grant_lane(Segment& segment, std::uint64_t worker,
-                                           std::uint32_t slot) noexcept;
+                                           std::uint32_t slot,
+                                           std::uint32_t seat = kNoSpare) noexcept;
+
+/// The spare in that lane has a seat from here on: it wakes up, and knows its slot. kNoSlot: it
+/// wakes up and has none, because it is to leave. Nothing happens to one that waits for none.
+void release_spare(Segment& segment, std::uint32_t lane, std::uint32_t slot) noexcept;
 
 /// The child's first act after fork: STARTING(epoch) -> STARTED(pid). False: the lane is no longer
 /// ours, the child must _exit. Async-signal-safe.

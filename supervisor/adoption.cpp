@@ -85,7 +85,7 @@ std::optional<Adoptee> read_worker(const shm::Segment& segment, const Specs& spe
     const std::string pool = shm::text_of(record.pool_name);
     if (!is_whole || record.worker == 0 || record.worker != lane.worker ||
         record.lane_generation != lane.generation || !state || !config::is_name(pool) ||
-        record.slot >= shm::kMaxSlots || record.worker >= 1ULL << 62U) {
+        (record.slot >= shm::kMaxSlots && record.slot != kNoSlot) || record.worker >= 1ULL << 62U) {
         return std::nullopt;
     }
     core::LeftWorker& left = adoptee.left;
@@ -97,6 +97,8 @@ std::optional<Adoptee> read_worker(const shm::Segment& segment, const Specs& spe
                                     : is_outdated(specs, pool, record.fingerprint);
     left.role = from_board(record.role);
     left.state = *state;
+    left.spare = record.state == shm::WorkerState::Parked ? core::SpareStage::Parked
+                                                          : core::SpareStage::None;
     left.said_ready = (segment.lanes()[lane.lane].flags.load() & shm::kLaneReady) != 0;
     left.spawned_at = at(record.spawned_monotonic_ns);
     left.ready_at = at_or_never(record.ready_monotonic_ns);
@@ -105,7 +107,7 @@ std::optional<Adoptee> read_worker(const shm::Segment& segment, const Specs& spe
 }
 
 std::string name_of(const Adoptee& worker) {
-    return worker.left.pool + "/" + std::to_string(worker.left.slot) + " (pid " +
+    return slot_name(worker.left.pool, worker.left.slot) + " (pid " +
            std::to_string(worker.lane.pid) + ")";
 }
 

@@ -19,18 +19,21 @@ constexpr Words<core::SlotPhase, shm::SlotPhase, 6> kPhases{{
     {core::SlotPhase::Drained, shm::SlotPhase::Drained},
 }};
 
-constexpr Words<core::Role, shm::WorkerRole, 3> kRoles{{
+constexpr Words<core::Role, shm::WorkerRole, 4> kRoles{{
     {core::Role::Current, shm::WorkerRole::Current},
     {core::Role::Successor, shm::WorkerRole::Successor},
     {core::Role::Leaving, shm::WorkerRole::Leaving},
+    {core::Role::Spare, shm::WorkerRole::Spare},
 }};
 
-constexpr Words<core::WorkerState, shm::WorkerState, 5> kStates{{
+// The first of two is what is written; a parked spare is a serving one that does not.
+constexpr Words<core::WorkerState, shm::WorkerState, 6> kStates{{
     {core::WorkerState::Starting, shm::WorkerState::Starting},
     {core::WorkerState::Serving, shm::WorkerState::Serving},
     {core::WorkerState::Draining, shm::WorkerState::Draining},
     {core::WorkerState::Aborting, shm::WorkerState::Aborting},
     {core::WorkerState::Killing, shm::WorkerState::Killing},
+    {core::WorkerState::Serving, shm::WorkerState::Parked},
 }};
 
 template <class Core, class Board, std::size_t N>

@@ -10,11 +10,16 @@ namespace {
 constexpr int kFirstListener = 3;  // sd_listen_fds(3)
 
 std::map<std::string, std::string> own_variables(const ChildPlan& plan) {
-    return {{"TOPSMAN_CLUSTER", plan.cluster},
-            {"TOPSMAN_POOL", plan.spec.pool.name},
-            {"TOPSMAN_SLOT", std::to_string(plan.slot.index)},
-            {"TOPSMAN_GENERATION", std::to_string(plan.generation.value)},
-            {"TOPSMAN_WORKER", std::to_string(plan.worker.value)}};
+    std::map<std::string, std::string> own{
+        {"TOPSMAN_CLUSTER", plan.cluster},
+        {"TOPSMAN_POOL", plan.spec.pool.name},
+        {"TOPSMAN_GENERATION", std::to_string(plan.generation.value)},
+        {"TOPSMAN_WORKER", std::to_string(plan.worker.value)}};
+    // Which slot a spare will have nobody knows yet: its lane will say so.
+    if (plan.slot.index != kNoSlot) {
+        own["TOPSMAN_SLOT"] = std::to_string(plan.slot.index);
+    }
+    return own;
 }
 
 }  // namespace

@@ -38,6 +38,12 @@ NoticeWords words(core::Notice notice) {
             return {"slot.tripped", "tripped"};
         case core::Notice::SlotDrained:
             return {"slot.drained", "drained"};
+        case core::Notice::SpareParked:
+            return {"spare.parked", "parked, until a worker dies"};
+        case core::Notice::SpareKept:
+            return {"spare.kept", "goes on serving beside the others"};
+        case core::Notice::SpareSeated:
+            return {"spare.seated", "takes the seat, it was warmed up before"};
         case core::Notice::RolloutStarted:
             return {"rollout.started", "rollout started"};
         case core::Notice::RolloutCanary:
@@ -60,6 +66,13 @@ std::string connections(std::uint32_t waiting) {
 
 bool is_bad_news(core::Notice notice) {
     return notice == core::Notice::SlotTripped || notice == core::Notice::RolloutFailed;
+}
+
+/// A spare has no number yet.
+void set_slot(control::EventFields& fields, std::uint32_t slot) {
+    if (slot != kNoSlot) {
+        fields.slot = slot;
+    }
 }
 
 void set_worker(control::EventFields& fields, const WorkerFacts* worker) {
@@ -166,8 +179,8 @@ void Chronicle::announce(const core::Announce& notice, const std::string& pool,
         fields.pool = pool;
         line = pool;
         if (notice.slot) {
-            fields.slot = notice.slot->index;
-            line += "/" + std::to_string(notice.slot->index);
+            set_slot(fields, notice.slot->index);
+            line = slot_name(pool, notice.slot->index);
         }
         if (worker != nullptr && worker->pid != 0) {
             line += " (pid " + std::to_string(worker->pid) + ")";
@@ -197,7 +210,7 @@ void Chronicle::bury(const core::Obituary& obituary, const std::string& pool,
     control::EventFields fields;
     fields.event = "worker.exited";
     fields.pool = pool;
-    fields.slot = obituary.slot.index;
+    set_slot(fields, obituary.slot.index);
     set_worker(fields, worker);
     const auto uptime = std::chrono::duration_cast<std::chrono::milliseconds>(obituary.uptime);
     fields.numbers = {{"generation", obituary.generation.value}, {"uptime_ms", uptime.count()}};
@@ -205,7 +218,7 @@ void Chronicle::bury(const core::Obituary& obituary, const std::string& pool,
     fields.texts = {{"reason", death}, {"next", obituary.next}, {"last_words", last_words}};
     append(fields);
 
-    std::string line = pool + "/" + std::to_string(obituary.slot.index);
+    std::string line = slot_name(pool, obituary.slot.index);
     if (worker != nullptr && worker->pid != 0) {
         line += " (pid " + std::to_string(worker->pid) + ")";
     }

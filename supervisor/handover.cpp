@@ -44,6 +44,7 @@ json::value write_left_worker(const core::LeftWorker& worker) {
             {"generation", worker.generation.value},
             {"outdated", worker.outdated},
             {"role", static_cast<int>(worker.role.value_or(core::Role::Leaving))},
+            {"spare", static_cast<int>(worker.spare)},
             {"state", static_cast<int>(worker.state)},
             {"spawned", ns(worker.spawned_at)},
             {"ready", ns(worker.ready_at)},
@@ -201,7 +202,8 @@ core::LeftWorker read_left_worker(const json::value& line) {
     worker.slot = number<std::uint32_t>(line.at("slot"));
     worker.generation = generation(line.at("generation"));
     worker.outdated = line.at("outdated").as_bool();
-    worker.role = word(line.at("role"), core::Role::Leaving);
+    worker.role = word(line.at("role"), core::Role::Spare);
+    worker.spare = word(line.at("spare"), core::SpareStage::Kept);
     worker.state = word(line.at("state"), core::WorkerState::Killing);
     worker.spawned_at = at(line.at("spawned"));
     worker.ready_at = maybe_at(line.at("ready"));

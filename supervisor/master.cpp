@@ -264,9 +264,14 @@ void Master::step(const core::Event& event, core::TimePoint now) {
     if (brings_specs || core_.revision() != revision) {
         keep_generations();
     }
-    // Spawns first: a replacement does not wait for what is said and written about the dead one.
+    any_stop_ = any_stop_ || std::holds_alternative<core::Parked>(event);
+    // First those who replace: they do not wait for what is said and written about the dead one.
     std::stable_partition(actions.begin(), actions.end(), [](const core::Action& action) {
-        return std::holds_alternative<core::Spawn>(action);
+        return std::holds_alternative<core::Spawn>(action) ||
+               std::holds_alternative<core::Release>(action);
+    });
+    std::stable_partition(actions.begin(), actions.end(), [](const core::Action& action) {
+        return std::holds_alternative<core::Release>(action);
     });
     for (const core::Action& action : actions) {
         carry_out(action);
@@ -279,6 +284,10 @@ void Master::carry_out(const core::Action& action) {
             using Kind = std::decay_t<decltype(what)>;
             if constexpr (std::is_same_v<Kind, core::Spawn>) {
                 spawn(what);
+            } else if constexpr (std::is_same_v<Kind, core::Park>) {
+                workers_.park(what.worker);
+            } else if constexpr (std::is_same_v<Kind, core::Release>) {
+                workers_.release(what, publisher_.scoreboard_slot(what.slot).value_or(0));
             } else if constexpr (std::is_same_v<Kind, core::Signal>) {
                 send_signal(what, true);
             } else if constexpr (std::is_same_v<Kind, core::Announce>) {
@@ -306,7 +315,8 @@ void Master::spawn(const core::Spawn& action) {
     order.worker = action.worker;
     order.slot = action.slot;
     order.generation = action.generation;
-    if (!publisher_.scoreboard_slot(action.slot)) {
+    const bool is_spare = action.slot.index == kNoSlot;
+    if (!is_spare && !publisher_.scoreboard_slot(action.slot)) {
         // A slot that was made in this turn: its lane has to name it from the start.
         publisher_.publish(core_.snapshot(), core_.config(), workers_);
     }
@@ -354,7 +364,9 @@ void Master::announce(const core::Announce& action) {
 
 void Master::bury(const core::Obituary& action) {
     chronicle_.bury(action, pool_name(action.slot.pool), workers_.find(action.worker));
-    publisher_.record_exit(action.slot, describe_death(action));
+    if (action.slot.index != kNoSlot) {
+        publisher_.record_exit(action.slot, describe_death(action));
+    }
     workers_.bury(action.worker);
     sendoff_.forget(action.worker);
     any_death_ = true;

@@ -73,7 +73,8 @@ bool Nudger::look_at(posix::BoundListener& listener, Case& open, const core::Sna
 std::set<core::WorkerId> Nudger::asleep_at(int socket, const core::Snapshot& snapshot) const {
     std::set<core::WorkerId> asleep;
     for (const core::WorkerView& view : snapshot.workers) {
-        if (view.state != core::WorkerState::Serving || !workers_.holds(view.worker, socket)) {
+        if (view.state != core::WorkerState::Serving || view.spare == core::SpareStage::Parked ||
+            !workers_.holds(view.worker, socket)) {
             continue;
         }
         const auto info = posix::process_info(workers_.find(view.worker)->pid);

@@ -141,6 +141,7 @@ void Publisher::publish_pools(const core::Snapshot& snapshot) {
         shm::put_text(record.note, pool.rollout.substr(std::min(colon + 2, pool.rollout.size())));
         record.fingerprint = fingerprint_of_(pool);
         record.configured = pool.configured;
+        record.spares = pool.spares;
         record.failures = pool.failures;
         record.not_before_monotonic_ns = monotonic_ns(pool.not_before);
         store_if_changed(segment_.scoreboard().pools[pool_index], record);
@@ -202,7 +203,9 @@ void Publisher::publish_workers(const core::Snapshot& snapshot, const config::Co
         record.pool = pool->second;
         record.slot = view.slot.index;
         record.role = to_board(view.role);
-        record.state = to_board(view.state);
+        const bool is_parked =
+            view.spare == core::SpareStage::Parked && view.state == core::WorkerState::Serving;
+        record.state = is_parked ? shm::WorkerState::Parked : to_board(view.state);
         record.pid = facts->pid;
         record.start_ticks = facts->start_ticks;
         record.generation = view.generation.value;
@@ -238,6 +241,7 @@ shm::WorkerRecord Publisher::record_of(const core::Spawn& spawn, const std::stri
         record.pool = index->second;
     }
     record.slot = spawn.slot.index;
+    record.role = spawn.slot.index == kNoSlot ? shm::WorkerRole::Spare : shm::WorkerRole::None;
     record.state = shm::WorkerState::Starting;
     record.generation = spawn.generation.value;
     record.spawned_monotonic_ns = monotonic_ns(core::Clock::now());

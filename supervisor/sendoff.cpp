@@ -29,7 +29,8 @@ bool Sendoff::is_last_on(const posix::BoundListener& listener, core::WorkerId wo
                          const core::Snapshot& snapshot) const {
     const auto takes_on = [&](const core::WorkerView& view) {
         return view.worker != worker && view.state <= core::WorkerState::Serving &&
-               view.role != core::Role::Leaving && holds(view.worker, listener);
+               view.role != core::Role::Leaving && view.role != core::Role::Spare &&
+               holds(view.worker, listener);
     };
     return holds(worker, listener) &&
            std::none_of(snapshot.workers.begin(), snapshot.workers.end(), takes_on);

@@ -121,7 +121,7 @@ std::vector<std::string> names_of(const shm::Segment& segment,
     std::vector<std::string> names;
     for (const shm::LivingWorker& worker : workers) {
         const auto [pool, slot] = seat_of(segment, worker.lane);
-        names.push_back((pool.empty() ? "a worker" : pool + "/" + std::to_string(slot)) + " (pid " +
+        names.push_back((pool.empty() ? "a worker" : slot_name(pool, slot)) + " (pid " +
                         std::to_string(worker.pid) + ")");
     }
     return names;

@@ -74,6 +74,7 @@ void WorkerTable::on_exit(core::WorkerId worker) {
     process.notify_watch.reset();
     process.output_watch.reset();
     process.listening.reset();
+    process.freeze.reset();
     process.child.reset();
     process.notify.reset();
     process.output.reset();

@@ -3,6 +3,7 @@
 // What WorkerTable keeps of one process; its three files share it, nobody else includes it.
 
 #include "supervisor/fd_watch.hpp"
+#include "supervisor/freeze_watch.hpp"
 #include "supervisor/listening_watch.hpp"
 #include "supervisor/posix/notify_socket.hpp"
 #include "supervisor/posix/output_pipe.hpp"
@@ -36,11 +37,10 @@ struct WorkerTable::Process {
     std::optional<FdWatch> notify_watch;
     std::optional<FdWatch> output_watch;
     std::optional<ListeningWatch> listening;  // until it is ready, or leaves
+    std::optional<FreezeWatch> freeze;        // a spare that is being frozen
 
-    /// "web/0".
-    [[nodiscard]] std::string name() const {
-        return spec->pool.name + "/" + std::to_string(slot.index);
-    }
+    /// "web/0"; "web/spare".
+    [[nodiscard]] std::string name() const { return slot_name(spec->pool.name, slot.index); }
 };
 
 }  // namespace topsman::supervisor

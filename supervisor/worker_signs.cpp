@@ -144,7 +144,10 @@ void WorkerTable::take_notifications(Process& process) {
             enqueue_(core::Beat{worker, now});
         }
         if (message->ready) {
-            enqueue_(core::BecameReady{worker});
+            // A spare that waits for its seat does not wait for connections: nobody will see it.
+            const config::ReadyBy by = process.spec->pool.ready.by;
+            const bool is_seen = !is_parked_by_itself(process);
+            enqueue_(core::BecameReady{worker, is_seen ? config::ReadyBy::Notify : by});
         }
         if (message->stopping) {
             process.listening.reset();

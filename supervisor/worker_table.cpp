@@ -58,8 +58,14 @@ void WorkerTable::spawn(const Order& order) {
 }
 
 Result<void> WorkerTable::start(Process& process, const Order& order) {
+    if (order.slot.index == kNoSlot) {
+        if (Result<void> room = look_for_room(order.spec->pool.name); !room) {
+            return room;
+        }
+    }
     const Result<shm::LaneGrant> lane =
-        shm::grant_lane(surroundings_.segment, order.worker.value, order.scoreboard_slot);
+        shm::grant_lane(surroundings_.segment, order.worker.value, order.scoreboard_slot,
+                        order.slot.index == kNoSlot ? shm::kSeatHeld : shm::kNoSpare);
     if (!lane) {
         return lane.error();
     }
@@ -299,6 +305,11 @@ void WorkerTable::signal(core::WorkerId worker, core::SignalKind kind, const con
             "sockets of its own? Else use by: notify");
     }
     process->listening.reset();
+    process->freeze.reset();
+    if (kind == core::SignalKind::Terminate && is_parked_by_itself(*process)) {
+        // Its loop may be what the signal is handled in: that has to run.
+        shm::release_spare(surroundings_.segment, process->facts.lane, kNoSlot);
+    }
     const posix::Child& child = *process->child;
     Result<void> sent;
     switch (kind) {

@@ -93,6 +93,12 @@ class WorkerTable {
     /// By the pool's present policy, which may be newer than what the worker was started from.
     void signal(core::WorkerId worker, core::SignalKind kind, const config::Pool& policy);
 
+    /// Sees to it that a spare which is ready takes no connections: one of the worker library waits
+    /// by itself, any other is frozen, if it can be. A Parked or NotParked event answers.
+    void park(core::WorkerId worker);
+    /// A spare has a seat: it goes on, and knows which where it can be told.
+    void release(const core::Release& release, std::uint32_t scoreboard_slot);
+
     /// A child has ended (SIGCHLD). Most ends are told by the pidfd; those that cannot be watched
     /// are looked for here.
     void look_for_ends();
@@ -147,6 +153,11 @@ class WorkerTable {
     void take_notifications(Process& process);
     bool take_output(Process& process);
     void look_at_listening(Process& process);
+
+    // worker_spares.cpp: park(), release()
+    void look_at_freezing(core::WorkerId worker);
+    [[nodiscard]] Result<void> look_for_room(const std::string& pool) const;
+    [[nodiscard]] bool is_parked_by_itself(const Process& process) const;
 
     // worker_handover.cpp: hand_over(), resume(), being_started()
 

@@ -72,6 +72,7 @@ class Acceptor::Impl : public std::enable_shared_from_this<Impl> {
 
     void start(OnConnection on_connection) {
         on_connection_ = std::move(on_connection);
+        detail::wait_for_seat(process_);
         place_ = detail::find_registration(epoll_).value_or(
             detail::Registration{epoll_, std::uint64_t{kListener}});
         arm();

@@ -78,8 +78,11 @@ Result<std::shared_ptr<ChannelState>> find_in_segment(Process& process, std::str
     auto state = std::make_shared<ChannelState>(
         found->name, found->pool, process.owner,
         process.segment->channel(static_cast<std::size_t>(found - channels.begin())), nullptr);
-    if (process.environment.pool == found->pool && process.environment.slot < found->shape.slots) {
-        state->reader.emplace(state->channel, process.environment.slot, process.owner);
+    if (process.environment.pool == found->pool) {
+        detail::wait_for_seat(process);  // a spare: whose messages these are it learns there
+        if (const std::uint32_t slot = process.slot; slot < found->shape.slots) {
+            state->reader.emplace(state->channel, slot, process.owner);
+        }
     }
     return state;
 }

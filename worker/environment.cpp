@@ -1,5 +1,7 @@
 #include "worker/environment.hpp"
 
+#include "shm/base/slot_name.hpp"
+
 #include <charconv>
 #include <string_view>
 
@@ -120,6 +122,9 @@ Result<void> read_identity(const Get& get, Environment& into) {
             *text = value;
         }
     }
+    // A spare is started without a slot, see shm/lane.hpp.
+    into.slot =
+        get("TOPSMAN_WORKER") != nullptr && get("TOPSMAN_SLOT") == nullptr ? kNoSlot : into.slot;
     if (auto done = read_number(get, "TOPSMAN_SLOT", into.slot); !done) {
         return done;
     }

@@ -20,7 +20,7 @@ struct Environment {
     bool is_supervised = false;  ///< TOPSMAN_PID names this process
     std::string cluster;
     std::string pool;
-    std::uint32_t slot = 0;
+    std::uint32_t slot = 0;  ///< UINT32_MAX: a spare, whose lane will say it
     std::uint64_t generation = 0;
     std::uint64_t worker = 0;
 

@@ -4,6 +4,7 @@
 // mapping that is never unmapped, signal handlers, fork handlers. Made once by Worker::attach(),
 // never destroyed; every handle of the SDK points into it.
 
+#include "shm/base/slot_name.hpp"
 #include "shm/base/unique_fd.hpp"
 #include "shm/block_pool.hpp"
 #include "shm/histogram.hpp"
@@ -83,6 +84,8 @@ struct Process {
     std::map<std::string, std::shared_ptr<QueueState>, std::less<>> queues;
     std::map<std::string, std::shared_ptr<ChannelState>, std::less<>> channels;
 
+    std::atomic<std::uint32_t> slot = 0;  ///< kNoSlot: a spare that has no seat yet
+
     UniqueFd drain_fd;  ///< an eventfd(2)
     std::atomic<bool> draining = false;
     int stop_signal = 0;  ///< 0: not ours to handle
@@ -122,6 +125,10 @@ void begin_drain(Process& process) noexcept;
 
 /// Maps the segment that the environment names, or makes parts for this process alone.
 [[nodiscard]] Result<void> find_parts(Process& process);
+
+/// Where a spare waits until it has a seat, or is to leave; anybody else passes. Says READY=1
+/// first.
+void wait_for_seat(Process& process) noexcept;
 
 /// Registers the handler that detaches forked children.
 [[nodiscard]] Result<void> watch_forks();

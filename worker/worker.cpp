@@ -75,6 +75,7 @@ Result<std::unique_ptr<Process>> make_process() {
     if (auto done = detail::find_parts(*process); !done) {
         return done.error();
     }
+    process->slot = process->environment.slot;
     return process;
 }
 
@@ -131,7 +132,11 @@ const std::string& Worker::pool() const noexcept {
 }
 
 std::uint32_t Worker::slot() const noexcept {
-    return process_->environment.slot;
+    return process_->slot.load(std::memory_order_acquire);
+}
+
+bool Worker::is_spare() const noexcept {
+    return slot() == kNoSlot;
 }
 
 std::uint64_t Worker::id() const noexcept {
@@ -139,7 +144,7 @@ std::uint64_t Worker::id() const noexcept {
 }
 
 std::string Worker::name() const {
-    return is_supervised() ? pool() + "/" + std::to_string(slot()) : std::string("alone");
+    return is_supervised() ? slot_name(pool(), slot()) : std::string("alone");
 }
 
 Result<int> Worker::listener(std::string_view name) const {
@@ -173,6 +178,7 @@ Result<void> notify(const Process& process, const std::string& lines) {
 Result<void> Worker::ready() {
     // A master that is dead now cannot be told; the next one finds it here.
     if (!detail::is_detached()) {
+        detail::wait_for_seat(*process_);
         process_->lane->flags.fetch_or(shm::kLaneReady, std::memory_order_relaxed);
     }
     return notify(*process_, "READY=1");

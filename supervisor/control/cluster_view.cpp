@@ -70,9 +70,9 @@ std::string word(const char* const (&words)[N], E value) {
 constexpr const char* kMasterWords[] = {"starting", "running", "stopping", "dead"};
 constexpr const char* kSlotWords[] = {"",        "vacant",   "waiting", "",
                                       "tripped", "finished", "drained"};
-constexpr const char* kRoleWords[] = {"", "current", "successor", "leaving"};
-constexpr const char* kWorkerWords[] = {"",         "starting", "serving",
-                                        "draining", "aborting", "killing"};
+constexpr const char* kRoleWords[] = {"", "current", "successor", "leaving", "spare"};
+constexpr const char* kWorkerWords[] = {"",         "starting", "serving", "draining",
+                                        "aborting", "killing",  "parked"};
 
 /// One pass over a segment. The scoreboard is the master's alone, but every worker has it mapped
 /// for writing: each number is checked before it is an index.
@@ -220,6 +220,7 @@ void Reader::read_pools() {
             pool.name = printable(record.name);
             pool.wanted = record.wanted;
             pool.ready = record.ready;
+            pool.spares = record.spares;
             pool.breaker = record.breaker == shm::BreakerState::Closed ? "closed" : "open";
             pool.generation = record.generation;
             pool.rollout = printable(record.rollout);
@@ -242,6 +243,10 @@ void Reader::read_pools() {
         }
     }
     for (PoolLines& pool : view_.pools) {
+        pool.spares_ready = static_cast<std::uint32_t>(
+            std::count_if(pool.slots.begin(), pool.slots.end(), [](const WorkerLine& line) {
+                return line.role == "spare" && (line.state == "parked" || line.state == "serving");
+            }));
         const auto order = [](const WorkerLine& line) {
             const int role = line.role == "leaving" ? 2 : line.role == "successor" ? 1 : 0;
             return std::tuple(line.slot, role, line.worker);
@@ -250,9 +255,9 @@ void Reader::read_pools() {
                   [&](const auto& a, const auto& b) { return order(a) < order(b); });
         if (is_dead()) {
             // Nobody counts any more.
-            pool.ready = static_cast<std::uint32_t>(
-                std::count_if(pool.slots.begin(), pool.slots.end(),
-                              [](const auto& line) { return line.state == "serving"; }));
+            pool.ready = static_cast<std::uint32_t>(std::count_if(
+                pool.slots.begin(), pool.slots.end(),
+                [](const auto& line) { return line.state == "serving" && line.role != "spare"; }));
         }
     }
 }
@@ -309,7 +314,7 @@ WorkerLine Reader::worker_line(const Living& living) const {
             static_cast<std::int64_t>(lane.heartbeat_ns.load(std::memory_order_relaxed));
         beat = std::max(beat, lane_beat <= now_ ? lane_beat : 0);
     }
-    if (record.watchdog_timeout_ns > 0) {
+    if (record.watchdog_timeout_ns > 0 && record.state != shm::WorkerState::Parked) {
         line.watchdog_age_s = seconds_between(beat > 0 ? beat : record.spawned_monotonic_ns, now_);
     }
     if (record.pid == 0) {
@@ -397,7 +402,7 @@ const shm::WorkerRecord* Reader::find_owner(shm::Owner owner) const {
 std::string Reader::owner_name(shm::Owner owner) const {
     const shm::WorkerRecord* record = find_owner(owner);
     return record == nullptr ? "a dead worker"
-                             : view_.pools[record->pool].name + "/" + std::to_string(record->slot);
+                             : slot_name(view_.pools[record->pool].name, record->slot);
 }
 
 std::uint32_t Reader::owner_pid(shm::Owner owner) const {

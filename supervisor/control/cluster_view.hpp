@@ -4,6 +4,7 @@
 // the master: so it works as well beside a hung or a dead one. Plain values; rendering is elsewhere
 // (status_text.cpp, status_json.cpp).
 
+#include "shm/base/slot_name.hpp"
 #include "shm/segment.hpp"
 #include "supervisor/control/queue_view.hpp"
 #include "supervisor/control/shared_view.hpp"
@@ -16,11 +17,11 @@
 namespace topsman::control {
 
 struct WorkerLine {
-    std::uint32_t slot = 0;
+    std::uint32_t slot = 0;    ///< kNoSlot: a spare's
     std::uint64_t worker = 0;  ///< 0: nobody is in the slot
-    std::string role;          ///< current | successor | leaving; empty slot: ""
+    std::string role;          ///< current | successor | leaving | spare; empty slot: ""
     std::uint32_t pid = 0;
-    std::string state;  ///< starting serving draining aborting killing; else the slot's:
+    std::string state;  ///< starting serving draining aborting killing parked; else the slot's:
                         ///< vacant waiting tripped finished drained
     std::uint32_t generation = 0;
     double uptime_s = 0;
@@ -42,12 +43,14 @@ struct PoolLines {
     std::string name;
     std::uint32_t wanted = 0;
     std::uint32_t ready = 0;
+    std::uint32_t spares = 0;  ///< wanted beyond `wanted`
+    std::uint32_t spares_ready = 0;
     std::uint32_t drained = 0;  ///< of `wanted`: slots out of use, by `topsman drain`
     std::string breaker;        ///< closed | open
     std::uint32_t generation = 0;
     std::string rollout;  ///< "canary 0/4", "rolling 2/4", "rolling back 1/2", "paused", ...
     std::string note;
-    std::vector<WorkerLine> slots;  ///< by slot; current, successor, leaving
+    std::vector<WorkerLine> slots;  ///< by slot; current, successor, leaving; then the spares
 };
 
 struct ListenerLine {

@@ -8,13 +8,14 @@
 
 namespace topsman::control {
 
-inline constexpr std::array<std::string_view, 22> kEventNames{
+inline constexpr std::array<std::string_view, 25> kEventNames{
     "config.loaded",   "config.refused",      "listener.closed", "listener.nudged",
     "master.started",  "master.stopping",     "master.upgraded", "rollout.canary",
     "rollout.paused",  "rollout.rolled_back", "rollout.done",    "rollout.failed",
     "rollout.started", "slot.drained",        "slot.tripped",    "slot.waiting",
-    "worker.adopted",  "worker.draining",     "worker.exited",   "worker.ready",
-    "worker.spawned",  "upgrade.failed",
+    "spare.kept",      "spare.parked",        "spare.seated",    "worker.adopted",
+    "worker.draining", "worker.exited",       "worker.ready",    "worker.spawned",
+    "upgrade.failed",
 };
 
 [[nodiscard]] constexpr bool is_event(std::string_view name) {

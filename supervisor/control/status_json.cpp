@@ -7,7 +7,12 @@ namespace {
 
 void write_worker(JsonWriter& w, const WorkerLine& line) {
     w.begin_object();
-    w.member("slot", std::uint64_t{line.slot}).member("worker", line.worker);
+    if (line.slot == kNoSlot) {
+        w.key("slot").json("null");
+    } else {
+        w.member("slot", std::uint64_t{line.slot});
+    }
+    w.member("worker", line.worker);
     w.member("role", line.role).member("pid", std::uint64_t{line.pid});
     w.member("state", line.state).member("generation", std::uint64_t{line.generation});
     w.key("uptime_s").seconds(line.uptime_s);
@@ -29,6 +34,8 @@ void write_pool(JsonWriter& w, const PoolLines& pool) {
     w.begin_object();
     w.member("name", pool.name).member("wanted", std::uint64_t{pool.wanted});
     w.member("ready", std::uint64_t{pool.ready});
+    w.member("spares", std::uint64_t{pool.spares});
+    w.member("spares_ready", std::uint64_t{pool.spares_ready});
     w.member("drained", std::uint64_t{pool.drained}).member("breaker", pool.breaker);
     w.member("generation", std::uint64_t{pool.generation});
     w.member("rollout", pool.rollout).member("note", pool.note);

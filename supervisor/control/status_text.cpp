@@ -16,7 +16,7 @@ std::uint32_t living_workers(const ClusterView& view) {
     std::uint32_t count = 0;
     for (const PoolLines& pool : view.pools) {
         for (const WorkerLine& line : pool.slots) {
-            count += line.worker != 0 && !line.gone ? 1 : 0;
+            count += line.worker != 0 && !line.gone && line.role != "spare" ? 1U : 0U;
         }
     }
     return count;
@@ -70,13 +70,16 @@ Tint tint_of(const std::string& state) {
     if (state == "starting" || state == "draining" || state == "waiting" || state == "leaving") {
         return Tint::Warn;
     }
-    if (state == "vacant" || state == "finished") {
+    if (state == "vacant" || state == "finished" || state == "parked") {
         return Tint::Dim;
     }
     return Tint::Bad;
 }
 
 std::string state_of(const WorkerLine& line) {
+    if (line.state == "parked") {
+        return line.stopped ? "frozen" : line.state;
+    }
     if (line.stopped) {
         return "stopped";
     }
@@ -95,7 +98,8 @@ std::string remark_of(const WorkerLine& line) {
     const auto add = [&remark](const std::string& more) {
         remark += (remark.empty() ? "" : "; ") + more;
     };
-    if (line.role == "successor" || line.role == "leaving") {
+    const bool is_kept = line.role == "spare" && line.state != "parked";
+    if (line.role == "successor" || line.role == "leaving" || is_kept) {
         add(line.role);
     }
     if (line.output_full) {
@@ -124,7 +128,8 @@ double rate(std::uint64_t now, std::uint64_t then, double seconds) {
 
 std::vector<Table::Cell> worker_row(const PoolLines& pool, const WorkerLine& line,
                                     const Before* before) {
-    const std::string name = pool.name + "/" + std::to_string(line.slot);
+    const std::string name = slot_name(pool.name, line.slot);
+    const bool is_spare = line.slot == kNoSlot;
     const std::string state = state_of(line);
     const bool is_there = line.worker != 0 && !line.gone;
     const auto only = [is_there](std::string text) { return is_there ? std::move(text) : ""; };
@@ -140,10 +145,11 @@ std::vector<Table::Cell> worker_row(const PoolLines& pool, const WorkerLine& lin
     }
     return {{name, Tint::Plain},
             {line.pid != 0 ? std::to_string(line.pid) : "", Tint::Plain},
-            {state, tint_of(line.stopped ? "stopped" : line.state)},
+            {state, tint_of(line.stopped && !is_spare ? "stopped" : line.state)},
             {only(std::to_string(line.generation)), Tint::Plain},
             {only(format_duration(line.uptime_s)), Tint::Plain},
-            {std::to_string(line.restarts), line.restarts == 0 ? Tint::Dim : Tint::Plain},
+            {is_spare ? "" : std::to_string(line.restarts),
+             line.restarts == 0 ? Tint::Dim : Tint::Plain},
             {cpu, Tint::Plain},
             {only(format_size(line.rss_bytes)), Tint::Plain},
             {only(std::to_string(line.requests)), Tint::Plain},
@@ -156,6 +162,9 @@ std::vector<Table::Cell> worker_row(const PoolLines& pool, const WorkerLine& lin
 std::string pool_line(const PoolLines& pool) {
     std::string line = pool.name + ": " + std::to_string(pool.ready) + " of " +
                        plural(pool.wanted, "worker") + " ready";
+    if (pool.spares > 0) {
+        line += ", " + std::to_string(pool.spares_ready) + " of " + plural(pool.spares, "spare");
+    }
     if (pool.drained > 0) {
         line += ", " + std::to_string(pool.drained) + " drained";
     }

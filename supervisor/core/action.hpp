@@ -18,6 +18,18 @@ struct Spawn {
     Generation generation;
 };
 
+/// A spare is ready: see to it that it takes no connections from here on. Parked or NotParked
+/// answers.
+struct Park {
+    WorkerId worker;
+};
+
+/// A spare has this seat now: let it go on. It may serve already.
+struct Release {
+    WorkerId worker;
+    SlotId slot;
+};
+
 enum class SignalKind : std::uint8_t {
     Terminate,  ///< the pool's stop_signal, to the worker itself (and SIGCONT)
     Abort,      ///< the pool's watchdog.signal, to the worker itself
@@ -41,6 +53,9 @@ enum class Notice : std::uint8_t {
     SlotWaiting,
     SlotTripped,
     SlotDrained,  ///< nobody is left in it
+    SpareParked,
+    SpareKept,    ///< it could not be parked, and serves; the reason says why
+    SpareSeated,  ///< it took the seat of a worker that died
     RolloutStarted,
     RolloutCanary,  ///< the first new worker has stayed ready: the others follow
     RolloutDone,
@@ -90,6 +105,7 @@ struct Exit {
     int code;
 };
 
-using Action = std::variant<Spawn, Signal, Announce, Obituary, Reply, ServiceUp, Exit>;
+using Action =
+    std::variant<Spawn, Park, Release, Signal, Announce, Obituary, Reply, ServiceUp, Exit>;
 
 }  // namespace topsman::core

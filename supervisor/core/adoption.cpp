@@ -272,6 +272,10 @@ void SupervisorCore::State::take_in(const LeftWorker& left, bool is_known) {
     worker.executed = true;
     worker.adopted = true;
     worker.outdated = left.outdated;
+    if (left.role == Role::Spare) {
+        worker.spare = std::max(left.spare, SpareStage::Warming);
+        worker.slot.index = kNoSlot;
+    }
     worker.last_beat = left.last_beat;
     if (left.state >= WorkerState::Serving) {
         worker.ready_at = left.ready_at;
@@ -329,6 +333,10 @@ void SupervisorCore::State::settle_in(WorkerId id, bool said_ready) {
         return;
     }
     worker.said_stopping = worker.state == WorkerState::Draining;
+    if (role == Role::Spare) {
+        settle_spare(worker, said_ready);
+        return;
+    }
     if (role == Role::Successor) {
         settle_successor(pool, worker);
     }
@@ -337,6 +345,17 @@ void SupervisorCore::State::settle_in(WorkerId id, bool said_ready) {
     }
     if (said_ready && pool.spec.ready.by == config::ReadyBy::Notify) {
         become_ready(worker);
+    }
+}
+
+// A parked one waits on. One that had not said that it is ready, or was not heard, is no loss.
+void SupervisorCore::State::settle_spare(Worker& worker, bool said_ready) {
+    if (worker.state == WorkerState::Starting && said_ready) {
+        become_ready(worker);
+    } else if (worker.state == WorkerState::Starting && worker.adopted) {
+        send_away(worker);
+    } else if (worker.state == WorkerState::Serving && worker.spare == SpareStage::Warming) {
+        out->emplace_back(Park{worker.id});
     }
 }
 

@@ -35,13 +35,15 @@ void SupervisorCore::State::on(const Exited& event) {
     } else if (role == Role::Leaving) {
         const bool is_drained = slot != nullptr && slot->phase() == SlotPhase::Drained;
         obituary.next = is_drained ? "its slot is drained" : "it was to leave";
+    } else if (role == Role::Spare) {
+        obituary.next = bury_spare(pool);
     } else if (role == Role::Successor) {
         obituary.next = bury_successor(pool, *slot);
     } else {
         obituary.next = bury_current(pool, *slot, dead, death);
     }
     out->emplace_back(std::move(obituary));
-    if (role != Role::Leaving && phase == Phase::Running) {
+    if (slot != nullptr && role != Role::Leaving && phase == Phase::Running) {
         report_failed_start(pool, *slot, dead, event.report);
     }
     if (phase == Phase::Running && slot != nullptr && slot->phase() == SlotPhase::Drained) {

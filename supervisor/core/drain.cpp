@@ -55,7 +55,8 @@ void SupervisorCore::State::on(const Drain& event) {
 bool SupervisorCore::State::is_last_to_serve(const Pool& pool, const Slot& slot) const {
     bool serves = false;
     for (const auto& [id, worker] : workers) {
-        if (worker.slot.pool != pool.id || worker.state != WorkerState::Serving) {
+        if (worker.slot.pool != pool.id || worker.state != WorkerState::Serving ||
+            worker.spare != SpareStage::None) {
             continue;
         }
         if (worker.slot != slot.id()) {

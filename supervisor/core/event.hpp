@@ -49,6 +49,17 @@ struct Exited {
     ExitReport report;
 };  ///< reaped (also: it could not be spawned)
 
+/// The answer to Park: it does nothing but wait.
+struct Parked {
+    WorkerId worker;
+};
+
+/// The other answer: it goes on serving, and why.
+struct NotParked {
+    WorkerId worker;
+    std::string why;
+};
+
 /// What a worker has done and takes; as asked for by due_for_measuring().
 struct Measurement {
     WorkerId worker;
@@ -125,8 +136,8 @@ struct Adopt {
 };
 
 using Event = std::variant<Spawned, BecameReady, Beat, AskedAbort, AskedExtension, SaidStopping,
-                           DumpsCore, Exited, Measured, Busy, Reload, Rollback, Scale, Restart,
-                           Drain, ResetFailed, Stop, Tick, Stalled, Adopt>;
+                           DumpsCore, Exited, Parked, NotParked, Measured, Busy, Reload, Rollback,
+                           Scale, Restart, Drain, ResetFailed, Stop, Tick, Stalled, Adopt>;
 
 /// It says that a worker lives. The shell sorts these before all else.
 [[nodiscard]] inline bool is_sign_of_life(const Event& event) {

@@ -46,6 +46,7 @@ LeftWorker leave(const Pool& pool, const Worker& worker) {
     left.spawned_at = worker.spawned_at;
     left.ready_at = worker.ready_at;
     left.last_beat = worker.last_beat;
+    left.spare = worker.spare;
     left.course = Course{worker.since,          worker.extended_until, worker.adopted,
                          worker.asked_to_leave, worker.said_stopping,  worker.cause};
     return left;

@@ -62,7 +62,8 @@ struct LeftWorker {
     TimePoint spawned_at;
     std::optional<TimePoint> ready_at;
     std::optional<TimePoint> last_beat;
-    std::optional<Course> course{};  ///< none: nobody is late because there was no master
+    SpareStage spare = SpareStage::None;  ///< of a spare: Parked, or it is parked again
+    std::optional<Course> course{};       ///< none: nobody is late because there was no master
     friend bool operator==(const LeftWorker&, const LeftWorker&) = default;
 };
 

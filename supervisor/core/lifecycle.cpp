@@ -157,6 +157,10 @@ void SupervisorCore::State::become_ready(Worker& worker) {
     if (fire(worker, Trigger::Ready) != Step::Seat) {
         return;
     }
+    if (worker.spare != SpareStage::None) {
+        out->emplace_back(Park{worker.id});
+        return;
+    }
     Pool& pool = pool_of(worker);
     Slot* slot = pool.find_slot(worker.slot);
     CHECK(slot != nullptr && slot->role_of(worker.id) != Role::Leaving);
@@ -199,6 +203,7 @@ void SupervisorCore::State::send_away(Worker& worker, const std::string& reason)
     if (worker.state <= WorkerState::Draining) {
         worker.asked_to_leave = true;
     }
+    worker.spare = SpareStage::None;
     fire(worker, Trigger::Leave, reason);
 }
 
@@ -238,18 +243,19 @@ void SupervisorCore::State::expire(Worker& worker) {
 
 // All at the same time: one wake-up, and none where nothing is limited or nobody serves.
 std::optional<TimePoint> SupervisorCore::State::measure_time() const {
-    const bool wanted =
-        phase == Phase::Running &&
-        std::any_of(workers.begin(), workers.end(), [this](const auto& entry) {
-            const Worker& worker = entry.second;
-            return worker.state == WorkerState::Serving && is_measured(pool_of(worker).spec);
-        });
+    const bool wanted = phase == Phase::Running &&
+                        std::any_of(workers.begin(), workers.end(), [this](const auto& entry) {
+                            const Worker& worker = entry.second;
+                            return worker.state == WorkerState::Serving &&
+                                   worker.spare == SpareStage::None &&
+                                   is_measured(pool_of(worker).spec);
+                        });
     return wanted ? std::optional(measured_at + kMeasurePace) : std::nullopt;
 }
 
 // When it has been healthy for long enough, what failed before is over.
 std::optional<TimePoint> SupervisorCore::State::health_time(const Worker& worker) const {
-    if (worker.state != WorkerState::Serving) {
+    if (worker.state != WorkerState::Serving || worker.spare != SpareStage::None) {
         return std::nullopt;
     }
     const Pool& pool = pool_of(worker);

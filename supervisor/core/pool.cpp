@@ -69,12 +69,15 @@ void Pool::sort_slots() {
 }
 
 Role Pool::role_of(const Worker& worker) const {
+    if (worker.spare != SpareStage::None) {
+        return Role::Spare;
+    }
     const Slot* slot = find_slot(worker.slot);
     return slot == nullptr ? Role::Leaving : slot->role_of(worker.id);
 }
 
 std::string Pool::name_of(SlotId slot) const {
-    return spec.name + "/" + std::to_string(slot.index);
+    return slot_name(spec.name, slot.index);
 }
 
 std::uint32_t Pool::max_surge() const {
@@ -116,8 +119,14 @@ std::size_t Pool::slots_in_use() const {
     }));
 }
 
+bool Pool::is_of_use(const Worker& spare) const {
+    return spare.spare_batch == spare_batch && !spare.outdated;
+}
+
 void Pool::forgive() {
     failures = 0;
+    spare_failures = 0;
+    spare_not_before = TimePoint{};
     not_before = TimePoint{};
     spacing = Duration::zero();
     start_limit.clear();
@@ -143,7 +152,9 @@ Census count(const Pool& pool, const Workers& workers) {
         }
         const Role role = pool.role_of(worker);
         ++census.living;
-        census.serving += worker.state == WorkerState::Serving ? 1U : 0U;
+        const bool serves = worker.state == WorkerState::Serving && role != Role::Spare;
+        census.serving += serves ? 1U : 0U;
+        census.spares += role == Role::Spare ? 1U : 0U;
         census.leaving += role == Role::Leaving ? 1U : 0U;
         census.successors += role == Role::Successor ? 1U : 0U;
     }
@@ -226,6 +237,21 @@ std::optional<Replacement> next_recycling(const Pool& pool, const Workers& worke
         }
     }
     return next;
+}
+
+std::optional<WorkerId> next_spare(const Pool& pool, const Workers& workers,
+                                   Generation generation) {
+    const Worker* next = nullptr;
+    for (const auto& [id, worker] : workers) {
+        const bool is_one = worker.slot.pool == pool.id && worker.spare != SpareStage::None &&
+                            worker.state == WorkerState::Serving && pool.is_of_use(worker) &&
+                            worker.generation == generation;
+        if (is_one && (next == nullptr ||
+                       (worker.spare == SpareStage::Parked && next->spare != SpareStage::Parked))) {
+            next = &worker;
+        }
+    }
+    return next == nullptr ? std::nullopt : std::optional(next->id);
 }
 
 bool is_given_up(const Pool& pool) {

@@ -50,6 +50,10 @@ struct Pool {
     StartLimit start_limit;
     bool breaker_open = false;
 
+    std::uint32_t spare_failures = 0;  ///< deaths of spares in a row
+    TimePoint spare_not_before{};      ///< the next one is not started earlier
+    std::uint64_t spare_batch = 0;     ///< those of an earlier one are not used any more
+
     std::optional<Rollout> rollout;
     std::string rollout_end;  ///< how the last one ended, if not well: "failed: web/0: ..."
     TimePoint up_deadline{};  ///< the service is called up without it from here on
@@ -79,6 +83,9 @@ struct Pool {
     /// Slots that are to have a worker: all but the drained ones.
     [[nodiscard]] std::size_t slots_in_use() const;
 
+    /// What another reload or restart has overtaken is not for a seat any more.
+    [[nodiscard]] bool is_of_use(const Worker& spare) const;
+
     /// Failure counts, breaker and start limit begin anew.
     void forgive();
     /// Each slot that failed or was finished is filled at once.
@@ -91,6 +98,7 @@ struct Census {
     std::uint32_t serving = 0;
     std::uint32_t leaving = 0;     ///< without a seat
     std::uint32_t successors = 0;  ///< not yet in their seat
+    std::uint32_t spares = 0;      ///< not counted as serving
 };
 
 [[nodiscard]] Census count(const Pool& pool, const Workers& workers);
@@ -118,6 +126,11 @@ struct Replacement {
 /// The worker that `recycle` replaces next; one at a time, never beside a rollout.
 [[nodiscard]] std::optional<Replacement> next_recycling(const Pool& pool, const Workers& workers,
                                                         const Census& census);
+
+/// The spare that takes a seat of that generation now: a parked one before one that serves anyway,
+/// of equals the oldest. None: there is none that is ready.
+[[nodiscard]] std::optional<WorkerId> next_spare(const Pool& pool, const Workers& workers,
+                                                 Generation generation);
 
 /// Nothing can become ready here any more without the operator.
 [[nodiscard]] bool is_given_up(const Pool& pool);

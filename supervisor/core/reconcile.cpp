@@ -25,6 +25,10 @@ void SupervisorCore::State::reconcile() {
                 recycle(pool);
             }
         }
+        // Last: a lane that they take is one that nobody else needs.
+        for (Pool& pool : pools) {
+            keep_spares(pool);
+        }
         settle_change();
         drop_empty_pools();
         say_up();
@@ -40,7 +44,7 @@ void SupervisorCore::State::fill(Pool& pool) {
             // While the canary is observed, who has served goes on with what he was.
             const bool kept = slot.renewal == Renewal::Wanted && slot.has_started() &&
                               pool.rollout_stage() == RolloutStage::Canary && pool.rollout->canary;
-            if (!held && (slot.renewal == Renewal::None || kept)) {
+            if (!held && (slot.renewal == Renewal::None || kept) && !seat_spare(pool, slot)) {
                 spawn(pool, slot, slot.generation(), 0);
             }
             continue;
@@ -50,7 +54,7 @@ void SupervisorCore::State::fill(Pool& pool) {
             continue;
         }
         const bool paced = std::get<Waiting>(slot.seat()).paced && census.serving == 0;
-        if (spawn(pool, slot, slot.generation(), 0) && paced) {
+        if ((seat_spare(pool, slot) || spawn(pool, slot, slot.generation(), 0)) && paced) {
             // The next one of a pool that is down waits its turn.
             pool.not_before = now + pool.spacing;
         }

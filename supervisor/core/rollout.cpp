@@ -36,6 +36,7 @@ void SupervisorCore::State::want_renewal(Pool& pool, Slot& slot) {
 void SupervisorCore::State::begin_restart(Pool& pool, std::optional<std::uint32_t> only,
                                           Wait& wait) {
     put_back(pool, only, wait);
+    renew_spares(pool);
     if (!pool.rollout) {
         start_rollout(pool, std::nullopt, RolloutStage::Rolling);
         announce(Notice::RolloutStarted, pool);

@@ -25,6 +25,7 @@ PoolView view(const Pool& pool, const Workers& workers, std::size_t lasting) {
     view_of_pool.wanted = static_cast<std::uint32_t>(pool.slots.size());
     view_of_pool.configured = pool.spec.workers;
     view_of_pool.ready = census.serving;
+    view_of_pool.spares = pool.removed ? 0 : pool.spec.spares;
     view_of_pool.drained = static_cast<std::uint32_t>(pool.slots.size() - pool.slots_in_use());
     view_of_pool.failures = pool.failures;
     view_of_pool.not_before = pool.not_before;
@@ -71,9 +72,9 @@ Snapshot SupervisorCore::snapshot() const {
     }
     for (const auto& [id, worker] : state_->workers) {
         const Role role = state_->pool_of(worker).role_of(worker);
-        snapshot.workers.push_back(WorkerView{id, worker.slot, role, worker.state,
-                                              worker.generation, worker.spawned_at, worker.ready_at,
-                                              worker.last_beat, state_->deadline(worker)});
+        snapshot.workers.push_back(WorkerView{
+            id, worker.slot, role, worker.state, worker.generation, worker.spare, worker.spawned_at,
+            worker.ready_at, worker.last_beat, state_->deadline(worker)});
     }
     return snapshot;
 }
@@ -104,6 +105,7 @@ std::optional<TimePoint> SupervisorCore::next_deadline() const {
         if (recycles && recycling && (recycling->leaves_first || state.has_free_lane())) {
             keep_earlier(earliest, recycling->due);
         }
+        keep_earlier(earliest, state.spare_time(pool));
         if (!pool.removed && census.serving == 0 && !is_given_up(pool)) {
             settled = std::max(settled.value_or(pool.up_deadline), pool.up_deadline);
         }
@@ -135,7 +137,8 @@ std::vector<MeasureWish> SupervisorCore::due_for_measuring(TimePoint now) const 
     }
     for (const auto& [id, worker] : state_->workers) {
         const config::Pool& spec = state_->pool_of(worker).spec;
-        if (worker.state == WorkerState::Serving && is_measured(spec)) {
+        if (worker.state == WorkerState::Serving && worker.spare == SpareStage::None &&
+            is_measured(spec)) {
             wishes.push_back({id, spec.recycle.requests > 0, spec.recycle.memory > 0});
         }
     }

@@ -1,8 +1,8 @@
 #pragma once
 
 // Everything that the core knows, and the verbs on it. Private to supervisor/core/: the verbs are
-// spread over lifecycle, death, rollout, reconcile, change, reload, leavers, drain and wishes, one
-// file for each reason to act.
+// spread over lifecycle, death, rollout, spares, reconcile, change, reload, leavers, drain and
+// wishes, one file for each reason to act.
 
 #include "supervisor/core/action.hpp"
 #include "supervisor/core/event.hpp"
@@ -110,6 +110,7 @@ struct SupervisorCore::State {
     void prove_seat(const Worker& worker);
     void settle_in(WorkerId id, bool said_ready);
     void settle_successor(Pool& pool, Worker& worker);
+    void settle_spare(Worker& worker, bool said_ready);
     void renew_outdated(Pool& pool);
     bool replace_silent(Worker& worker);
 
@@ -141,6 +142,21 @@ struct SupervisorCore::State {
     void end_rollout(Pool& pool);
     void say_rolled_back(Pool& pool);
     void recycle(Pool& pool);
+
+    // spares.cpp
+    void on(const Parked& event);
+    void on(const NotParked& event);
+    [[nodiscard]] Worker* find_warming(WorkerId id);
+    bool seat_spare(Pool& pool, Slot& slot);
+    void renew_spares(Pool& pool);
+    void keep_spares(Pool& pool);
+    [[nodiscard]] std::uint32_t spares_wanted(const Pool& pool) const;
+    [[nodiscard]] bool may_start_spare(const Pool& pool) const;
+    [[nodiscard]] std::vector<WorkerId> spares_of(const Pool& pool) const;
+    [[nodiscard]] std::optional<TimePoint> renewal_time(const Worker& spare) const;
+    [[nodiscard]] std::optional<TimePoint> spare_time(const Pool& pool) const;
+    void start_spare(Pool& pool);
+    std::string bury_spare(Pool& pool);
 
     // reconcile.cpp
     void reconcile();

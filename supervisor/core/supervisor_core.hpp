@@ -28,6 +28,7 @@ struct WorkerView {
     Role role;
     WorkerState state;
     Generation generation;
+    SpareStage spare;
     TimePoint spawned_at;
     std::optional<TimePoint> ready_at;
     std::optional<TimePoint> last_beat;
@@ -49,6 +50,7 @@ struct PoolView {
     std::uint32_t wanted = 0;
     std::uint32_t configured = 0;  ///< workers in the file; `wanted` may have been scaled
     std::uint32_t ready = 0;       ///< workers Serving
+    std::uint32_t spares = 0;      ///< wanted beyond `wanted`
     std::uint32_t drained = 0;     ///< of `wanted`: slots that the operator took out of use
     std::uint32_t failures = 0;    ///< early deaths in a row, of all slots
     TimePoint not_before{};        ///< its own delay, while nobody in it is ready

@@ -3,6 +3,7 @@
 // The words of the core. It links the config model and nothing else: no I/O, no clock, no log.
 
 #include "config/model.hpp"
+#include "shm/base/slot_name.hpp"
 #include "shm/base/strong_id.hpp"
 
 #include <chrono>
@@ -22,14 +23,21 @@ using Ticket = StrongId<struct TicketTag, std::uint64_t>;  ///< who waits for an
 
 struct SlotId {
     PoolId pool;
-    std::uint32_t index = 0;
+    std::uint32_t index = 0;  ///< kNoSlot: a spare's
     // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the comparison with 0 for a null.
     friend constexpr auto operator<=>(const SlotId&, const SlotId&) = default;
 };
 
 /// A Worker object exists only while its process does.
 enum class WorkerState : std::uint8_t { Starting, Serving, Draining, Aborting, Killing };
-enum class Role : std::uint8_t { Current, Successor, Leaving };
+enum class Role : std::uint8_t { Current, Successor, Leaving, Spare };
+/// How far a spare is. Ready it is tried to be parked, so that it takes no connections.
+enum class SpareStage : std::uint8_t {
+    None,     ///< it is no spare, or not any more
+    Warming,  ///< it starts, or is being parked
+    Parked,   ///< it waits, and does nothing else
+    Kept,     ///< it could not be parked, and serves
+};
 enum class SlotPhase : std::uint8_t { Vacant, Waiting, Occupied, Tripped, Finished, Drained };
 enum class Phase : std::uint8_t { Running, Stopping, Stopped };
 enum class RolloutStage : std::uint8_t { Idle, Canary, Rolling, RollingBack, Paused };

@@ -51,10 +51,12 @@ void SupervisorCore::State::on(const Scale& event) {
     }
     std::uint64_t others = 0;
     for (const Pool& other : pools) {
-        others += other.removed || &other == pool ? 0 : other.slots.size() + other.max_surge();
+        others += other.removed || &other == pool
+                      ? 0
+                      : other.slots.size() + other.max_surge() + other.spec.spares;
     }
     const std::uint64_t lanes = config.segment.lanes / 2;
-    const std::uint64_t taken = others + pool->max_surge();
+    const std::uint64_t taken = others + pool->max_surge() + pool->spec.spares;
     if (event.workers == 0 || event.workers + taken > lanes) {
         const std::uint64_t most = lanes > taken ? lanes - taken : 0;
         refuse(event.ticket, event.pool + ": " + counted(event.workers, "worker") +
@@ -127,6 +129,7 @@ void SupervisorCore::State::on(const ResetFailed& event) {
             });
         pool.forgive();
         pool.restart_empty_slots();
+        renew_spares(pool);  // they are of what has failed
         lines.push_back(
             pool.spec.name + ": " +
             (empty == 0 ? "nothing had failed"

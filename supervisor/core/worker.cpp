@@ -66,7 +66,9 @@ bool is_ready_by_age(const Worker& worker, const config::Pool& pool) {
 
 std::optional<TimePoint> deadline_of(const Worker& worker, const config::Pool& pool,
                                      std::optional<TimePoint> drain_by) {
-    if (worker.state == WorkerState::Serving && pool.watchdog.timeout <= config::Duration::zero()) {
+    // Who is parked gives no sign of life, and need not.
+    if (worker.state == WorkerState::Serving &&
+        (worker.spare == SpareStage::Parked || pool.watchdog.timeout <= config::Duration::zero())) {
         return std::nullopt;
     }
     TimePoint deadline = worker.since + time_out(worker, pool);

@@ -35,6 +35,8 @@ struct Worker {
     bool executed = false;                    ///< exec succeeded
     bool adopted = false;   ///< of a dead master: what it said while there was none is lost
     bool outdated = false;  ///< what it was executed from is not known any more
+    SpareStage spare = SpareStage::None;
+    std::uint64_t spare_batch = 0;  ///< Pool::spare_batch at its start
     bool asked_to_leave = false;
     bool said_stopping = false;
     std::optional<TimePoint> ready_at;

@@ -43,6 +43,8 @@ class LineSplitter {
 
     void resume(Rest rest);
 
+    void rename(std::string prefix) { prefix_ = std::move(prefix); }
+
   private:
     void end_line(std::string_view mark, const Line& line);
     void remember(std::string_view line);

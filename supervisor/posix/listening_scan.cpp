@@ -71,6 +71,11 @@ int read_text(const std::string& path, std::string& text) {
     return size < 0 ? errno : 0;
 }
 
+int read_call(std::uint32_t pid, std::uint32_t thread, std::string& text) {
+    return read_text(
+        "/proc/" + std::to_string(pid) + "/task/" + std::to_string(thread) + "/syscall", text);
+}
+
 template <class Item>
 std::vector<Item> read_memory(std::uint32_t pid, std::uint64_t address, std::size_t count) {
     std::vector<Item> items(std::min(count, kMostDescriptors));
@@ -91,8 +96,7 @@ class Scan {
         folder_ = "/proc/" + std::to_string(pid) + "/";
         for (const std::uint32_t thread : threads_of(pid)) {
             std::string text;
-            const int error =
-                read_text(folder_ + "task/" + std::to_string(thread) + "/syscall", text);
+            const int error = read_call(pid, thread, text);
             if (error == EACCES || error == EPERM) {
                 trouble_ = "what its threads wait for may not be read: " +
                            std::generic_category().message(error) +
@@ -188,6 +192,16 @@ ListeningScan scan_listening(std::uint32_t leader, const std::vector<std::uint64
         scan.look_at(pid);
     }
     return scan.result();
+}
+
+bool waits_in_ring(std::uint32_t pid) {
+    const std::vector<std::uint32_t> threads = threads_of(pid);
+    return std::any_of(threads.begin(), threads.end(), [pid](std::uint32_t thread) {
+        std::string text;
+        (void)read_call(pid, thread, text);
+        const auto call = parse_syscall(text);
+        return call && kind_of(call->number) == Wait::Ring;
+    });
 }
 
 }  // namespace topsman::posix

@@ -26,4 +26,8 @@ struct ListeningScan {
 [[nodiscard]] ListeningScan scan_listening(std::uint32_t leader,
                                            const std::vector<std::uint64_t>& inodes);
 
+/// Does a thread of it wait in io_uring_enter(2)? The kernel may then take a connection for it at
+/// any time.
+[[nodiscard]] bool waits_in_ring(std::uint32_t pid);
+
 }  // namespace topsman::posix

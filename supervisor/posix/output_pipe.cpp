@@ -17,6 +17,10 @@ constexpr std::size_t kOneCall = 65'536;  // pipe(7): the usual capacity
 OutputPipe::OutputPipe(UniqueFd reader, const std::string& label)
     : reader_(std::move(reader)), lines_(label + " | ") {}
 
+void OutputPipe::rename(const std::string& label) {
+    lines_.rename(label + " | ");
+}
+
 Result<OutputPipe> OutputPipe::open(const std::string& label, UniqueFd& writer,
                                     std::optional<std::pair<uid_t, gid_t>> owner) {
     std::array<int, 2> ends{};

@@ -38,6 +38,9 @@ class OutputPipe {
     [[nodiscard]] static OutputPipe resume(const std::string& label, UniqueFd reader,
                                            LineSplitter::Rest rest);
 
+    /// What begins each line from here on.
+    void rename(const std::string& label);
+
     [[nodiscard]] LineSplitter::Rest rest() const { return lines_.rest(); }
 
     /// The pipe's, unique while it is open.

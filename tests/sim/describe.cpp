@@ -6,16 +6,17 @@ namespace topsman::sim {
 namespace {
 
 constexpr std::array kEvents{
-    "Spawned", "BecameReady", "Beat", "AskedAbort", "AskedExtension", "SaidStopping", "DumpsCore",
-    "Exited",  "Measured",    "Busy", "Reload",     "Rollback",       "Scale",        "Restart",
-    "Drain",   "ResetFailed", "Stop", "Tick",       "Stalled",        "Adopt"};
+    "Spawned",   "BecameReady", "Beat",    "AskedAbort", "AskedExtension", "SaidStopping",
+    "DumpsCore", "Exited",      "Parked",  "NotParked",  "Measured",       "Busy",
+    "Reload",    "Rollback",    "Scale",   "Restart",    "Drain",          "ResetFailed",
+    "Stop",      "Tick",        "Stalled", "Adopt"};
 static_assert(kEvents.size() == std::variant_size_v<core::Event>);
 
 constexpr std::array kNotices{
-    "config.loaded", "master.stopping", "worker.spawned",  "worker.adopted",
-    "worker.ready",  "worker.draining", "worker.exited",   "slot.waiting",
-    "slot.tripped",  "slot.drained",    "rollout.started", "rollout.canary",
-    "rollout.done",  "rollout.failed",  "rollout.paused",  "rollout.rolled_back"};
+    "config.loaded",   "master.stopping", "worker.spawned", "worker.adopted",     "worker.ready",
+    "worker.draining", "worker.exited",   "slot.waiting",   "slot.tripped",       "slot.drained",
+    "spare.parked",    "spare.kept",      "spare.seated",   "rollout.started",    "rollout.canary",
+    "rollout.done",    "rollout.failed",  "rollout.paused", "rollout.rolled_back"};
 
 constexpr std::array kResults{"done", "failed", "rolled_back", "timed_out"};
 
@@ -33,6 +34,12 @@ struct ActionInWords {
     std::string operator()(const core::Spawn& spawn) const {
         return "Spawn" + who(spawn.worker) + at(spawn.slot) + " generation " +
                std::to_string(spawn.generation.value);
+    }
+
+    std::string operator()(const core::Park& park) const { return "Park" + who(park.worker); }
+
+    std::string operator()(const core::Release& release) const {
+        return "Release" + who(release.worker) + at(release.slot);
     }
 
     std::string operator()(const core::Signal& signal) const {

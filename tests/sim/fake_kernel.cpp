@@ -32,7 +32,7 @@ void FakeKernel::end_at(core::WorkerId id, Process& process, TimePoint at, ExitR
 }
 
 void FakeKernel::spawn(const core::Spawn& spawn, const config::Pool& pool, TimePoint now) {
-    Process process{plan_.draw(pool, healed_), now, TimePoint::max(), {}, false};
+    Process process{plan_.draw(pool, healed_), now, TimePoint::max(), {}, false, false, false};
     const Behaviour& behaviour = process.behaviour;
     const auto at = [&](What what, std::optional<Duration> after) {
         if (after) {
@@ -65,6 +65,7 @@ void FakeKernel::signal(const core::Signal& signal, TimePoint now) {
         return;
     }
     Process& process = found->second;
+    process.parked = false;  // a stopped process is continued
     const Behaviour& behaviour = process.behaviour;
     const auto by = [](int number) {
         return ExitReport{ExitReport::Kind::Signaled, number, number == SIGABRT, {}};
@@ -85,6 +86,20 @@ void FakeKernel::signal(const core::Signal& signal, TimePoint now) {
         case SignalKind::Kill:
             end_at(signal.worker, process, now + behaviour.ends_on_kill, by(SIGKILL));
             break;
+    }
+}
+
+void FakeKernel::park(core::WorkerId worker, TimePoint now) {
+    const bool fails = plan_.dice.chance(0.2);
+    schedule(worker, fails ? What::CannotPark : What::IsParked,
+             now + plan_.dice.time(std::chrono::microseconds(1),
+                                   fails ? std::chrono::seconds(3) : std::chrono::seconds(1)));
+}
+
+void FakeKernel::release(core::WorkerId worker) {
+    if (const auto found = processes_.find(worker); found != processes_.end()) {
+        found->second.parked = false;
+        found->second.released = true;
     }
 }
 
@@ -118,7 +133,16 @@ std::optional<core::Event> FakeKernel::event_of(const Due& due) {
     if (due.what == What::Executed) {
         return core::Spawned{due.worker};
     }
-    if (hangs(process, due.at)) {
+    if (due.what == What::IsParked || due.what == What::CannotPark) {
+        process.parked = due.what == What::IsParked && !process.released;
+        return due.what == What::IsParked
+                   ? core::Event(core::Parked{due.worker})
+                   : core::Event(core::NotParked{due.worker, "it does not stand still"});
+    }
+    if (process.parked && due.what == What::Beat) {
+        schedule(due.worker, What::Beat, due.at + process.behaviour.beat_every);
+    }
+    if (process.parked || hangs(process, due.at)) {
         return std::nullopt;
     }
     switch (due.what) {
@@ -136,6 +160,8 @@ std::optional<core::Event> FakeKernel::event_of(const Due& due) {
         case What::AsksExtension:
             return core::AskedExtension{due.worker, process.behaviour.extension};
         case What::Executed:
+        case What::IsParked:
+        case What::CannotPark:
         case What::Ends:
             break;
     }

@@ -21,6 +21,9 @@ class FakeKernel {
 
     void spawn(const core::Spawn& spawn, const config::Pool& pool, TimePoint now);
     void signal(const core::Signal& signal, TimePoint now);
+    /// The shell answers in time, whatever the process does.
+    void park(core::WorkerId worker, TimePoint now);
+    void release(core::WorkerId worker);
 
     /// From now on every new process behaves, and the living ones cease to misbehave.
     void heal() { healed_ = true; }
@@ -41,6 +44,8 @@ class FakeKernel {
   private:
     enum class What : std::uint8_t {
         Executed,
+        IsParked,
+        CannotPark,
         Ready,
         Beat,
         SaysStopping,
@@ -68,6 +73,8 @@ class FakeKernel {
         TimePoint ends = TimePoint::max();
         core::ExitReport report;
         bool dumping = false;
+        bool parked = false;  ///< it says nothing
+        bool released = false;
     };
 
     void schedule(core::WorkerId worker, What what, TimePoint at);

@@ -53,7 +53,7 @@ config::Config FaultPlan::first_config() {
     if (tight_lanes_) {
         std::uint32_t wanted = 1;
         for (const config::Pool& pool : config.pools) {
-            wanted += pool.workers + pool.rollout.max_surge;
+            wanted += pool.workers + pool.rollout.max_surge + pool.spares;
         }
         config.segment.lanes = wanted + 1;  // fewer than `check` allows: workers have to wait
     }
@@ -111,6 +111,8 @@ void FaultPlan::draw_policies(config::Pool& pool) {
     pool.rollout.observe = ms(dice.pick<std::uint64_t>({0, 200, 1000, 5000}));
     pool.rollout.on_failure =
         dice.chance(0.7) ? config::OnFailure::Rollback : config::OnFailure::Pause;
+    pool.spares = dice.chance(0.4) ? static_cast<std::uint32_t>(dice.between(1, 3)) : 0;
+    pool.spare_lifetime = ms(dice.pick<std::uint64_t>({0, 5'000, 60'000}));
     pool.recycle.lifetime = dice.chance(0.3) ? ms(dice.between(2, 60) * 1000) : ms(0);
     pool.recycle.jitter = dice.pick({0.0, 0.1, 1.0});
     pool.recycle.requests = dice.chance(0.2) ? 1'000 : 0;
@@ -141,7 +143,10 @@ config::Config FaultPlan::next_config(const config::Config& before) {
     }
     std::uint32_t wanted = 0;
     for (const config::Pool& pool : after.pools) {
-        wanted += pool.workers + pool.rollout.max_surge;
+        // Where lanes are short those of before, which leave last, have to fit in, too.
+        const config::Pool* was = tight_lanes_ ? before.find_pool(pool.name) : nullptr;
+        wanted += was == nullptr ? pool.workers : std::max(pool.workers, was->workers);
+        wanted += pool.rollout.max_surge + pool.spares;
     }
     const std::uint32_t most = tight_lanes_ ? after.segment.lanes - 1 : after.segment.lanes / 2;
     return wanted > most ? before : after;
@@ -155,6 +160,7 @@ config::Config FaultPlan::healed(const config::Config& before) const {
         pool.ready.timeout = 30s;
         pool.watchdog.timeout = pool.watchdog.timeout == 0ms ? 0ms : 10s;
         pool.recycle = {};
+        pool.spare_lifetime = 0ms;
         pool.start_limit.burst = 0;
     }
     return after;

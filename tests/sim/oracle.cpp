@@ -62,7 +62,8 @@ void Oracle::learn_pools(const core::SupervisorCore& core) {
 void Oracle::forget_failures() {
     for (const auto& [id, life] : living_) {
         PoolBook& pool = pools_[life.slot.pool];
-        if (life.ready_at && now_ - *life.ready_at >= pool.spec.backoff.reset_after) {
+        if (life.ready_at && !life.is_spare &&
+            now_ - *life.ready_at >= pool.spec.backoff.reset_after) {
             pool.slots[life.slot.index].failures = 0;
             pool.failures = 0;
         }
@@ -164,6 +165,12 @@ void Oracle::note(const core::Exited& event) {
     living_.erase(event.worker);
     const Life& dead = died_->second;
     PoolBook& pool = pools_[dead.slot.pool];
+    if (dead.is_spare) {
+        if (!dead.terminated) {
+            pool.spare_death = now_;
+        }
+        return;
+    }
     SlotBook& slot = pool.slots[dead.slot.index];
     if (dead.ready_at && now_ - *dead.ready_at >= pool.spec.backoff.reset_after) {
         slot.failures = 0;
@@ -172,7 +179,15 @@ void Oracle::note(const core::Exited& event) {
     slot.early_death.reset();
 }
 
+void Oracle::note(const core::Parked& event) {
+    Life* life = find(event.worker);
+    if (life != nullptr && life->is_spare && life->undisturbed()) {
+        life->is_parked = true;
+    }
+}
+
 void Oracle::forgive(PoolBook& pool) {
+    pool.spare_death.reset();
     for (auto& [index, slot] : pool.slots) {
         slot.failures = 0;
         slot.early_death.reset();

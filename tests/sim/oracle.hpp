@@ -46,6 +46,10 @@ inline constexpr std::array kProperties{
     "DrainedStaysEmpty",
     "DrainLeavesSomebody",
     "LeastBusyLeave",
+    "SpareIsNoWorker",
+    "SpareTakesTheSeat",
+    "SparesAreBounded",
+    "SparesArePaced",
     "NoBusyTick",
     "SameSeedSameTrace",
     "HealsInTime",
@@ -91,12 +95,14 @@ class Oracle {
         bool killed = false;
         bool served_before = false;  ///< at the beginning of this turn
         std::uint32_t in_flight = 0;
+        bool is_spare = false;
+        bool is_parked = false;
 
         [[nodiscard]] bool undisturbed() const {
             return !terminated && !said_stopping && !aborted && !killed;
         }
 
-        [[nodiscard]] bool serves() const { return ready_at && undisturbed(); }
+        [[nodiscard]] bool serves() const { return ready_at && undisturbed() && !is_spare; }
 
         [[nodiscard]] bool starts() const { return !ready_at && undisturbed(); }
     };
@@ -115,6 +121,7 @@ class Oracle {
         std::optional<TimePoint> early_death;
         std::uint32_t seats = 1;  ///< at that death: they share the delay
         std::vector<TimePoint> limit_failures;
+        std::optional<TimePoint> spare_death;
         bool given_up = false;
         bool rolling_before = false;
         core::RolloutStage stage_before = core::RolloutStage::Idle;
@@ -139,6 +146,9 @@ class Oracle {
     void note(const core::SaidStopping& event);
     void note(const core::DumpsCore& event);
     void note(const core::Exited& event);
+    void note(const core::Parked& event);
+
+    static void note(const core::NotParked& /*event*/) {}
 
     static void note(const core::Measured& /*event*/) {
     }  // a replacement is judged when it is spawned
@@ -166,6 +176,9 @@ class Oracle {
 
     // What the core does about it.
     void judge(const core::Spawn& spawn);
+    void judge_spare(const core::Spawn& spawn);
+    void judge(const core::Park& park);
+    void judge(const core::Release& release);
     void judge(const core::Signal& signal);
     void judge(const core::Announce& announce);
     void judge(const core::Obituary& obituary);
@@ -189,6 +202,7 @@ class Oracle {
     void check_leavers(const core::Snapshot& snapshot);
     void check_drained(const core::Snapshot& snapshot);
     void check_newly_drained(const core::PoolView& view, core::SlotId slot);
+    void check_spares(const core::Snapshot& snapshot, const core::SupervisorCore& core);
     void check_bounds(const core::Snapshot& snapshot, const core::SupervisorCore& core);
     void check_tick(const std::vector<core::Action>& actions, const core::SupervisorCore& core);
 

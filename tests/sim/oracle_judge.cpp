@@ -43,6 +43,10 @@ void Oracle::judge(const core::Spawn& spawn) {
     if (stopping_) {
         report("NoSpawnWhileStopping", say(spawn.worker) + " is started");
     }
+    if (spawn.slot.index == kNoSlot) {
+        judge_spare(spawn);
+        return;
+    }
     PoolBook& pool = pools_[spawn.slot.pool];
     SlotBook& slot = pool.slots[spawn.slot.index];
     if (pool.given_up && slot.early_death && !pool.rolling_before) {
@@ -58,6 +62,55 @@ void Oracle::judge(const core::Spawn& spawn) {
     life.since = now_;
     living_.emplace(spawn.worker, life);
     spawned_.push_back(spawn);
+}
+
+void Oracle::judge_spare(const core::Spawn& spawn) {
+    const PoolBook& pool = pools_[spawn.slot.pool];
+    if (pool.spare_death && now_ < *pool.spare_death + 1s) {
+        report("SparesArePaced", say(spawn.worker) + " is started right after another spare died");
+    }
+    Life life;
+    life.slot = spawn.slot;
+    life.generation = spawn.generation;
+    life.spawned = now_;
+    life.since = now_;
+    life.is_spare = true;
+    living_.emplace(spawn.worker, life);
+}
+
+void Oracle::judge(const core::Park& park) {
+    const Life* life = find(park.worker);
+    if (life == nullptr || !life->is_spare || !life->ready_at || !life->undisturbed()) {
+        report("SpareIsNoWorker", say(park.worker) + " is to be parked and is no ready spare");
+    }
+}
+
+// What holds for a start holds for a spare that takes its place.
+void Oracle::judge(const core::Release& release) {
+    Life* life = find(release.worker);
+    if (life == nullptr || !life->is_spare || !life->ready_at || !life->undisturbed()) {
+        report("SpareIsNoWorker", say(release.worker) + " gets a seat and is no ready spare");
+        return;
+    }
+    if (stopping_) {
+        report("NoSpawnWhileStopping", say(release.worker) + " gets a seat");
+    }
+    PoolBook& pool = pools_[release.slot.pool];
+    SlotBook& slot = pool.slots[release.slot.index];
+    const core::Spawn as_start{release.worker, release.slot, life->generation};
+    if (pool.given_up && slot.early_death && !pool.rolling_before) {
+        report("IntensityRespected", say(release.worker) + " gets a seat beyond the start limit");
+    }
+    judge_delay(as_start, pool, slot);
+    slot.early_death.reset();
+    life->is_spare = false;
+    life->is_parked = false;
+    life->slot = release.slot;
+    life->ready_at = now_;
+    life->observed_since = now_;
+    life->since = now_;
+    pool.given_up = false;
+    spawned_.push_back(as_start);
 }
 
 void Oracle::judge_delay(const core::Spawn& spawn, const PoolBook& pool, const SlotBook& slot) {
@@ -90,6 +143,7 @@ void Oracle::judge(const core::Signal& signal) {
                 report("EscalationOrder", say(signal.worker) + " is told to stop too late");
             }
             life->terminated = true;
+            life->is_parked = false;  // it is continued, so that it can end
             if (life->served_before) {
                 sent_away_.push_back(signal.worker);
             }
@@ -110,6 +164,9 @@ void Oracle::judge(const core::Signal& signal) {
 void Oracle::judge_abort(WorkerId id, const Life& life) {
     if (life.aborted || life.killed) {
         report("EscalationOrder", say(id) + " is aborted twice");
+    }
+    if (life.is_parked) {
+        report("SpareIsNoWorker", say(id) + " is aborted for being parked");
     }
     const config::Pool& spec = pools_[life.slot.pool].spec;
     const bool serving = life.ready_at.has_value();
@@ -179,12 +236,13 @@ void Oracle::judge(const core::Announce& announce) {
     if (!ready || !life->undisturbed()) {
         report("ReadyIsTrue", say(*announce.worker) + " is called ready and is not");
     }
-    pool.given_up = false;  // a pool with a ready worker never gives up
+    pool.given_up = pool.given_up && life->is_spare;  // a pool with a ready worker never gives up
     life->ready_at = now_;
     life->observed_since = now_;
     life->since = now_;
     life->extended_until.reset();
-    if (pool.stage_before != core::RolloutStage::Canary || !life->goes_first) {
+    const bool has_seat = !life->is_spare;
+    if (has_seat && (pool.stage_before != core::RolloutStage::Canary || !life->goes_first)) {
         pool.slots[life->slot.index].proven = life->generation;
     }
 }

@@ -43,6 +43,9 @@ void Simulation::mix(const core::Action& action) {
         mix(spawn->worker.value);
         mix(spawn->slot.index);
         mix(spawn->generation.value);
+    } else if (const auto* release = std::get_if<core::Release>(&action)) {
+        mix(release->worker.value);
+        mix(release->slot.index);
     } else if (const auto* signal = std::get_if<core::Signal>(&action)) {
         mix(signal->worker.value);
         mix(static_cast<std::uint64_t>(signal->kind));
@@ -82,6 +85,10 @@ void Simulation::deliver(const core::Event& event) {
             kernel_.spawn(*spawn, both, now_);
         } else if (const auto* signal = std::get_if<core::Signal>(&action)) {
             kernel_.signal(*signal, now_);
+        } else if (const auto* park = std::get_if<core::Park>(&action)) {
+            kernel_.park(park->worker, now_);
+        } else if (const auto* release = std::get_if<core::Release>(&action)) {
+            kernel_.release(release->worker);
         }
     }
     oracle_.after(actions_, core_);
@@ -226,12 +233,13 @@ bool Simulation::settled() const {
     const core::Snapshot snapshot = core_.snapshot();
     std::size_t wanted = 0;
     for (const core::PoolView& pool : snapshot.pools) {
-        wanted += pool.wanted;
+        wanted += pool.wanted + pool.spares;
         const bool whole = pool.ready == pool.wanted && pool.stage == core::RolloutStage::Idle &&
                            std::all_of(snapshot.workers.begin(), snapshot.workers.end(),
                                        [&pool](const core::WorkerView& worker) {
                                            return worker.slot.pool != pool.pool ||
-                                                  worker.generation == pool.generation;
+                                                  (worker.generation == pool.generation &&
+                                                   worker.spare != core::SpareStage::Warming);
                                        });
         if (!whole) {
             return false;

@@ -196,6 +196,49 @@ class Sweep : public Operation {
     std::uint32_t gauge_ = 0;
 };
 
+/// A spare waits for its seat; the master that gives it one dies.
+class SpareRelease : public Operation {
+  public:
+    [[nodiscard]] std::string name() const override { return "spare release"; }
+
+    void setup(const Arena& arena) override {
+        shm::Lane& lane = arena.segment.lanes()[kPeer.lane];
+        lane.seat.store(shm::kSeatHeld);
+        lane.parked.store(1);
+        lane.wake.store(0);
+    }
+
+    void run(const Arena& arena) override {
+        shm::release_spare(const_cast<Segment&>(arena.segment), kPeer.lane, 1);
+    }
+
+    void sweep(Arena& arena) override { sweep_as_new_master(arena); }
+
+    std::string verify(Arena& arena, Fate fate) override {
+        shm::Lane& lane = arena.segment.lanes()[kPeer.lane];
+        const std::uint32_t seat = lane.seat.load();
+        if (seat != shm::seat_of(1) && (fate.is_done || seat != shm::kSeatHeld)) {
+            return "its seat is " + std::to_string(seat);
+        }
+        if (seat == shm::seat_of(1) && lane.wake.load() == 0) {
+            return "it has a seat and nobody wakes it";
+        }
+        shm::release_spare(arena.segment, kPeer.lane, 0);
+        if (lane.seat.load() != (seat == shm::kSeatHeld ? shm::seat_of(0) : shm::seat_of(1))) {
+            return "the next master cannot give it a seat, or takes the one that it has";
+        }
+        lane.seat.store(shm::kNoSpare);
+        lane.parked.store(0);
+        return all_lanes_can_be_had(arena);
+    }
+};
+
+TEST(TortureTest, SpareRelease) {
+    SKIP_WITHOUT_PTRACE();
+    SpareRelease operation;
+    expect_survives(operation);
+}
+
 TEST(TortureTest, LaneGrant) {
     SKIP_WITHOUT_PTRACE();
     LaneGrantOperation operation;

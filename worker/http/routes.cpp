@@ -48,12 +48,18 @@ Answer not_allowed(std::string_view allow) {
     return {405, "that method is not for this path\n", "text/plain; charset=utf-8", allow};
 }
 
+std::string greeting_of(const Worker& worker) {
+    return worker.name() + " pid " + std::to_string(::getpid()) + "\n";
+}
+
 }  // namespace
 
 Routes::Routes(Worker worker, Shop shop)
-    : worker_(worker),
-      shop_(std::move(shop)),
-      greeting_(worker.name() + " pid " + std::to_string(::getpid()) + "\n") {}
+    : worker_(worker), shop_(std::move(shop)), greeting_(greeting_of(worker)) {}
+
+void Routes::name_yourself() {
+    greeting_ = greeting_of(worker_);
+}
 
 std::variant<Answer, Later> Routes::answer(Method method, std::string_view target) {
     const auto mark = target.find('?');

@@ -26,6 +26,9 @@ class Routes {
 
     [[nodiscard]] std::variant<Answer, Later> answer(Method method, std::string_view target);
 
+    /// A spare has its name only when it has a seat.
+    void name_yourself();
+
     /// "web/0 pid 1234\n": what `GET /` says.
     [[nodiscard]] const std::string& greeting() const noexcept { return greeting_; }
 

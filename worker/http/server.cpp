@@ -43,6 +43,7 @@ Result<void> Server::run(Worker worker, const Options& options) {
     if (auto done = server.open_acceptors(); !done) {
         return done;
     }
+    server.name_yourself();  // who was a spare has waited for its name in there
     server.watch_for_drain();
     server.beat();
     // A supervisor that cannot hear it has a deadline for that; serving goes first.
@@ -62,8 +63,6 @@ Server::Server(Worker worker, const Options& options, Routes routes, Metrics met
       bytes_(metrics.bytes),
       connections_(metrics.connections),
       times_(metrics.times),
-      greeting_(whole({200, routes_.greeting()}, true)),
-      last_greeting_(whole({200, routes_.greeting()}, false)),
       drain_signal_(loop_),
       beat_timer_(loop_),
       tick_timer_(loop_),
@@ -121,6 +120,12 @@ Result<void> Server::open_acceptors() {
         acceptor.start([this](UniqueFd connection) { on_connection(std::move(connection)); });
     }
     return {};
+}
+
+void Server::name_yourself() {
+    routes_.name_yourself();
+    greeting_ = whole({200, routes_.greeting()}, true);
+    last_greeting_ = whole({200, routes_.greeting()}, false);
 }
 
 void Server::on_connection(UniqueFd connection) {

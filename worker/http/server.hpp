@@ -74,6 +74,7 @@ class Server {
 
     [[nodiscard]] static Result<Metrics> register_metrics(Worker worker);
     [[nodiscard]] Result<void> open_acceptors();
+    void name_yourself();
     void on_connection(UniqueFd connection);
     void watch_for_drain();
     void drain();

@@ -148,7 +148,8 @@ TOPSMAN_EXPORT const char* topsman_name(const topsman_worker* worker);
  * shared with other workers: expect EAGAIN. Error: -ENOENT: none of that name was inherited. */
 TOPSMAN_EXPORT int topsman_listener(const topsman_worker* worker, const char* name);
 
-/* READY=1: it can serve. Like the next three it never waits, and does nothing without a supervisor.
+/* READY=1: it can serve. Like the next three it never waits, and does nothing without a supervisor;
+ * but a spare (`spares: N` in the file) returns when it has a seat, or is to leave.
  * Errors: what sendmsg(2) says; -EAGAIN: the master hangs and its queue is full. */
 TOPSMAN_EXPORT int topsman_ready(topsman_worker* worker);
 

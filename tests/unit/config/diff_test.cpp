@@ -89,6 +89,8 @@ const std::map<std::string, std::string> kOtherValues = {
     {"rollout.max_unavailable", "1"},
     {"rollout.observe", "5s"},
     {"rollout.on_failure", "pause"},
+    {"spares", "2"},
+    {"spare_lifetime", "1h"},
     {"recycle.lifetime", "1h"},
     {"recycle.requests", "1000"},
     {"recycle.memory", "1GiB"},
@@ -114,9 +116,12 @@ TEST(Diff, EveryKeyOfAPoolIsCompared) {
             dot == std::string::npos
                 ? key + ": " + value
                 : key.substr(0, dot) + ": { " + key.substr(dot + 1) + ": " + value + " }";
-        const std::string before = std::string(kBase) + "pools: { web: { command: [sleep] } }\n";
-        const std::string after = std::string(kBase) + "pools: { web: { " +
-                                  (key == "command" ? "" : "command: [sleep], ") + text + " } }\n";
+        // Spares wait beside a listener.
+        const std::string web =
+            std::string(kBase) + "pools: { web: { " + (key == "spares" ? "listeners: [a], " : "");
+        const std::string before = web + "command: [sleep] } }\n";
+        const std::string after =
+            web + (key == "command" ? "" : "command: [sleep], ") + text + " } }\n";
         const Diff changed = between(before, after);
         ASSERT_EQ(changed.pools.size(), 1U) << key;
         EXPECT_THAT(changed.pools[0].keys, ElementsAre(key));

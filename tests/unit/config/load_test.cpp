@@ -187,11 +187,10 @@ TEST(Load, BlocksAreSortedBySize) {
 }
 
 TEST(Load, ValuesOfRefusedKeysThatAskForWhatHappensAnywayAreFine) {
-    EXPECT_THAT(
-        texts(load(pool("spares: 0\n    recycle: { requests: 0, memory: 0 }\n    rollout: { "
-                        "observe: 0s }"))
-                  .errors),
-        IsEmpty());
+    EXPECT_THAT(texts(load(pool("recycle: { requests: 0, memory: 0 }\n    rollout: { "
+                                "observe: 0s }"))
+                          .errors),
+                IsEmpty());
     EXPECT_THAT(texts(load("shared: { queues: {}, blocks: {} }\n" + pool("workers: 1")).errors),
                 IsEmpty());
 }

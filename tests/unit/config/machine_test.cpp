@@ -54,6 +54,18 @@ TEST(Machine, ReusePortLosesConnectionsUnlessTheyMigrate) {
     EXPECT_THAT(warnings(listener_file(", accept: reuse_port"), environment), IsEmpty());
 }
 
+TEST(Machine, AProgramThatSupervisesOthersIsNotFrozen) {
+    const auto with = [](const std::string& command) {
+        return warnings("listeners: { a: { address: '127.0.0.1:0' } }\npools: { web: { command: [" +
+                            command + "], listeners: [a], spares: 1 } }\n",
+                        small_machine());
+    };
+    EXPECT_THAT(with("sleep"), IsEmpty());
+    EXPECT_THAT(with("/nowhere/gunicorn"),
+                testing::Contains(HasSubstr("2:71: pools.web.spares: gunicorn supervises processes "
+                                            "of its own: its spares are not frozen")));
+}
+
 TEST(Machine, ACpuThatIsNotThereIsNamed) {
     Environment environment = small_machine();
     EXPECT_THAT(warnings(pool("cpu_affinity: [900]"), environment), IsEmpty()) << "nobody knows";

@@ -46,6 +46,11 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"workers: 600",
                 "4:14: pools.web.workers: workers and max_surge of all pools are 601, "
                 "at most half of the 256 lanes: write fewer workers"},
+        Mistake{"spares: 1",
+                "4:13: pools.web.spares: a spare waits for the connections of a worker that died, "
+                "and the pool has no listeners: remove it, or write more workers"},
+        Mistake{"spares: few", "4:13: pools.web.spares: \"few\" is no "},
+        Mistake{"spare_lifetime: 5", "4:21: pools.web.spare_lifetime: \"5\" has no unit"},
         Mistake{"nice: 20",
                 "4:11: pools.web.nice: \"20\" is no nice value: write a whole number from -20"},
         Mistake{"nice: -21", "4:11: pools.web.nice: \"-21\" is no nice value"},
@@ -122,8 +127,6 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     NotYet, PoolMistakes,
     testing::Values(
-        Mistake{"spares: 1", "4:5: pools.web.spares: not supported yet: write more `workers`"},
-        Mistake{"spare_lifetime: 5m", "4:5: pools.web.spare_lifetime: not supported yet: "},
         Mistake{"workers: { min: 1, max: 2 }", "4:14: pools.web.workers: not supported yet: "},
         Mistake{"ready: { by: exec }", "4:18: pools.web.ready.by: not supported yet: "},
         Mistake{"ready: { by: http }", "4:18: pools.web.ready.by: not supported yet: "},
@@ -330,6 +333,32 @@ TEST(Problems, TheLanesOfAllPoolsAreAddedUp) {
                   .errors),
         IsEmpty());
     EXPECT_THAT(texts(load(pool("workers: 127")).errors), IsEmpty());
+}
+
+TEST(Problems, SparesShareAQueueAndTakeAnySeat) {
+    const auto errors = [](const std::string& accept, const std::string& more) {
+        return texts(load("listeners: {a: {address: '[::]:1', accept: " + accept +
+                          "}}\npools:\n  w:\n    command: [sleep]\n    listeners: [a]\n"
+                          "    spares: 2\n    " +
+                          more + "\n")
+                         .errors);
+    };
+    EXPECT_THAT(errors("shared", "spare_lifetime: 1m"), IsEmpty());
+    EXPECT_THAT(
+        errors("reuse_port", ""),
+        ElementsAre(
+            "6:13: pools.w.spares: with accept: reuse_port a worker has a queue of its own, "
+            "and a spare none: write accept: shared for listener a, or remove spares"));
+    EXPECT_THAT(errors("shared", "cpu_affinity: auto"),
+                ElementsAre(HasSubstr("pools.w.spares: a spare has no slot yet that cpu_affinity: "
+                                      "auto could go by: list the CPUs")));
+    EXPECT_THAT(
+        errors("shared", "on_master_death: stop"),
+        ElementsAre(HasSubstr("pools.w.spares: a frozen spare does not hear that the master "
+                              "has died: write on_master_death: keep")));
+    EXPECT_THAT(errors("shared", "workers: 126"),
+                ElementsAre(HasSubstr("pools.w.workers: workers, spares and max_surge of all pools "
+                                      "are 129, at most half of the 256 lanes")));
 }
 
 TEST(Problems, ThereAreLimitsToHowMuch) {

@@ -133,6 +133,38 @@ TEST(ClusterViewTest, SlotsShowTheirWorkers) {
     EXPECT_EQ(view.pools[0].slots[2].state, "tripped");
 }
 
+TEST(ClusterViewTest, SparesHaveNoSlotAndComeLast) {
+    HandMadeCluster cluster;
+    cluster.set_tables(1, 1, 0);
+    cluster.add_pool(0, "web", 1, 1);
+    shm::PoolRecord pool_record{};
+    ASSERT_TRUE(cluster.segment().scoreboard().pools[0].load(pool_record));
+    pool_record.spares = 3;
+    cluster.segment().scoreboard().pools[0].store(pool_record);
+    cluster.add_slot(0, 0, 0, shm::SlotPhase::Occupied);
+    (void)cluster.add_worker(5, 0, 0);
+    const auto add_spare = [&cluster](std::uint32_t lane, shm::WorkerState state) {
+        shm::WorkerRecord record = cluster.add_worker(lane, 0, kNoSlot);
+        record.role = shm::WorkerRole::Spare;
+        record.state = state;
+        record.watchdog_timeout_ns = 1'000'000'000;
+        cluster.segment().scoreboard().workers[lane].store(record);
+    };
+    add_spare(2, shm::WorkerState::Parked);
+    add_spare(3, shm::WorkerState::Serving);
+    add_spare(4, shm::WorkerState::Starting);
+    const PoolLines pool = cluster.look().pools.at(0);
+    EXPECT_EQ(pool.spares, 3U);
+    EXPECT_EQ(pool.spares_ready, 2U);
+    ASSERT_EQ(pool.slots.size(), 4U);
+    EXPECT_EQ(pool.slots[0].role, "current");
+    EXPECT_EQ(pool.slots[1].role, "spare");
+    EXPECT_EQ(pool.slots[1].slot, kNoSlot);
+    EXPECT_EQ(pool.slots[1].state, "parked");
+    EXPECT_FALSE(pool.slots[1].watchdog_age_s) << "nobody waits for its sign of life";
+    EXPECT_TRUE(pool.slots[2].watchdog_age_s);
+}
+
 TEST(ClusterViewTest, DrainedSlotsAreCountedAndShowWhoStillLeaves) {
     HandMadeCluster cluster;
     cluster.set_tables(1, 2, 0);

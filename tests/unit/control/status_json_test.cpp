@@ -83,6 +83,17 @@ TEST(StatusJsonTest, HasTheShapeThatOthersDependOn) {
                                      "waiting": 1, "taken": 3, "permits": 20})"));
 }
 
+TEST(StatusJsonTest, ASpareHasNoSlot) {
+    ClusterView view = sample();
+    view.pools[0].spares = 2;
+    view.pools[0].spares_ready = 1;
+    view.pools[0].slots[0].slot = kNoSlot;
+    const auto json = boost::json::parse(status_json(view));
+    EXPECT_EQ(json.at("pools").at(0).at("spares"), 2);
+    EXPECT_EQ(json.at("pools").at(0).at("spares_ready"), 1);
+    EXPECT_TRUE(json.at("pools").at(0).at("slots").at(0).at("slot").is_null());
+}
+
 TEST(StatusJsonTest, CountersAreTheSameObject) {
     const ClusterView view = sample();
     EXPECT_EQ(boost::json::parse(counters_json(view)),

@@ -10,6 +10,7 @@
 namespace topsman::control {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -237,6 +238,24 @@ TEST(StatusTextTest, NoLineIsWiderThanTheTerminal) {
             EXPECT_LE(width(line), columns) << line;
         }
     }
+}
+
+TEST(StatusTextTest, SparesAreCountedAndSayHowTheyWait) {
+    ClusterView view = sample();
+    view.pools[0].spares = 3;
+    view.pools[0].spares_ready = 3;
+    for (const char* state : {"parked", "parked", "serving"}) {
+        WorkerLine spare = worker(kNoSlot, 20, state);
+        spare.role = "spare";
+        view.pools[0].slots.push_back(spare);
+    }
+    view.pools[0].slots.back().role = "spare";
+    view.pools[0].slots[view.pools[0].slots.size() - 2].stopped = true;
+    const std::string text = status_text(view, {.columns = 0, .color = false});
+    EXPECT_THAT(text, HasSubstr("web: 2 of 4 workers ready, 3 of 3 spares, rolling 2/4\n"));
+    EXPECT_THAT(text, ContainsRegex("web/spare +41020 +parked "));
+    EXPECT_THAT(text, ContainsRegex("web/spare +41020 +frozen "));
+    EXPECT_THAT(text, ContainsRegex("web/spare +41020 +serving .* spare\n"));
 }
 
 TEST(StatusTextTest, ColourIsOnlyThereWhenItIsAskedFor) {

@@ -13,7 +13,7 @@ TEST(BoardWordsTest, EachWordComesBackAsItself) {
                                   SlotPhase::Tripped, SlotPhase::Finished, SlotPhase::Drained}) {
         EXPECT_EQ(from_board(to_board(phase)), phase);
     }
-    for (const Role role : {Role::Current, Role::Successor, Role::Leaving}) {
+    for (const Role role : {Role::Current, Role::Successor, Role::Leaving, Role::Spare}) {
         EXPECT_EQ(from_board(to_board(role)), role);
     }
     for (const WorkerState state :
@@ -23,13 +23,18 @@ TEST(BoardWordsTest, EachWordComesBackAsItself) {
     }
 }
 
+TEST(BoardWordsTest, AParkedSpareIsAServingOneToTheCore) {
+    EXPECT_EQ(from_board(shm::WorkerState::Parked), core::WorkerState::Serving);
+    EXPECT_EQ(to_board(core::WorkerState::Serving), shm::WorkerState::Serving);
+}
+
 TEST(BoardWordsTest, WhatNoMasterWritesIsNoWord) {
     EXPECT_EQ(from_board(shm::SlotPhase::Unused), std::nullopt);
     EXPECT_EQ(from_board(shm::WorkerRole::None), std::nullopt);
     EXPECT_EQ(from_board(shm::WorkerState::None), std::nullopt);
     EXPECT_EQ(from_board(static_cast<shm::SlotPhase>(77)), std::nullopt);
     EXPECT_EQ(from_board(static_cast<shm::WorkerRole>(~0U)), std::nullopt);
-    EXPECT_EQ(from_board(static_cast<shm::WorkerState>(6)), std::nullopt);
+    EXPECT_EQ(from_board(static_cast<shm::WorkerState>(7)), std::nullopt);
 }
 
 }  // namespace

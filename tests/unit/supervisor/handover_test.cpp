@@ -18,6 +18,7 @@ core::LeftWorker left_worker() {
     left.slot = 3;
     left.generation = core::Generation{7};
     left.role = core::Role::Leaving;
+    left.spare = core::SpareStage::Parked;
     left.state = core::WorkerState::Draining;
     left.spawned_at = core::TimePoint(5s);
     left.ready_at = core::TimePoint(6s);

@@ -73,7 +73,8 @@ Herd::~Herd() {
 Member Herd::spawn(const MemberSetup& setup, const std::function<int()>& body) {
     Member member;
     const auto number = static_cast<std::uint32_t>(next_++);
-    auto grant = shm::grant_lane(segment_, 100 + number, number);
+    auto grant = shm::grant_lane(segment_, 100 + number, setup.is_spare ? kNoSlot : number,
+                                 setup.is_spare ? shm::kSeatHeld : shm::kNoSpare);
     CHECK(grant.has_value());
     member.grant = *grant;
     member.wake.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -137,6 +138,9 @@ void Herd::become_member(const Member& member, const MemberSetup& setup) {
         put("TOPSMAN_LANE",
             std::to_string(member.grant.lane) + ":" + std::to_string(member.grant.generation));
         put("TOPSMAN_WAKE_FD", std::to_string(wake));
+    }
+    if (setup.is_spare) {
+        CHECK(::unsetenv("TOPSMAN_SLOT") == 0);
     }
     for (const auto& [name, value] : setup.environment) {
         put(name.c_str(), value);

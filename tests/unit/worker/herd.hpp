@@ -35,6 +35,7 @@ struct MemberSetup {
     bool has_segment = true;
     bool has_lane_pid = true;  ///< false: TOPSMAN_PID and LISTEN_PID name another process
     std::map<std::string, std::string> environment = {};  ///< added at last
+    bool is_spare = false;                                ///< until release_spare()
 };
 
 class Herd {

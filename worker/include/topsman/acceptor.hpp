@@ -75,6 +75,7 @@ class Acceptor {
     Acceptor& operator=(Acceptor&& other) noexcept;  ///< swaps
     ~Acceptor();                                     ///< stops
 
+    /// A spare waits here until it has a seat: see Worker::is_spare().
     void start(OnConnection on_connection);
 
     /// Takes no more connections. A socket of the program's own is closed, and what waited in its

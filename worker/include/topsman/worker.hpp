@@ -123,9 +123,17 @@ class Worker {
     [[nodiscard]] bool has_segment() const noexcept;
     [[nodiscard]] const std::string& cluster() const noexcept;  ///< empty without a supervisor
     [[nodiscard]] const std::string& pool() const noexcept;     ///< empty without a supervisor
+    /// Of a spare that has no seat yet (see is_spare()): UINT32_MAX.
     [[nodiscard]] std::uint32_t slot() const noexcept;
+    /// True until a spare has a seat. Spares (`spares: N` in the file) are started before anybody
+    /// knows which slot they will have: each warms up, and then waits until a worker dies. It waits
+    /// in ready(), in Acceptor::start() and in channel() for a channel to its own pool, whichever
+    /// it reaches first, and says READY=1 before. So what takes long comes before these, and taking
+    /// connections, or anything else that is not for a spare to do, after. The stop signal ends the
+    /// wait, too: then draining() is true and it still has no slot.
+    [[nodiscard]] bool is_spare() const noexcept;
     [[nodiscard]] std::uint64_t id() const noexcept;  ///< never used again for another worker
-    /// "web/2"; "alone" without a supervisor.
+    /// "web/2"; "web/spare" of a spare without a seat; "alone" without a supervisor.
     [[nodiscard]] std::string name() const;
 
     // -- what it is given ---------------------------------------------------------------------
@@ -136,10 +144,10 @@ class Worker {
     [[nodiscard]] const std::vector<InheritedListener>& listeners() const noexcept;
 
     // -- what it tells ------------------------------------------------------------------------
-    // None of these waits. Without a supervisor they succeed and do nothing. Errors: what sendmsg
-    // (2) says; EAGAIN when the master is hung and its queue is full.
+    // None of these waits, but for a spare's ready(). Without a supervisor they succeed and do
+    // nothing. Errors: what sendmsg (2) says; EAGAIN when the master is hung and its queue is full.
 
-    Result<void> ready();                        ///< READY=1: it can serve
+    Result<void> ready();                        ///< READY=1: it can serve; see is_spare()
     Result<void> status(std::string_view text);  ///< STATUS=: one line for `topsman status`
     Result<void> stopping();                     ///< STOPPING=1: it leaves of its own accord
     /// EXTEND_TIMEOUT_USEC=: the present start or stop deadline is at least that far away.
