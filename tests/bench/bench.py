@@ -17,6 +17,7 @@ sys.dont_write_bytecode = True
 import changes  # noqa: E402
 import measures  # noqa: E402
 import sdk  # noqa: E402
+import spares  # noqa: E402
 import traffic  # noqa: E402
 from lab import CannotMeasure, Lab, NotInstalled  # noqa: E402
 from table import Row, as_text  # noqa: E402
@@ -25,6 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 MEASURES = {
     "respawn": measures.respawn,
+    "spares": spares.spares,
     "start": measures.start,
     "idle": measures.idle,
     "status": measures.status,
