@@ -54,7 +54,9 @@ json::value write_left_worker(const core::LeftWorker& worker) {
             {"adopted", course.adopted},
             {"asked", course.asked_to_leave},
             {"stopping", course.said_stopping},
-            {"cause", course.cause}};
+            {"cause", course.cause},
+            {"recycle_jitter", course.recycle_jitter},
+            {"recycle_not_before", ns(course.recycle_not_before)}};
 }
 
 json::value write_left_slot(const core::LeftSlot& slot) {
@@ -69,14 +71,16 @@ json::value write_left_slot(const core::LeftSlot& slot) {
 }
 
 json::value write_left_pool(const core::LeftPool& pool) {
-    return {{"name", pool.name},
-            {"wanted", pool.wanted},
-            {"configured", pool.configured},
-            {"generation", pool.generation.value},
-            {"outdated", pool.outdated},
-            {"breaker", pool.breaker_open},
-            {"failures", pool.failures},
-            {"not_before", ns(pool.not_before)}};
+    return {
+        {"name", pool.name},
+        {"wanted", pool.wanted},
+        {"configured", pool.configured},
+        {"generation", pool.generation.value},
+        {"outdated", pool.outdated},
+        {"breaker", pool.breaker_open},
+        {"failures", pool.failures},
+        {"not_before", ns(pool.not_before)},
+        {"start_failures", list(pool.start_failures, [](core::TimePoint at) { return ns(at); })}};
 }
 
 json::value write_worker(const HandedWorker& worker) {
@@ -211,6 +215,8 @@ core::LeftWorker read_left_worker(const json::value& line) {
     worker.course = core::Course{at(line.at("since")),          maybe_at(line.at("extended")),
                                  line.at("adopted").as_bool(),  line.at("asked").as_bool(),
                                  line.at("stopping").as_bool(), text(line.at("cause"))};
+    worker.course->recycle_jitter = line.at("recycle_jitter").to_number<double>();
+    worker.course->recycle_not_before = maybe_at(line.at("recycle_not_before"));
     return worker;
 }
 
@@ -241,6 +247,9 @@ core::LeftPool read_left_pool(const json::value& line) {
     pool.breaker_open = line.at("breaker").as_bool();
     pool.failures = number<std::uint32_t>(line.at("failures"));
     pool.not_before = at(line.at("not_before"));
+    for (const json::value& failure : line.at("start_failures").as_array()) {
+        pool.start_failures.push_back(at(failure));
+    }
     return pool;
 }
 
@@ -328,6 +337,7 @@ Handover read_handover(const json::object& root) {
     handover.manager_watchdog_us = number<std::int64_t>(root.at("manager_watchdog_us"));
     core::Inheritance& left = handover.left;
     left.same_master = true;
+    left.is_up = root.at("is_up").as_bool();
     left.generation = generation(root.at("generation"));
     left.last_worker = worker_id(root.at("last_worker"));
     left.pools = read_all(root.at("left_pools"), read_left_pool);
@@ -379,6 +389,7 @@ std::string to_text(const Handover& handover) {
     root["manager_watchdog_us"] = handover.manager_watchdog_us;
     root["generation"] = left.generation.value;
     root["last_worker"] = left.last_worker.value;
+    root["is_up"] = left.is_up;
     root["left_pools"] = list(left.pools, write_left_pool);
     root["left_slots"] = list(left.slots, write_left_slot);
     root["left_workers"] = list(left.workers, write_left_worker);

@@ -196,6 +196,7 @@ void Master::resume(const std::string& failed, const std::function<void()>& take
         workers_.resume(worker, of_core, specs_.find(of_core.generation, of_core.pool));
     }
     const core::TimePoint now = core::Clock::now();
+    service_up_ = handover.left.is_up;
     handover.left.legacy = kept.legacy;
     std::vector<core::Action> actions;
     core_.step(core::Adopt{std::move(handover.left)}, now, actions);

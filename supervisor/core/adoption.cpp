@@ -61,6 +61,7 @@ void SupervisorCore::State::on(const Adopt& event) {
     }
     const Inheritance& left = event.left;
     last_worker = left.last_worker.value;
+    up = left.is_up;
     if (left.legacy) {
         resume_versions(left);
     } else {
@@ -180,13 +181,14 @@ void SupervisorCore::State::resume(Pool& pool, const Inheritance& left) {
     // already, and takes away at its end.
     const bool was_scaled = before != nullptr &&
                             (is_under_way(left) || before->configured == pool.spec.workers) &&
-                            before->wanted >= 1 && before->wanted <= config.segment.lanes / 2;
+                            before->wanted >= 1 && before->wanted < config.segment.lanes;
     const std::uint32_t size = was_scaled ? before->wanted : pool.spec.workers;
     pool.slots.clear();
     number_slots(pool, size, left);
     if (before != nullptr && !outdated) {
         pool.breaker_open = before->breaker_open;
         pool.failures = before->failures;
+        pool.start_limit.resume(before->start_failures);
         pool.not_before = sensible(before->not_before, pool.spec, now);
     }
     resume_slots(pool, left, outdated);
@@ -239,14 +241,16 @@ void SupervisorCore::State::resume_slots(Pool& pool, const Inheritance& left, bo
     }
 }
 
-// A pool that the file has not any more has no seats: its workers leave.
+// A pool that the file has not any more has no seats: its workers leave, in the time that they had
+// if it is known.
 Pool& SupervisorCore::State::pool_named(const std::string& name) {
     const auto found = std::find_if(pools.begin(), pools.end(),
                                     [&name](const Pool& pool) { return pool.spec.name == name; });
     if (found != pools.end()) {
         return *found;
     }
-    config::Pool gone;
+    const config::Pool* known = previous ? previous->config.find_pool(name) : nullptr;
+    config::Pool gone = known != nullptr ? *known : config::Pool{};
     gone.name = name;
     Pool& pool = pools.emplace_back(make_pool(gone, generation));
     pool.slots.clear();
@@ -291,6 +295,8 @@ void SupervisorCore::State::take_in(const LeftWorker& left, bool is_known) {
         worker.extended_until = left.course->extended_until;
         worker.adopted = left.course->adopted;
         worker.cause = left.course->cause;
+        worker.recycle_jitter = left.course->recycle_jitter;
+        worker.recycle_not_before = left.course->recycle_not_before;
     }
     if (!workers.emplace(left.worker, worker).second) {
         return;

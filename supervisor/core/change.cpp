@@ -225,6 +225,9 @@ void SupervisorCore::State::settle_change() {
     tickets.change_done(change->id, change->leaving);
     change.reset();
     ++revision;
+    for (Pool& pool : pools) {
+        pool.sort_slots();  // those that were to go and stay are not the last any more
+    }
 }
 
 void SupervisorCore::State::take_away() {

@@ -14,6 +14,7 @@ LeftPool leave(const Pool& pool) {
     left.breaker_open = pool.breaker_open;
     left.failures = pool.failures;
     left.not_before = pool.not_before;
+    left.start_failures = pool.start_limit.failures();
     return left;
 }
 
@@ -47,8 +48,9 @@ LeftWorker leave(const Pool& pool, const Worker& worker) {
     left.ready_at = worker.ready_at;
     left.last_beat = worker.last_beat;
     left.spare = worker.spare;
-    left.course = Course{worker.since,          worker.extended_until, worker.adopted,
-                         worker.asked_to_leave, worker.said_stopping,  worker.cause};
+    left.course = Course{worker.since,          worker.extended_until,    worker.adopted,
+                         worker.asked_to_leave, worker.said_stopping,     worker.cause,
+                         worker.recycle_jitter, worker.recycle_not_before};
     return left;
 }
 
@@ -57,6 +59,7 @@ LeftWorker leave(const Pool& pool, const Worker& worker) {
 Inheritance SupervisorCore::inheritance() const {
     Inheritance left;
     left.same_master = true;
+    left.is_up = state_->up;
     left.generation = state_->last_generation;
     left.last_worker = WorkerId{state_->last_worker};
     left.legacy = legacy();
@@ -70,7 +73,12 @@ Inheritance SupervisorCore::inheritance() const {
         }
     }
     for (const auto& [id, worker] : state_->workers) {
-        left.workers.push_back(leave(state_->pool_of(worker), worker));
+        const Pool& pool = state_->pool_of(worker);
+        left.workers.push_back(leave(pool, worker));
+        // By then its pool may be unknown, or another one of the same name.
+        if (const auto deadline = state_->deadline(worker); pool.removed && deadline) {
+            left.workers.back().course->extended_until = deadline;
+        }
     }
     return left;
 }

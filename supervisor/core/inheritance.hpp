@@ -46,6 +46,8 @@ struct Course {
     bool asked_to_leave = false;
     bool said_stopping = false;
     std::string cause;  ///< why it is being ended by force
+    double recycle_jitter = 0;
+    std::optional<TimePoint> recycle_not_before{};
     friend bool operator==(const Course&, const Course&) = default;
 };
 
@@ -88,6 +90,7 @@ struct LeftPool {
     bool breaker_open = false;
     std::uint32_t failures = 0;
     TimePoint not_before{};
+    std::vector<TimePoint> start_failures{};  ///< what its start limit remembers
     friend bool operator==(const LeftPool&, const LeftPool&) = default;
 };
 
@@ -102,6 +105,7 @@ struct Inheritance {
     std::vector<LeftWorker> workers;
     /// It is the master itself that goes on, executed anew: nothing has happened to anybody.
     bool same_master = false;
+    bool is_up = false;  ///< then that was said
 };
 
 }  // namespace topsman::core

@@ -192,13 +192,14 @@ std::optional<Replacement> next_renewal(const Pool& pool, const Workers& workers
     if (!pool.rollout || !may_add_leaver(pool, census) || canary_is_out(pool)) {
         return std::nullopt;
     }
-    // A drained slot is not missed, nor an empty one that a reload takes away at its end, unless it
-    // was emptied for another worker: that one is to come.
-    const auto missed = [&pool, lasting](const Slot& slot) {
+    // A drained slot is not missed, nor one without a serving worker that a reload takes away at
+    // its end, unless it was emptied for another worker: that one is to come.
+    const auto missed = [&pool, &workers, lasting](const Slot& slot) {
         const auto* vacant = std::get_if<Vacant>(&slot.seat());
         const bool is_emptied = vacant != nullptr && vacant->after;
         return slot.phase() != SlotPhase::Drained &&
-               (pool.is_among_first(slot, lasting) || slot.current() || is_emptied);
+               (pool.is_among_first(slot, lasting) || is_emptied ||
+                (slot.current() && is_serving(*slot.current(), workers)));
     };
     const auto expected =
         static_cast<std::size_t>(std::count_if(pool.slots.begin(), pool.slots.end(), missed));

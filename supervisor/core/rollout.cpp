@@ -17,9 +17,14 @@ namespace {
 // Going back is tried again after at least so long.
 constexpr Duration kShortestRetry = std::chrono::seconds(1);
 
-bool runs(const Slot& slot, Generation generation, const Workers& workers) {
+/// It runs that generation already, or will if it becomes ready; one that failed to, and is being
+/// ended, does not.
+bool keeps(const Slot& slot, Generation generation, const Workers& workers) {
     const auto current = slot.current();
-    return current && workers.at(*current).generation == generation;
+    if (!current || workers.at(*current).generation != generation) {
+        return false;
+    }
+    return slot.generation() == generation || workers.at(*current).state <= WorkerState::Serving;
 }
 
 }  // namespace
@@ -55,9 +60,10 @@ bool SupervisorCore::State::begin_target(Pool& pool, Generation target) {
     const bool goes_back = target == pool.stable;
     const std::size_t size = lasting_size(pool);
     std::vector<Slot*> wanted;
+    std::vector<Slot*> tried;  // a dead master's rollout has filled it, and it is not ready yet
     for (Slot& slot : pool.slots) {
         // Going back, an empty slot is filled at its own pace.
-        const bool stays = runs(slot, target, workers) || (goes_back && !slot.current()) ||
+        const bool stays = keeps(slot, target, workers) || (goes_back && !slot.current()) ||
                            slot.phase() == SlotPhase::Drained;
         const bool lasts = pool.is_among_first(slot, size);
         if (goes_back && lasts) {
@@ -65,6 +71,9 @@ bool SupervisorCore::State::begin_target(Pool& pool, Generation target) {
         }
         if (lasts && !stays && (!joins || slot.renewal == Renewal::None)) {
             wanted.push_back(&slot);
+        } else if (lasts && !joins && slot.generation() != target && slot.current() &&
+                   workers.at(*slot.current()).state == WorkerState::Starting) {
+            tried.push_back(&slot);
         } else if (joins && !lasts && slot.renewal == Renewal::Wanted) {
             slot.renewal = Renewal::None;
             --pool.rollout->total;
@@ -76,7 +85,7 @@ bool SupervisorCore::State::begin_target(Pool& pool, Generation target) {
         }
         return true;
     }
-    if (wanted.empty()) {
+    if (wanted.empty() && tried.empty()) {
         pool.stable = target;
         for (Slot& slot : pool.slots) {
             if (slot.phase() == SlotPhase::Drained) {
@@ -86,12 +95,17 @@ bool SupervisorCore::State::begin_target(Pool& pool, Generation target) {
         return false;
     }
     const bool has_somebody = count(pool, workers).serving > 0;
-    const RolloutStage stage = goes_back      ? RolloutStage::RollingBack
-                               : has_somebody ? RolloutStage::Canary
-                                              : RolloutStage::Rolling;
+    const RolloutStage stage = goes_back                         ? RolloutStage::RollingBack
+                               : has_somebody && !wanted.empty() ? RolloutStage::Canary
+                                                                 : RolloutStage::Rolling;
     start_rollout(pool, target, stage);
     for (Slot* slot : wanted) {
         want_renewal(pool, *slot);
+    }
+    for (Slot* slot : tried) {
+        slot->renewal = Renewal::Started;
+        workers.at(*slot->current()).rollout = pool.rollout->id;
+        ++pool.rollout->total;
     }
     announce(Notice::RolloutStarted, pool,
              (goes_back ? "back to " : "") + in_words(target) +

@@ -69,6 +69,12 @@ Snapshot SupervisorCore::snapshot() const {
     snapshot.generation = state_->generation;
     for (const Pool& pool : state_->pools) {
         snapshot.pools.push_back(view(pool, state_->workers, state_->lasting_size(pool)));
+        // What a reload is to take away it takes at its end: until then the number of before
+        // counts, or else the next master would find a pool that had been scaled.
+        if (state_->change && state_->change->shrink.count(pool.id) > 0) {
+            const config::Pool* before = state_->change->base.config.find_pool(pool.spec.name);
+            snapshot.pools.back().configured = before != nullptr ? before->workers : 0;
+        }
     }
     for (const auto& [id, worker] : state_->workers) {
         const Role role = state_->pool_of(worker).role_of(worker);

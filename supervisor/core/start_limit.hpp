@@ -5,6 +5,7 @@
 #include "supervisor/core/types.hpp"
 
 #include <deque>
+#include <vector>
 
 namespace topsman::core {
 
@@ -16,6 +17,15 @@ class StartLimit {
     void clear() { failures_.clear(); }
 
     [[nodiscard]] std::size_t size() const { return failures_.size(); }
+
+    /// The oldest first, for another master to resume().
+    [[nodiscard]] std::vector<TimePoint> failures() const {
+        return {failures_.begin(), failures_.end()};
+    }
+
+    void resume(const std::vector<TimePoint>& failures) {
+        failures_.assign(failures.begin(), failures.end());
+    }
 
   private:
     std::deque<TimePoint> failures_;

@@ -32,7 +32,9 @@ void FakeKernel::end_at(core::WorkerId id, Process& process, TimePoint at, ExitR
 }
 
 void FakeKernel::spawn(const core::Spawn& spawn, const config::Pool& pool, TimePoint now) {
-    Process process{plan_.draw(pool, healed_), now, TimePoint::max(), {}, false, false, false};
+    Process process;
+    process.behaviour = plan_.draw(pool, healed_);
+    process.spawned = now;
     const Behaviour& behaviour = process.behaviour;
     const auto at = [&](What what, std::optional<Duration> after) {
         if (after) {
@@ -131,6 +133,7 @@ std::optional<core::Event> FakeKernel::event_of(const Due& due) {
         return core::Exited{due.worker, report};
     }
     if (due.what == What::Executed) {
+        process.executed = true;
         return core::Spawned{due.worker};
     }
     if (due.what == What::IsParked || due.what == What::CannotPark) {
@@ -147,6 +150,7 @@ std::optional<core::Event> FakeKernel::event_of(const Due& due) {
     }
     switch (due.what) {
         case What::Ready:
+            process.said_ready = true;
             return core::BecameReady{due.worker};
         case What::Beat:
             schedule(due.worker, What::Beat, due.at + process.behaviour.beat_every);
@@ -192,6 +196,36 @@ std::optional<core::Event> FakeKernel::last_look(core::WorkerId worker, TimePoin
 
 std::optional<core::WorkerId> FakeKernel::somebody_dead() {
     return dead_.empty() ? std::nullopt : std::optional(dead_[plan_.dice.below(dead_.size())]);
+}
+
+bool FakeKernel::has_said_ready(core::WorkerId worker) const {
+    const auto found = processes_.find(worker);
+    return found != processes_.end() && found->second.said_ready;
+}
+
+std::vector<core::WorkerId> FakeKernel::all_living() const {
+    std::vector<core::WorkerId> all;
+    for (const auto& [id, process] : processes_) {
+        all.push_back(id);
+    }
+    return all;
+}
+
+bool FakeKernel::all_executed() const {
+    return std::all_of(processes_.begin(), processes_.end(),
+                       [](const auto& entry) { return entry.second.executed; });
+}
+
+std::vector<core::WorkerId> FakeKernel::end_unrecorded() {
+    std::vector<core::WorkerId> ended;
+    std::erase_if(processes_, [&](const auto& entry) {
+        const bool ends = !entry.second.executed && plan_.fate.chance(0.5);
+        if (ends) {
+            ended.push_back(entry.first);
+        }
+        return ends;
+    });
+    return ended;
 }
 
 }  // namespace topsman::sim

@@ -41,6 +41,21 @@ class FakeKernel {
 
     [[nodiscard]] std::optional<core::WorkerId> somebody_dead();
 
+    /// Their numbers are given out again.
+    void forget_the_dead() { dead_.clear(); }
+
+    /// Also when there was nobody to hear it: its lane says so.
+    [[nodiscard]] bool has_said_ready(core::WorkerId worker) const;
+
+    [[nodiscard]] std::vector<core::WorkerId> all_living() const;
+
+    /// Nobody is just being started.
+    [[nodiscard]] bool all_executed() const;
+
+    /// The master died while these were being started: some come too late to be recorded, and end
+    /// as their first act. Returns those.
+    std::vector<core::WorkerId> end_unrecorded();
+
   private:
     enum class What : std::uint8_t {
         Executed,
@@ -75,6 +90,8 @@ class FakeKernel {
         bool dumping = false;
         bool parked = false;  ///< it says nothing
         bool released = false;
+        bool executed = false;
+        bool said_ready = false;
     };
 
     void schedule(core::WorkerId worker, What what, TimePoint at);

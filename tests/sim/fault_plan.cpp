@@ -21,7 +21,7 @@ std::chrono::milliseconds ms(std::uint64_t count) {
 
 }  // namespace
 
-FaultPlan::FaultPlan(std::uint64_t seed) : dice(seed) {
+FaultPlan::FaultPlan(std::uint64_t seed) : dice(seed), fate(~seed) {
     reload = weight(dice, 0.01);
     rollback = weight(dice, 0.005);
     scale = weight(dice, 0.02);
@@ -40,6 +40,8 @@ FaultPlan::FaultPlan(std::uint64_t seed) : dice(seed) {
     talkative_ = weight(dice, 0.3);
     bad_program_ = weight(dice, 0.7);
     tight_lanes_ = dice.chance(0.1);
+    master_dies = weight(fate, 0.02);
+    upgrade = weight(fate, 0.02);
 }
 
 config::Config FaultPlan::first_config() {
@@ -112,6 +114,9 @@ void FaultPlan::draw_policies(config::Pool& pool) {
     pool.rollout.on_failure =
         dice.chance(0.7) ? config::OnFailure::Rollback : config::OnFailure::Pause;
     pool.spares = dice.chance(0.4) ? static_cast<std::uint32_t>(dice.between(1, 3)) : 0;
+    if (master_dies > 0 || upgrade > 0) {
+        pool.spares = 0;  // how spares outlive their master is not told by the oracle yet
+    }
     pool.spare_lifetime = ms(dice.pick<std::uint64_t>({0, 5'000, 60'000}));
     pool.recycle.lifetime = dice.chance(0.3) ? ms(dice.between(2, 60) * 1000) : ms(0);
     pool.recycle.jitter = dice.pick({0.0, 0.1, 1.0});

@@ -65,9 +65,12 @@ class FaultPlan {
     double stop = 0;
     double stall = 0;
     double stale = 0;
-    double silence = 0;  ///< time passes and nothing happens
+    double silence = 0;      ///< time passes and nothing happens
+    double master_dies = 0;  ///< between two turns, or within one
+    double upgrade = 0;
 
     Dice dice;
+    Dice fate;  ///< of masters: apart, so that a seed in which none dies is the same run as ever
 
   private:
     config::Pool new_pool(const std::string& name);

@@ -18,7 +18,7 @@ namespace topsman::sim {
 using core::Duration;
 using core::TimePoint;
 
-/// Every property, in the order of mutants.md. The last two are the simulation's own: what must
+/// Every property, in the order of mutants.md. The last ones are the simulation's own: what must
 /// have come true after the healing.
 inline constexpr std::array kProperties{
     "NoSignalAfterReap",
@@ -51,6 +51,10 @@ inline constexpr std::array kProperties{
     "SparesAreBounded",
     "SparesArePaced",
     "NoBusyTick",
+    "SpecIsKnown",
+    "EverybodyIsAdopted",
+    "DecisionsOutliveTheMaster",
+    "UpgradeIsUnnoticed",
     "SameSeedSameTrace",
     "HealsInTime",
     "EndsAfterStop",
@@ -67,6 +71,14 @@ class Oracle {
     void before(const core::Event& event, TimePoint now, const core::SupervisorCore& core);
     /// After it has acted on it.
     void after(const std::vector<core::Action>& actions, const core::SupervisorCore& core);
+
+    /// A new master has adopted what a dead one left, before it acts on it: from now on only what
+    /// it can know counts.
+    void begin_again(const core::Inheritance& left, TimePoint now,
+                     const core::SupervisorCore& core);
+
+    /// The same master goes on in another core, which has other numbers for the pools.
+    void go_on_with(const core::Snapshot& before, const core::Snapshot& after);
 
     [[nodiscard]] const std::optional<Violation>& violation() const { return violation_; }
 
@@ -86,6 +98,7 @@ class Oracle {
         std::optional<TimePoint> ready_at;
         TimePoint observed_since;  ///< ready_at, less the time in which the master was away
         bool goes_first = false;   ///< started while the canary was awaited
+        bool adopted = false;
         bool executed = false;
         bool said_ready = false;
         bool said_stopping = false;
@@ -164,12 +177,14 @@ class Oracle {
     void note(const core::Tick& event);
     void note(const core::Stalled& event);
 
-    void note(const core::Adopt& /*event*/) {}  ///< succession.hpp has properties of its own
+    void note(const core::Adopt& /*event*/) {}  ///< begin_again() notes it
 
     void open(core::Ticket ticket, std::set<core::WorkerId> to_be_gone = {});
     void forgive(PoolBook& pool);
     Life* find(core::WorkerId worker);
     void learn_pools(const core::SupervisorCore& core);
+    void take_over(const core::LeftWorker& left, const core::WorkerView& view);
+    void take_over(const core::LeftPool& left, const core::PoolView& view);
     void forget_failures();
     [[nodiscard]] std::uint32_t serving(core::PoolId pool) const;
     [[nodiscard]] std::uint32_t served_slots(core::PoolId pool) const;

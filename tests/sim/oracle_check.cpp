@@ -158,11 +158,17 @@ void Oracle::check_replacements(const Snapshot& snapshot) {
         const PoolBook& pool = pools_[view.pool];
         const config::Rollout& limits = pool.spec.rollout;
         const std::uint32_t after = served_slots(view.pool);
-        // A drained slot is not missed, nor an empty one that a reload takes away at its end.
-        const auto missed = static_cast<std::uint32_t>(
-            std::count_if(view.slots.begin(), view.slots.end(), [](const core::SlotView& slot) {
-                return slot.phase != core::SlotPhase::Drained &&
-                       (slot.lasts || slot.phase == core::SlotPhase::Occupied);
+        // A drained slot is not missed, nor one without a serving worker that a reload takes away
+        // at its end.
+        const auto serves = [this](const core::SlotView& slot) {
+            return std::any_of(living_.begin(), living_.end(), [&slot](const auto& entry) {
+                return entry.second.slot == slot.slot && entry.second.served_before &&
+                       !entry.second.aborted;
+            });
+        };
+        const auto missed = static_cast<std::uint32_t>(std::count_if(
+            view.slots.begin(), view.slots.end(), [&serves](const core::SlotView& slot) {
+                return slot.phase != core::SlotPhase::Drained && (slot.lasts || serves(slot));
             }));
         for (const WorkerId worker : sent_away_) {
             const Life* life = find(worker);
@@ -195,6 +201,15 @@ void Oracle::check_replacements(const Snapshot& snapshot) {
 // One goes first, and nobody follows or leaves before it has stayed ready.
 void Oracle::check_canary(const core::PoolView& view) {
     PoolBook& pool = pools_[view.pool];
+    if (view.stage == RolloutStage::Idle && pool.rolling_before) {
+        // Who ran it already was left alone by the rollout.
+        for (const auto& [id, life] : living_) {
+            if (life.slot.pool == view.pool && life.adopted && life.serves() &&
+                life.generation == view.generation) {
+                pool.slots[life.slot.index].proven = life.generation;
+            }
+        }
+    }
     if (view.stage == RolloutStage::Idle && view.rollout.empty() && pool.rolling_before) {
         const bool all = std::all_of(living_.begin(), living_.end(), [&view](const auto& entry) {
             return entry.second.slot.pool != view.pool || !entry.second.undisturbed() ||
@@ -282,10 +297,16 @@ void Oracle::check_generations(const Snapshot& snapshot) {
                 return entry.second.slot.pool == spawn.slot.pool && entry.second.undisturbed() &&
                        !entry.second.is_spare;
             });
+        // One whose READY=1 may be lost is not ended before somebody else serves.
+        const auto silent =
+            std::count_if(living_.begin(), living_.end(), [&spawn](const auto& entry) {
+                return entry.second.slot.pool == spawn.slot.pool && entry.second.adopted &&
+                       entry.second.starts();
+            });
         const std::uint32_t surge =
             std::max(pool.spec.rollout.max_surge, pool.spec.rollout.max_unavailable == 0 ? 1U : 0U);
-        if (is_successor &&
-            static_cast<std::uint64_t>(undisturbed) > std::uint64_t{view->wanted} + surge) {
+        if (is_successor && static_cast<std::uint64_t>(undisturbed - silent) >
+                                std::uint64_t{view->wanted} + surge) {
             report("SurgeWithinLimit",
                    view->name + ": " + std::to_string(undisturbed) + " workers at a time");
         }

@@ -37,7 +37,7 @@ TEST(Simulation, WhatASeedHasFoundOnceStaysMended) {
     // 2030: a restart took all workers at once of a pool that a reload was to take away later.
     // 3492: a seat stayed empty until the next event when another one's canary was sent ahead.
     for (const std::uint64_t seed : {1874U, 2030U, 3492U}) {
-        const Outcome outcome = run_seed(seed, 500);
+        const Outcome outcome = Simulation(seed).run(500, Masters::Immortal);
         EXPECT_FALSE(outcome.violation) << "SEED=" << seed << ": " << outcome.violation->property
                                         << ": " << outcome.violation->what;
     }

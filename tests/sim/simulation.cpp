@@ -1,6 +1,7 @@
 #include "tests/sim/simulation.hpp"
 
 #include "tests/sim/describe.hpp"
+#include "tests/snapshot_text.hpp"
 
 #include <algorithm>
 #include <ostream>
@@ -12,6 +13,15 @@ namespace {
 using namespace std::chrono_literals;
 constexpr Duration kTimeToHeal = 20min;
 
+// Pools that came and went leave another order than the file's; of those that went only their
+// workers count.
+core::Snapshot by_name(core::Snapshot snapshot) {
+    std::erase_if(snapshot.pools, [](const core::PoolView& pool) { return pool.slots.empty(); });
+    std::sort(snapshot.pools.begin(), snapshot.pools.end(),
+              [](const core::PoolView& a, const core::PoolView& b) { return a.name < b.name; });
+    return snapshot;
+}
+
 }  // namespace
 
 Simulation::Simulation(std::uint64_t seed, std::ostream* trace)
@@ -19,8 +29,9 @@ Simulation::Simulation(std::uint64_t seed, std::ostream* trace)
       plan_(seed),
       kernel_(plan_),
       wanted_(plan_.first_config()),
-      core_(wanted_, seed) {
-    specs_.emplace(core_.snapshot().generation, core_.config());
+      core_(std::in_place, wanted_, seed) {
+    install_specs(wanted_);
+    records_.keep(*core_, specs_);
 }
 
 void Simulation::say(const std::string& line) {
@@ -63,52 +74,260 @@ void Simulation::deliver(const core::Event& event) {
     if (oracle_.violation()) {
         return;
     }
+    if (dying_) {
+        miss(event);
+        return;
+    }
     ++events_;
     say(describe(event));
-    oracle_.before(event, now_, core_);
+    oracle_.before(event, now_, *core_);
+    step(event);
+    if (dying_) {
+        miss(event);
+        return;
+    }
+    oracle_.after(actions_, *core_);
+}
+
+void Simulation::step(const core::Event& event) {
     actions_.clear();
-    core_.step(event, now_, actions_);
-    specs_.try_emplace(core_.snapshot().generation, core_.config());
+    core_->step(event, now_, actions_);
+    const auto* reload = std::get_if<core::Reload>(&event);
+    if (reload != nullptr) {
+        install_specs(reload->config);
+    }
+    if (reload != nullptr || core_->revision() != kept_revision_) {
+        kept_revision_ = core_->revision();
+        records_.keep(*core_, specs_);
+    }
     mix(event.index());
     mix(static_cast<std::uint64_t>(now_.time_since_epoch().count()));
-    for (const core::Action& action : actions_) {
+    std::vector<core::Action> ordered = actions_;  // as the shell does
+    std::stable_partition(ordered.begin(), ordered.end(), [](const core::Action& action) {
+        return std::holds_alternative<core::Spawn>(action);
+    });
+    for (const core::Action& action : ordered) {
+        if (is_mortal_ && plan_.fate.chance(plan_.master_dies / 10)) {
+            dying_ = true;
+            say("    the master dies here");
+            return;
+        }
         mix(action);
         say("    " + describe(action));
-        if (const auto* spawn = std::get_if<core::Spawn>(&action)) {
-            std::string name;
-            for (const core::PoolView& pool : core_.snapshot().pools) {
-                name = pool.pool == spawn->slot.pool ? pool.name : name;
-            }
-            const config::Pool* spec = specs_.at(spawn->generation).find_pool(name);
-            config::Pool both = *core_.policy(spawn->slot.pool);
-            both.exec = spec->exec;
-            kernel_.spawn(*spawn, both, now_);
-        } else if (const auto* signal = std::get_if<core::Signal>(&action)) {
-            kernel_.signal(*signal, now_);
-        } else if (const auto* park = std::get_if<core::Park>(&action)) {
-            kernel_.park(park->worker, now_);
-        } else if (const auto* release = std::get_if<core::Release>(&action)) {
-            kernel_.release(release->worker);
+        carry_out(action);
+    }
+}
+
+void Simulation::install_specs(const config::Config& prepared) {
+    for (const core::PoolView& pool : core_->snapshot().pools) {
+        const config::Pool* spec = prepared.find_pool(pool.name);
+        const config::Pool* wanted = core_->config().find_pool(pool.name);
+        if (spec != nullptr && wanted != nullptr && *spec == *wanted) {
+            specs_[pool.generation][pool.name] = *spec;
         }
     }
-    oracle_.after(actions_, core_);
+}
+
+void Simulation::carry_out(const core::Action& action) {
+    if (const auto* spawn = std::get_if<core::Spawn>(&action)) {
+        std::string name;
+        for (const core::PoolView& pool : core_->snapshot().pools) {
+            name = pool.pool == spawn->slot.pool ? pool.name : name;
+        }
+        const auto known = specs_.find(spawn->generation);
+        if (known == specs_.end() || !known->second.contains(name)) {
+            oracle_.report("SpecIsKnown", "nobody knows what generation " +
+                                              std::to_string(spawn->generation.value) + " of " +
+                                              name + " is");
+            return;
+        }
+        config::Pool both = *core_->policy(spawn->slot.pool);
+        both.exec = known->second.at(name).exec;
+        records_.started(*spawn, name, now_);
+        kernel_.spawn(*spawn, both, now_);
+    } else if (const auto* signal = std::get_if<core::Signal>(&action)) {
+        kernel_.signal(*signal, now_);
+    } else if (const auto* park = std::get_if<core::Park>(&action)) {
+        kernel_.park(park->worker, now_);
+    } else if (const auto* release = std::get_if<core::Release>(&action)) {
+        kernel_.release(release->worker);
+    } else if (const auto* obituary = std::get_if<core::Obituary>(&action)) {
+        records_.buried(obituary->worker);
+        buried_.insert(obituary->worker);
+    }
+}
+
+// Deaths are there to be seen by the next master, too; all else is lost.
+void Simulation::miss(const core::Event& event) {
+    const auto* exited = std::get_if<core::Exited>(&event);
+    if (exited != nullptr && !buried_.contains(exited->worker)) {
+        unheard_.push_back(*exited);
+    }
+}
+
+void Simulation::end_turn() {
+    dying_ = dying_ && !oracle_.ended();
+    if (!dying_) {
+        const core::Snapshot snapshot = core_->snapshot();
+        records_.publish(snapshot);
+        std::set<core::Generation> used = core_->generations_in_use();
+        for (const core::PoolView& pool : snapshot.pools) {
+            used.insert(pool.generation);
+        }
+        std::erase_if(specs_, [&used](const auto& entry) { return !used.contains(entry.first); });
+        records_.keep(*core_, specs_);
+    }
+    while (dying_ && !oracle_.violation()) {
+        succeed();
+    }
+}
+
+void Simulation::describe_left(const core::Inheritance& left) {
+    say("  current generation " + std::to_string(left.legacy->current.generation.value) +
+        (left.legacy->base ? ", base " + std::to_string(left.legacy->base->generation.value) +
+                                 (left.legacy->goes_back ? ", goes back" : "")
+                           : ""));
+    for (const core::LeftPool& pool : left.pools) {
+        say("  " + pool.name + " wanted " + std::to_string(pool.wanted) + " of " +
+            std::to_string(pool.configured) + " generation " +
+            std::to_string(pool.generation.value));
+    }
+    for (const core::LeftSlot& slot : left.slots) {
+        say("  " + slot.pool + "/" + std::to_string(slot.slot) + " phase " +
+            std::to_string(static_cast<int>(slot.phase)));
+    }
+    for (const core::LeftWorker& worker : left.workers) {
+        say("  worker " + std::to_string(worker.worker.value) + " of " + worker.pool + "/" +
+            std::to_string(worker.slot) + " generation " + std::to_string(worker.generation.value) +
+            " role " + (worker.role ? std::to_string(static_cast<int>(*worker.role)) : "-") +
+            " state " + std::to_string(static_cast<int>(worker.state)));
+    }
+}
+
+// Another master, some time later.
+void Simulation::succeed() {
+    now_ += plan_.fate.time(std::chrono::milliseconds(1),
+                            plan_.fate.pick<std::chrono::microseconds>({100ms, 10s}));
+    for (const core::Event& event : kernel_.happened(now_)) {
+        miss(event);
+    }
+    for (const core::WorkerId worker : kernel_.end_unrecorded()) {
+        records_.buried(worker);
+    }
+    const core::Inheritance left =
+        records_.left([this](core::WorkerId worker) { return kernel_.has_said_ready(worker); });
+    const bool has_living = kernel_.living() > 0;
+    say("a new master, with " + std::to_string(left.workers.size()) + " workers of the dead one");
+    describe_left(left);
+    dying_ = false;
+    core_.emplace(has_living ? left.legacy->footing().config : wanted_, plan_.fate.number());
+    std::vector<core::Exited> deaths = std::exchange(unheard_, {});
+    if (has_living) {
+        ++events_;
+        specs_ = records_.specs();
+        step(core::Adopt{left});
+        if (dying_) {
+            unheard_ = std::move(deaths);
+            return;
+        }
+        oracle_.begin_again(left, now_, *core_);
+        look_for_the_forgotten();
+        oracle_.after(actions_, *core_);
+    } else {
+        // What it left is of no use to anybody: the file is started from.
+        records_ = Records{};
+        specs_.clear();
+        buried_.clear();
+        kernel_.forget_the_dead();
+        oracle_.begin_again({}, now_, *core_);
+        install_specs(wanted_);
+        records_.keep(*core_, specs_);
+        deaths.clear();
+    }
+    for (const core::Exited& death : deaths) {
+        deliver(death);
+    }
+    deliver(core::Tick{});
+}
+
+void Simulation::look_for_the_forgotten() {
+    const core::Snapshot snapshot = core_->snapshot();
+    for (const core::WorkerId id : kernel_.all_living()) {
+        if (std::none_of(snapshot.workers.begin(), snapshot.workers.end(),
+                         [id](const core::WorkerView& view) { return view.worker == id; })) {
+            oracle_.report("EverybodyIsAdopted", "worker " + std::to_string(id.value) +
+                                                     " lives, and its master does not know it");
+        }
+    }
+}
+
+// How long one may take that leaves with its pool is not known any more after the next reload, or
+// when there is another pool of that name.
+bool Simulation::is_remembered(const core::WorkerView& worker) const {
+    const core::Legacy legacy = core_->legacy();
+    const std::string& pool = core_->policy(worker.slot.pool)->name;
+    const bool is_there = legacy.current.config.find_pool(pool) != nullptr;
+    const core::Snapshot snapshot = core_->snapshot();
+    const bool goes = std::any_of(snapshot.pools.begin(), snapshot.pools.end(),
+                                  [&worker](const core::PoolView& view) {
+                                      return view.pool == worker.slot.pool && view.slots.empty();
+                                  });
+    return !goes
+               ? is_there
+               : !is_there && legacy.previous && legacy.previous->config.find_pool(pool) != nullptr;
+}
+
+// The master executes itself anew, where nothing is under way.
+void Simulation::upgrade() {
+    const core::Snapshot before = core_->snapshot();
+    const auto due = core_->next_deadline();
+    const bool is_idle =
+        before.phase == core::Phase::Running && (!due || *due > now_) && kernel_.all_executed() &&
+        !core_->legacy().base && oracle_.open_tickets() == 0 &&
+        std::all_of(
+            before.pools.begin(), before.pools.end(),
+            [](const core::PoolView& pool) { return pool.stage == core::RolloutStage::Idle; }) &&
+        std::all_of(before.workers.begin(), before.workers.end(),
+                    [this](const core::WorkerView& worker) { return is_remembered(worker); });
+    if (!is_idle) {
+        return;
+    }
+    say("the master executes itself anew");
+    const core::Inheritance left = core_->inheritance();
+    core_.emplace(left.legacy->current.config, plan_.fate.number());
+    actions_.clear();
+    core_->step(core::Adopt{left}, now_, actions_);
+    records_.keep(*core_, specs_);
+    std::erase_if(actions_, [](const core::Action& action) {
+        // The shell knows nothing yet, and looks anew at those that it was parking.
+        return std::holds_alternative<core::ServiceUp>(action) ||
+               std::holds_alternative<core::Park>(action);
+    });
+    const core::Snapshot after = core_->snapshot();
+    const std::string was = core::test::in_words(by_name(before));
+    const std::string is = core::test::in_words(by_name(after));
+    if (was != is || !actions_.empty()) {
+        oracle_.report("UpgradeIsUnnoticed", "before:\n" + was + "after:\n" + is + "with " +
+                                                 std::to_string(actions_.size()) + " actions");
+    }
+    oracle_.go_on_with(before, after);
 }
 
 void Simulation::deliver_what_happened() {
     for (const core::Event& event : kernel_.happened(now_)) {
         deliver(event);
     }
-    const auto due = core_.next_deadline();
+    const auto due = core_->next_deadline();
     if (!due || *due > now_) {
         return;
     }
-    for (const core::WorkerId worker : core_.due_for_judgement(now_)) {
+    for (const core::WorkerId worker : core_->due_for_judgement(now_)) {
         if (const auto sign = kernel_.last_look(worker, now_)) {
             deliver(*sign);
         }
     }
     core::Measured measured;
-    for (const core::MeasureWish& wish : core_.due_for_measuring(now_)) {
+    for (const core::MeasureWish& wish : core_->due_for_measuring(now_)) {
         const std::uint64_t requests = plan_.dice.between(0, 1'100);
         measured.workers.push_back({wish.worker, requests, plan_.dice.between(0, 1'100)});
     }
@@ -120,7 +339,7 @@ void Simulation::deliver_what_happened() {
 
 void Simulation::pass_to_next() {
     const auto kernel = kernel_.next_time();
-    const auto core = core_.next_deadline();
+    const auto core = core_->next_deadline();
     if (kernel || core) {
         const TimePoint next =
             std::min(kernel.value_or(TimePoint::max()), core.value_or(TimePoint::max()));
@@ -165,7 +384,7 @@ std::optional<std::string> Simulation::some_pool() {
 // What the lanes say; the shell looks before a wish that may end workers.
 void Simulation::look_who_is_busy() {
     core::Busy busy;
-    for (const core::WorkerView& worker : core_.snapshot().workers) {
+    for (const core::WorkerView& worker : core_->snapshot().workers) {
         if (!plan_.dice.chance(0.1)) {
             busy.workers.push_back(
                 {worker.worker, static_cast<std::uint32_t>(plan_.dice.below(4))});
@@ -220,17 +439,24 @@ void Simulation::turn() {
         stall();
     } else if (plan_.dice.chance(plan_.silence)) {
         for (const TimePoint end = now_ + plan_.dice.time(1s, 60s);
-             now_ < end && !oracle_.violation();) {
+             now_ < end && !oracle_.violation() && !oracle_.ended();) {
             pass_to_next();
+            end_turn();
         }
     } else {
         pass_to_next();
     }
     make_a_wish();
+    if (is_mortal_ && plan_.fate.chance(plan_.master_dies)) {
+        dying_ = true;
+    } else if (is_mortal_ && !dying_ && plan_.fate.chance(plan_.upgrade)) {
+        upgrade();
+    }
+    end_turn();
 }
 
 bool Simulation::settled() const {
-    const core::Snapshot snapshot = core_.snapshot();
+    const core::Snapshot snapshot = core_->snapshot();
     std::size_t wanted = 0;
     for (const core::PoolView& pool : snapshot.pools) {
         wanted += pool.wanted + pool.spares;
@@ -249,7 +475,7 @@ bool Simulation::settled() const {
 }
 
 void Simulation::put_back() {
-    for (const core::PoolView& pool : core_.snapshot().pools) {
+    for (const core::PoolView& pool : core_->snapshot().pools) {
         for (const core::SlotView& slot : pool.slots) {
             if (slot.phase == core::SlotPhase::Drained) {
                 deliver(core::Restart{core::Ticket{++tickets_}, pool.name, slot.slot.index});
@@ -268,7 +494,8 @@ void Simulation::heal() {
     // Workers of the bad times may have failed the first attempt; the same file once more.
     deliver(core::Reload{core::Ticket{++tickets_}, wanted_});
     let_time_pass(kTimeToHeal);
-    if (core_.snapshot().phase == core::Phase::Running && !settled()) {
+    if (core_->snapshot().phase == core::Phase::Running && !settled()) {
+        say(core::test::in_words(core_->snapshot()));
         oracle_.report("HealsInTime", "not all slots serve at the newest generation");
     }
 }
@@ -289,12 +516,14 @@ void Simulation::stop() {
     }
 }
 
-Outcome Simulation::run(std::uint64_t steps) {
+Outcome Simulation::run(std::uint64_t steps, Masters masters) {
+    is_mortal_ = masters == Masters::Mortal;
     deliver(core::Tick{});
     for (std::uint64_t step = 0; step < steps && !oracle_.ended() && !oracle_.violation(); ++step) {
         turn();
     }
-    if (core_.snapshot().phase == core::Phase::Running) {
+    is_mortal_ = false;
+    if (core_->snapshot().phase == core::Phase::Running) {
         heal();
     }
     if (!oracle_.violation() && !oracle_.ended()) {

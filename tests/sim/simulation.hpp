@@ -6,11 +6,13 @@
 #include "tests/sim/fake_kernel.hpp"
 #include "tests/sim/fault_plan.hpp"
 #include "tests/sim/oracle.hpp"
+#include "tests/sim/records.hpp"
 
 #include <cstdint>
 #include <iosfwd>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,15 +24,29 @@ struct Outcome {
     std::uint64_t trace = 0;  ///< a hash over every event's time and every action
 };
 
+/// Mortal ones die between two turns or within one, and are followed; and they execute themselves
+/// anew.
+enum class Masters : std::uint8_t { Mortal, Immortal };
+
 class Simulation {
   public:
     /// `trace`: every event and action goes there as a line of text.
     explicit Simulation(std::uint64_t seed, std::ostream* trace = nullptr);
 
-    Outcome run(std::uint64_t steps);
+    Outcome run(std::uint64_t steps, Masters masters = Masters::Mortal);
 
   private:
     void deliver(const core::Event& event);
+    void step(const core::Event& event);
+    void install_specs(const config::Config& prepared);
+    void carry_out(const core::Action& action);
+    void miss(const core::Event& event);
+    void end_turn();
+    void succeed();
+    void describe_left(const core::Inheritance& left);
+    void look_for_the_forgotten();
+    void upgrade();
+    [[nodiscard]] bool is_remembered(const core::WorkerView& worker) const;
     void turn();
     void look_who_is_busy();
     void put_back();
@@ -53,11 +69,17 @@ class Simulation {
     FaultPlan plan_;
     FakeKernel kernel_;
     config::Config wanted_;  ///< the operator's file
-    core::SupervisorCore core_;
+    std::optional<core::SupervisorCore> core_;
+    Records records_;
     Oracle oracle_;
     TimePoint now_{std::chrono::hours(1)};
-    std::map<core::Generation, config::Config> specs_;
+    Specs specs_;
     std::vector<core::Action> actions_;
+    bool is_mortal_ = false;
+    bool dying_ = false;                 ///< somewhere in this turn
+    std::vector<core::Exited> unheard_;  ///< for the next master to see
+    std::set<core::WorkerId> buried_;
+    std::uint64_t kept_revision_ = 0;
     std::uint64_t tickets_ = 0;
     std::uint64_t events_ = 0;
     std::uint64_t trace_ = 0xcbf29ce484222325U;

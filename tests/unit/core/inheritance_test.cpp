@@ -2,47 +2,13 @@
 
 #include "supervisor/core/inheritance.hpp"
 
+#include "tests/snapshot_text.hpp"
 #include "tests/unit/core/scenario.hpp"
 
 #include <gtest/gtest.h>
 
-#include <sstream>
-
 namespace topsman::core::test {
 namespace {
-
-/// All of it, in words that can be compared.
-std::string in_words(const Snapshot& snapshot) {
-    std::ostringstream out;
-    const auto at = [&out](const std::optional<TimePoint>& time) {
-        out << ' ' << (time ? time->time_since_epoch().count() : -1);
-    };
-    out << static_cast<int>(snapshot.phase) << ' ' << snapshot.generation.value << '\n';
-    for (const PoolView& pool : snapshot.pools) {
-        out << pool.name << ' ' << pool.wanted << ' ' << pool.configured << ' ' << pool.ready << ' '
-            << pool.drained << ' ' << pool.failures << ' ' << pool.breaker_open << ' '
-            << pool.generation.value << ' ' << static_cast<int>(pool.stage) << ' ' << pool.rollout;
-        at(pool.not_before);
-        out << '\n';
-        for (const SlotView& slot : pool.slots) {
-            out << "  " << slot.slot.index << ' ' << static_cast<int>(slot.phase) << ' '
-                << slot.restarts << ' ' << slot.failures << ' ' << slot.lasts;
-            at(slot.not_before);
-            out << '\n';
-        }
-    }
-    for (const WorkerView& worker : snapshot.workers) {
-        out << worker.worker.value << ' ' << worker.slot.pool.value << '/' << worker.slot.index
-            << ' ' << static_cast<int>(worker.role) << ' ' << static_cast<int>(worker.state) << ' '
-            << worker.generation.value;
-        for (const auto& time : {std::optional(worker.spawned_at), worker.ready_at,
-                                 worker.last_beat, worker.deadline}) {
-            at(time);
-        }
-        out << '\n';
-    }
-    return out.str();
-}
 
 /// The same master, executed anew at this time.
 class Anew {

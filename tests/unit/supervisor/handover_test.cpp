@@ -22,7 +22,9 @@ core::LeftWorker left_worker() {
     left.state = core::WorkerState::Draining;
     left.spawned_at = core::TimePoint(5s);
     left.ready_at = core::TimePoint(6s);
-    left.course = core::Course{core::TimePoint(8s), core::TimePoint(9s), true, true, true, "why"};
+    left.course =
+        core::Course{core::TimePoint(8s), core::TimePoint(9s), true, true, true, "why", -0.25,
+                     core::TimePoint(10s)};
     return left;
 }
 
@@ -61,7 +63,16 @@ Handover whole() {
     handover.left.generation = core::Generation{7};
     handover.left.last_worker = left_worker().worker;
     handover.left.workers = {left_worker()};
-    handover.left.pools = {{"web", 4, 2, core::Generation{7}, false, true, 3, core::TimePoint(1s)}};
+    handover.left.pools = {{"web",
+                            4,
+                            2,
+                            core::Generation{7},
+                            false,
+                            true,
+                            3,
+                            core::TimePoint(1s),
+                            {core::TimePoint(2s), core::TimePoint(3s)}}};
+    handover.left.is_up = true;
     handover.left.slots = {{"web", 3, core::SlotPhase::Waiting, 12, 2, core::TimePoint(2s),
                             core::Generation{6}, core::WorkerId{9}}};
     handover.workers = {worker()};
