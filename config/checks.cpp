@@ -121,6 +121,10 @@ void check_pool(Reader& reader, const Node& root, const Pool& pool) {
                      "the pool has no listeners that it could wait on: write listeners: [NAME], or "
                      "by: notify");
     }
+    if (pool.ready.by != ReadyBy::Exec && !pool.ready.command.empty()) {
+        reader.error(at("ready", "command"), path + ".ready.command",
+                     "nobody would run it: write { by: exec, command: [...] }");
+    }
     if (pool.backoff.max < pool.backoff.initial) {
         reader.error(at("backoff", "max"), path + ".backoff.max",
                      "max is shorter than initial: write at least the same");

@@ -4,6 +4,7 @@
 #include "shm/base/size_text.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace topsman::config {
 namespace {
@@ -40,9 +41,19 @@ Keys exec_changes(const Exec& a, const Exec& b) {
 
 Keys policy_changes(const Pool& a, const Pool& b) {
     Keys keys;
-    note(keys, "ready.by", a.ready.by, b.ready.by);
+    // What is assumed of a pool that gets its first listener, or loses its last, nobody has
+    // changed.
+    const bool follows = a.exec.listeners.empty() != b.exec.listeners.empty() &&
+                         (a.ready.assumed || b.ready.assumed);
+    if (!follows) {
+        note(keys, "ready.by", std::pair(a.ready.by, a.ready.assumed),
+             std::pair(b.ready.by, b.ready.assumed));
+    }
     note(keys, "ready.timeout", a.ready.timeout, b.ready.timeout);
     note(keys, "ready.min_uptime", a.ready.min_uptime, b.ready.min_uptime);
+    note(keys, "ready.command", a.ready.command, b.ready.command);
+    note(keys, "ready.interval", a.ready.interval, b.ready.interval);
+    note(keys, "ready.run_timeout", a.ready.run_timeout, b.ready.run_timeout);
     note(keys, "watchdog.timeout", a.watchdog.timeout, b.watchdog.timeout);
     note(keys, "watchdog.signal", a.watchdog.signal, b.watchdog.signal);
     note(keys, "watchdog.kill_after", a.watchdog.kill_after, b.watchdog.kill_after);

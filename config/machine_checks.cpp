@@ -56,13 +56,9 @@ void warn_spares(Reader& reader, const Node& root, const Pool& pool) {
     }
 }
 
-void warn_command(Reader& reader, const Node& root, const Pool& pool) {
-    if (pool.exec.command.empty()) {
-        return;
-    }
-    const std::string& program = pool.exec.command[0];
-    const Mark mark = mark_of(root, {"pools", pool.name, "command"});
-    const std::string path = "pools." + pool.name + ".command[0]";
+/// `lost`: what becomes of the pool without the program.
+void warn_program(Reader& reader, const Pool& pool, const std::string& program, Mark mark,
+                  const std::string& path, const char* lost) {
     if (program.find("${") != std::string::npos) {
         return;
     }
@@ -71,7 +67,7 @@ void warn_command(Reader& reader, const Node& root, const Pool& pool) {
             reader.warning(mark, path,
                            shown(program) + (::access(program.c_str(), F_OK) == 0
                                                  ? " is not executable: chmod +x it"
-                                                 : " does not exist: workers cannot start"));
+                                                 : std::string(" does not exist: ") + lost));
         }
         return;
     }
@@ -88,6 +84,20 @@ void warn_command(Reader& reader, const Node& root, const Pool& pool) {
                    shown(program) +
                        " is not in the workers' PATH: write its whole path, or set "
                        "PATH in environment");
+}
+
+void warn_commands(Reader& reader, const Node& root, const Pool& pool) {
+    const std::string path = "pools." + pool.name;
+    if (!pool.exec.command.empty()) {
+        warn_program(reader, pool, pool.exec.command[0],
+                     mark_of(root, {"pools", pool.name, "command"}), path + ".command[0]",
+                     "workers cannot start");
+    }
+    if (!pool.ready.command.empty()) {
+        warn_program(reader, pool, pool.ready.command[0],
+                     mark_of(root, {"pools", pool.name, "ready", "command"}),
+                     path + ".ready.command[0]", "workers are never ready");
+    }
 }
 
 void warn_paths(Reader& reader, const Node& root, const Pool& pool) {
@@ -130,7 +140,7 @@ void warn_cpus(Reader& reader, const Node& root, const Pool& pool) {
 
 void warn_times(Reader& reader, const Node& root, const Pool& pool) {
     const std::string path = "pools." + pool.name;
-    if (pool.ready.by != ReadyBy::None && pool.ready.timeout.count() == 0) {
+    if (pool.ready.by != ReadyBy::None && !pool.ready.assumed && pool.ready.timeout.count() == 0) {
         reader.warning(mark_of(root, {"pools", pool.name, "ready", "timeout"}),
                        path + ".ready.timeout",
                        "0s leaves a worker no time to become ready: write 30s");
@@ -229,7 +239,7 @@ void check_machine(Reader& reader, const Node& root, const Config& config) {
         warn_listener(reader, root, config, listener);
     }
     for (const Pool& pool : config.pools) {
-        warn_command(reader, root, pool);
+        warn_commands(reader, root, pool);
         warn_spares(reader, root, pool);
         warn_paths(reader, root, pool);
         warn_cpus(reader, root, pool);

@@ -19,7 +19,7 @@ namespace topsman::config {
 using Duration = std::chrono::milliseconds;
 
 enum class Accept : std::uint8_t { Shared, ReusePort };
-enum class ReadyBy : std::uint8_t { None, Notify, Listening };
+enum class ReadyBy : std::uint8_t { None, Notify, Listening, Exec };
 enum class RestartPolicy : std::uint8_t { Always, OnFailure, OnAbnormal, No };
 enum class BreakerAction : std::uint8_t { Degrade, Stop, Exit };
 enum class OnFailure : std::uint8_t { Rollback, Pause };
@@ -49,7 +49,11 @@ struct Listener {
 struct Ready {
     ReadyBy by = ReadyBy::None;
     Duration timeout{30'000};
-    Duration min_uptime{1'000};  ///< with `none`: alive for so long means ready
+    Duration min_uptime{1'000};          ///< with `none`: alive for so long means ready
+    bool assumed = false;                ///< the file does not say by what: `listening` is a guess
+    std::vector<std::string> command{};  ///< with `exec`
+    Duration interval{1'000};            ///< with `exec`: between two runs
+    Duration run_timeout{5'000};         ///< with `exec`: of one run
     friend bool operator==(const Ready&, const Ready&) = default;
 };
 

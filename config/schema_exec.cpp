@@ -43,7 +43,7 @@ Result<std::int64_t> parse_limit(std::string_view text, LimitUnit unit) {
 
 }  // namespace
 
-void read_command(Reader& reader, const At& at, Pool& pool) {
+void read_program(Reader& reader, const At& at, std::vector<std::string>& command) {
     if (at.node.kind == Node::Kind::Scalar) {
         const std::string& text = at.node.text;
         const bool needs_shell = text.find_first_of("|&;<>()$`\\\"'*?~#") != std::string::npos;
@@ -56,19 +56,23 @@ void read_command(Reader& reader, const At& at, Pool& pool) {
         reader.error(at, "a command is a list, no shell splits it: write [" + list + "]");
         return;
     }
-    pool.exec.command = reader.list(at);
+    command = reader.list(at);
     if (at.node.kind == Node::Kind::List && at.node.items.empty()) {
         reader.error(at, "a command has at least the program: write [program, argument]");
     }
-    if (pool.exec.command.empty()) {
+    if (command.empty()) {
         return;
     }
-    std::string& program = pool.exec.command[0];
+    std::string& program = command[0];
     if (program.empty()) {
         reader.error(at, "the program's name is empty: write [program, argument]");
     } else if (program.find('/') != std::string::npos) {
         program = reader.absolute(program);
     }
+}
+
+void read_command(Reader& reader, const At& at, Pool& pool) {
+    read_program(reader, at, pool.exec.command);
 }
 
 void read_environment(Reader& reader, const At& at, Pool& pool) {

@@ -9,10 +9,14 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace topsman::config {
 
+/// A program and its arguments, as a list.
+void read_program(Reader& reader, const At& at, std::vector<std::string>& command);
 void read_command(Reader& reader, const At& at, Pool& pool);
 void read_environment(Reader& reader, const At& at, Pool& pool);
 void read_limits(Reader& reader, const At& at, Pool& pool);

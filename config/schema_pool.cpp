@@ -78,15 +78,17 @@ Result<OnMasterDeath> parse_master_death(std::string_view text) {
     return choose<OnMasterDeath>(text, kWords);
 }
 
-constexpr const char* kNoProbe =
-    "not supported yet: write `by: listening` for servers, `by: notify` for programs that say "
-    "READY=1, else `by: none` with min_uptime";
+constexpr const char* kNoHttp =
+    "not supported yet: write { by: exec, command: [curl, -fsS, \"http://localhost:8080/\"] }, or "
+    "`by: listening`";
+
+constexpr const char* kNoExecKey = "write { by: exec, command: [program, argument] }";
 
 Result<ReadyBy> parse_ready_by(std::string_view text) {
     static constexpr Word<ReadyBy> kWords[] = {
         {"none", ReadyBy::None},           {"notify", ReadyBy::Notify},
-        {"listening", ReadyBy::Listening}, {"exec", ReadyBy::None, kNoProbe},
-        {"http", ReadyBy::None, kNoProbe},
+        {"listening", ReadyBy::Listening}, {"exec", ReadyBy::Exec},
+        {"http", ReadyBy::None, kNoHttp},
     };
     return choose<ReadyBy>(text, kWords);
 }
@@ -104,12 +106,27 @@ Result<OutputTo> parse_output(std::string_view text) {
     return choose<OutputTo>(text, kWords);
 }
 
+Result<Duration> parse_run_time(std::string_view text) {
+    auto value = parse_duration(text);
+    if (value && value->count() == 0) {
+        return plain_error("0s leaves a probe no time at all: write 5s");
+    }
+    return value;
+}
+
+void read_probe(Reader& reader, const At& at, Ready& ready) {
+    read_program(reader, at, ready.command);
+}
+
 constexpr Field<Ready> kReady[] = {
-    {"by", "none", value<&Ready::by, parse_ready_by>},
+    {"by", "(listening; none without listeners)", value<&Ready::by, parse_ready_by>},
     {"timeout", "30s", value<&Ready::timeout, parse_duration>},
     {"min_uptime", "1s", value<&Ready::min_uptime, parse_duration>},
-    {"exec", nullptr, nullptr, kNoProbe},
-    {"http", nullptr, nullptr, kNoProbe},
+    {"command", "(with exec required)", read_probe},
+    {"interval", "1s", value<&Ready::interval, parse_duration>},
+    {"run_timeout", "5s", value<&Ready::run_timeout, parse_run_time>},
+    {"exec", nullptr, nullptr, kNoExecKey},
+    {"http", nullptr, nullptr, kNoHttp},
 };
 
 constexpr Field<Watchdog> kWatchdog[] = {
@@ -217,6 +234,20 @@ void read_output(Reader& reader, const At& at, Pool& pool) {
     read_map(reader, at, fields_of(kOutput), pool.exec);
 }
 
+/// Where nobody says by what, a program that has listeners is looked at.
+void complete_ready(Reader& reader, const At& at, Pool& pool) {
+    const Node* ready = at.node.find("ready");
+    const Node* by = ready == nullptr ? nullptr : ready->find("by");
+    if (by == nullptr && !pool.exec.listeners.empty()) {
+        pool.ready.by = ReadyBy::Listening;
+        pool.ready.assumed = true;
+    }
+    if (by != nullptr && pool.ready.by == ReadyBy::Exec && ready->find("command") == nullptr) {
+        reader.error({*by, at.path + ".ready.by", ""},
+                     "a probe needs a command: write { by: exec, command: [program, argument] }");
+    }
+}
+
 void read_listeners(Reader& reader, const At& at, Pool& pool) {
     pool.exec.listeners = reader.list(at);
 }
@@ -259,6 +290,7 @@ void read_pool(Reader& reader, const At& at, Pool& pool) {
     if (at.node.find("command") == nullptr) {
         reader.error(at, "the pool has no command: write command: [program, argument]");
     }
+    complete_ready(reader, at, pool);
 }
 
 void add_pool_keys(std::vector<KnownKey>& keys) {

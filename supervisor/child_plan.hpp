@@ -15,12 +15,17 @@
 
 namespace topsman::supervisor {
 
-struct ChildPlan {
-    const Spec& spec;
+/// Which worker it is: what TOPSMAN_* say.
+struct WorkerName {
     std::string cluster;
     core::WorkerId worker;
     core::SlotId slot;
     core::Generation generation;
+};
+
+struct ChildPlan {
+    const Spec& spec;
+    WorkerName name;
     std::vector<std::pair<std::string, int>> listeners;  ///< by name, our descriptors
     std::string notify_socket;
     shm::Lane& lane;
@@ -34,5 +39,10 @@ struct ChildPlan {
 };
 
 [[nodiscard]] posix::ChildSetup set_up_child(const ChildPlan& plan);
+
+/// What its probe becomes: the same user, directory, limits and variables, without its descriptors.
+/// TOPSMAN_PID is the worker's, `pid`.
+[[nodiscard]] posix::ChildSetup set_up_probe(const Spec& spec, const WorkerName& name,
+                                             std::uint32_t pid, int lock_fd);
 
 }  // namespace topsman::supervisor

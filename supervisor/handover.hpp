@@ -35,7 +35,7 @@ struct HandedWorker {
     std::string status;
     std::optional<int> error_number;
     posix::LineSplitter::Rest output_rest;
-    bool is_looked_at = false;  ///< until it is seen listening
+    bool is_looked_at = false;  ///< until it is seen listening, or its probe succeeds
     int pidfd = -1;
     int notify = -1;  ///< -1: it cannot be heard
     int output = -1;

@@ -14,12 +14,15 @@ namespace {
 
 constexpr std::chrono::milliseconds kLastPause{100};
 constexpr std::chrono::milliseconds kConfirmPause{10};
+constexpr std::chrono::milliseconds kFirstDoubt{500};
+// A look costs some system calls for each thread: of what takes long a small share is exact enough.
+constexpr int kShare = 16;
 
 }  // namespace
 
 ListeningWatch::ListeningWatch(boost::asio::io_context& io, std::uint32_t pid,
                                const std::vector<int>& sockets)
-    : timer_(io), pid_(pid) {
+    : timer_(io), pid_(pid), doubt_(kFirstDoubt) {
     for (const int socket : sockets) {
         struct stat info {};
 
@@ -35,7 +38,12 @@ bool ListeningWatch::look() {
     if (scan.answer == posix::ListeningScan::Answer::CannotTell) {
         trouble_ = scan.reason;
     }
-    pause_ = waits ? kConfirmPause : std::min(pause_ * 2, kLastPause);
+    waited_ += pause_;
+    if (!waits && !had_trouble() && waited_ >= doubt_) {
+        trouble_ = posix::why_unseen(pid_, inodes_);
+        doubt_ *= 2;
+    }
+    pause_ = waits ? kConfirmPause : std::min(pause_ * 2, std::max(kLastPause, waited_ / kShare));
     return std::exchange(seen_, waits) && waits;
 }
 

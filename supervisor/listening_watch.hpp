@@ -1,7 +1,8 @@
 #pragma once
 
 // Looks at one starting worker from outside until it waits for connections: after 1, 2, 4 ... 100
-// ms, and never again once it does. Two looks in a row, 10 ms apart, must see it.
+// ms, less often the longer it takes, and never again once it does. Two looks in a row, 10 ms
+// apart, must see it.
 
 #include <boost/asio/steady_timer.hpp>
 
@@ -42,7 +43,9 @@ class ListeningWatch {
     std::uint32_t pid_;
     std::vector<std::uint64_t> inodes_;
     std::chrono::milliseconds pause_{1};
-    bool seen_ = false;  ///< by the last look
+    std::chrono::milliseconds waited_{0};
+    std::chrono::milliseconds doubt_;  ///< when it is asked why nothing is seen
+    bool seen_ = false;                ///< by the last look
     bool told_ = false;
     std::string trouble_;
 };

@@ -357,6 +357,9 @@ void Master::announce(const core::Announce& action) {
         pool = pool_name(*action.pool);
     }
     chronicle_.announce(action, pool, action.worker ? workers_.find(*action.worker) : nullptr);
+    if (action.notice == core::Notice::WorkerReady && action.worker) {
+        workers_.stop_looking(*action.worker);
+    }
     if (action.notice == core::Notice::MasterStopping) {
         base_.manager.notify("STOPPING=1");
     }

@@ -138,6 +138,7 @@ void Master::go_on_with_upgrade() {
 }
 
 void Master::execute_upgrade() {
+    workers_.cut_probes_short();
     const Handover handover = hand_over();
     auto state = posix::seal_text("topsman-upgrade", to_text(handover));
     if (!state) {

@@ -73,7 +73,7 @@ void WorkerTable::on_exit(core::WorkerId worker) {
     process.exit_watch.reset();
     process.notify_watch.reset();
     process.output_watch.reset();
-    process.listening.reset();
+    stop_looking(worker);
     process.freeze.reset();
     process.child.reset();
     process.notify.reset();

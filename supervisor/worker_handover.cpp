@@ -35,7 +35,7 @@ std::vector<HandedWorker> WorkerTable::hand_over() const {
         line.wake_number = facts.wake_fd;
         line.status = facts.status;
         line.error_number = facts.error_number;
-        line.is_looked_at = process->listening.has_value();
+        line.is_looked_at = process->listening.has_value() || probes_.is_probing(worker);
         line.pidfd = process->child->pidfd();
         line.notify = process->notify ? process->notify->fd() : -1;
         line.wake = process->wake.get();
@@ -51,6 +51,7 @@ std::vector<HandedWorker> WorkerTable::hand_over() const {
 void WorkerTable::resume(const HandedWorker& handed, const core::LeftWorker& left, SpecPtr spec) {
     auto process = std::make_unique<Process>();
     process->slot.index = left.slot;
+    process->generation = left.generation;
     process->spec = spec == nullptr ? spec_of_nobody(left.pool) : std::move(spec);
     WorkerFacts& facts = process->facts;
     facts.worker = handed.worker;
@@ -78,8 +79,7 @@ void WorkerTable::resume(const HandedWorker& handed, const core::LeftWorker& lef
     Process& kept = *(processes_[handed.worker] = std::move(process));
     watch(kept);
     if (handed.is_looked_at) {
-        kept.listening.emplace(surroundings_.io, kept.facts.pid, kept.sockets);
-        wait_for_listening(handed.worker);
+        begin_looking(kept);
     }
 }
 

@@ -22,6 +22,7 @@ namespace topsman::supervisor {
 struct WorkerTable::Process {
     WorkerFacts facts;
     core::SlotId slot;
+    core::Generation generation;
     SpecPtr spec;
     UniqueFd wake;
     std::optional<posix::NotifySocket> notify;

@@ -1,5 +1,6 @@
 // WorkerTable: what living workers say and show.
 
+#include "supervisor/child_plan.hpp"
 #include "supervisor/posix/process_info.hpp"
 #include "supervisor/worker_process.hpp"
 
@@ -94,10 +95,37 @@ void WorkerTable::take_report(Process& process) {
     if (!process.failure) {
         process.report.reset();
         enqueue_(core::Spawned{process.facts.worker});
-        if (process.spec->pool.ready.by == config::ReadyBy::Listening) {
-            process.listening.emplace(surroundings_.io, process.facts.pid, process.sockets);
-            wait_for_listening(process.facts.worker);
-        }
+        begin_looking(process);
+    }
+}
+
+/// Until it is ready, if that is not its own affair to say.
+void WorkerTable::begin_looking(Process& process) {
+    const core::WorkerId worker = process.facts.worker;
+    const config::Ready& ready = process.spec->pool.ready;
+    if (ready.by == config::ReadyBy::Listening) {
+        process.listening.emplace(surroundings_.io, process.facts.pid, process.sockets);
+        wait_for_listening(worker);
+    } else if (ready.by == config::ReadyBy::Exec) {
+        const WorkerName name{surroundings_.cluster, worker, process.slot, process.generation};
+        probes_.begin(worker,
+                      {set_up_probe(*process.spec, name, process.facts.pid, surroundings_.lock_fd),
+                       ready.interval, ready.run_timeout});
+    }
+}
+
+void WorkerTable::stop_looking(core::WorkerId worker) {
+    probes_.end(worker);
+    if (Process* const process = running(worker)) {
+        process->listening.reset();
+    }
+}
+
+void WorkerTable::take_probe(core::WorkerId worker, std::optional<std::string> result) {
+    if (result) {
+        enqueue_(core::Probed{worker, std::move(*result)});
+    } else {
+        enqueue_(core::BecameReady{worker, config::ReadyBy::Exec});
     }
 }
 
@@ -117,10 +145,24 @@ void WorkerTable::look_at_listening(Process& process) {
         return;
     }
     if (const auto trouble = process.listening->trouble()) {
-        surroundings_.journal.warning(process.name() + ": ready: cannot tell whether it listens, " +
-                                      *trouble + ": use by: notify");
+        complain_of_listening(process, *trouble);
     }
     wait_for_listening(process.facts.worker);
+}
+
+void WorkerTable::complain_of_listening(const Process& process, const std::string& trouble) {
+    const config::Pool& pool = process.spec->pool;
+    const std::string what = ": ready: cannot tell whether it listens, " + trouble;
+    if (!pool.ready.assumed) {
+        surroundings_.journal.warning(process.name() + what + ": use by: notify");
+        return;
+    }
+    enqueue_(core::CannotTell{process.facts.worker});
+    if (unseen_.insert(pool.name).second) {
+        surroundings_.journal.warning(process.name() + what +
+                                      ": such workers count as ready once alive for min_uptime; "
+                                      "write by: notify, or by: none if that is what you want");
+    }
 }
 
 void WorkerTable::take_notifications(Process& process) {
@@ -150,7 +192,7 @@ void WorkerTable::take_notifications(Process& process) {
             enqueue_(core::BecameReady{worker, is_seen ? config::ReadyBy::Notify : by});
         }
         if (message->stopping) {
-            process.listening.reset();
+            stop_looking(worker);
             enqueue_(core::SaidStopping{worker});
         }
         if (message->watchdog_trigger) {
@@ -177,6 +219,9 @@ void WorkerTable::look_for_life(core::WorkerId worker) {
     const core::TimePoint at{std::chrono::nanoseconds(beat)};
     if (beat != 0 && at <= core::Clock::now()) {
         enqueue_(core::Beat{worker, at});
+    }
+    if (auto so_far = probes_.under_way(worker)) {
+        enqueue_(core::Probed{worker, std::move(*so_far)});
     }
     if (posix::is_dumping_core(facts.pid)) {
         enqueue_(core::DumpsCore{worker});

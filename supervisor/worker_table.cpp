@@ -25,7 +25,11 @@ constexpr std::uint32_t kFirstInherited = 3;  // sd_listen_fds(3)
 }  // namespace
 
 WorkerTable::WorkerTable(const Surroundings& surroundings, Enqueue enqueue)
-    : surroundings_(surroundings), enqueue_(std::move(enqueue)) {}
+    : surroundings_(surroundings),
+      enqueue_(std::move(enqueue)),
+      probes_(surroundings.io, [this](core::WorkerId worker, std::optional<std::string> result) {
+          take_probe(worker, std::move(result));
+      }) {}
 
 WorkerTable::~WorkerTable() = default;
 
@@ -39,6 +43,7 @@ void WorkerTable::spawn(const Order& order) {
     auto process = std::make_unique<Process>();
     process->facts.worker = order.worker;
     process->slot = order.slot;
+    process->generation = order.generation;
     process->spec = order.spec;
     const Result<void> started = start(*process, order);
     if (!started) {
@@ -82,10 +87,7 @@ Result<void> WorkerTable::start(Process& process, const Order& order) {
     shm::Lane& shared = surroundings_.segment.lanes()[lane->lane];
     posix::ChildSetup setup = set_up_child(ChildPlan{
         .spec = *order.spec,
-        .cluster = surroundings_.cluster,
-        .worker = order.worker,
-        .slot = order.slot,
-        .generation = order.generation,
+        .name = {surroundings_.cluster, order.worker, order.slot, order.generation},
         .listeners = std::move(*sockets),
         .notify_socket = process.notify->path(),
         .lane = shared,
@@ -143,6 +145,7 @@ void WorkerTable::adopt(Adoptee adoptee, SpecPtr spec) {
     process->facts.fingerprint = adoptee.record.fingerprint;
     process->facts.status = shm::text_of(adoptee.record.status);
     process->slot.index = adoptee.left.slot;
+    process->generation = adoptee.left.generation;
     process->spec = spec == nullptr ? spec_of_nobody(adoptee.left.pool) : std::move(spec);
     if (!adoptee.child) {
         process->facts.last_words = surroundings_.segment.last_words()[process->facts.lane].read();
@@ -170,7 +173,11 @@ void WorkerTable::adopt(Adoptee adoptee, SpecPtr spec) {
     process->facts.pidfd_inode = process->child->inode();
     surroundings_.segment.lanes()[process->facts.lane].start_ticks.store(
         process->facts.start_ticks);
-    watch(*(processes_[worker] = std::move(process)));
+    Process& kept = *(processes_[worker] = std::move(process));
+    watch(kept);
+    if (adoptee.left.state == core::WorkerState::Starting) {
+        begin_looking(kept);
+    }
 }
 
 /// Each is worth a line when it fails, none of them the worker.
@@ -304,7 +311,7 @@ void WorkerTable::signal(core::WorkerId worker, core::SignalKind kind, const con
             ": ready: no process of it was seen waiting on all of its listeners; does it open "
             "sockets of its own? Else use by: notify");
     }
-    process->listening.reset();
+    stop_looking(worker);
     process->freeze.reset();
     if (kind == core::SignalKind::Terminate && is_parked_by_itself(*process)) {
         // Its loop may be what the signal is handled in: that has to run.
@@ -346,7 +353,7 @@ bool WorkerTable::owns(std::uint32_t pid) const {
             return true;
         }
     }
-    return false;
+    return probes_.owns(static_cast<pid_t>(pid));
 }
 
 void WorkerTable::wake_acceptors() {

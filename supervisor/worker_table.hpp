@@ -9,6 +9,7 @@
 #include "supervisor/core/event.hpp"
 #include "supervisor/core/supervisor_core.hpp"
 #include "supervisor/core/types.hpp"
+#include "supervisor/exec_probes.hpp"
 #include "supervisor/handover.hpp"
 #include "supervisor/journal.hpp"
 #include "supervisor/posix/listener.hpp"
@@ -106,6 +107,12 @@ class WorkerTable {
     /// A sign of life that nobody was told of: the heartbeat in its lane, a core being written.
     void look_for_life(core::WorkerId worker);
 
+    /// It is ready, whoever said so.
+    void stop_looking(core::WorkerId worker);
+
+    /// Before another program takes this one's place: runs of probes are begun anew afterwards.
+    void cut_probes_short() { probes_.cut_short(); }
+
     /// What they did and take, as far as it is asked for.
     [[nodiscard]] core::Measured measure(const std::vector<core::MeasureWish>& wishes);
 
@@ -116,7 +123,7 @@ class WorkerTable {
     /// After its obituary was written.
     void bury(core::WorkerId worker);
 
-    /// Is it one of ours, not yet reaped? (The reaper of orphans keeps off.)
+    /// Is it one of ours, a worker or a probe, not yet reaped? (The reaper of orphans keeps off.)
     [[nodiscard]] bool owns(std::uint32_t pid) const;
     /// Does a living worker hold that listening socket?
     [[nodiscard]] bool holds(core::WorkerId worker, int socket) const;
@@ -152,7 +159,10 @@ class WorkerTable {
     void take_report(Process& process);
     void take_notifications(Process& process);
     bool take_output(Process& process);
+    void begin_looking(Process& process);
     void look_at_listening(Process& process);
+    void complain_of_listening(const Process& process, const std::string& trouble);
+    void take_probe(core::WorkerId worker, std::optional<std::string> result);
 
     // worker_spares.cpp: park(), release()
     void look_at_freezing(core::WorkerId worker);
@@ -171,6 +181,8 @@ class WorkerTable {
     Enqueue enqueue_;
     std::map<core::WorkerId, std::unique_ptr<Process>> processes_;
     std::set<std::string> uncounted_;  ///< pools of which was said that nobody counts requests
+    std::set<std::string> unseen_;     ///< pools of which was said that nobody can tell
+    ExecProbes probes_;
 };
 
 }  // namespace topsman::supervisor

@@ -349,7 +349,7 @@ void SupervisorCore::State::settle_in(WorkerId id, bool said_ready) {
     if (pool.role_of(worker) == Role::Leaving) {
         return;
     }
-    if (said_ready && pool.spec.ready.by == config::ReadyBy::Notify) {
+    if (said_ready && (pool.spec.ready.assumed || pool.spec.ready.by == config::ReadyBy::Notify)) {
         become_ready(worker);
     }
 }

@@ -7,6 +7,7 @@
 #include "supervisor/core/types.hpp"
 
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -20,7 +21,19 @@ struct Spawned {
 struct BecameReady {
     WorkerId worker;
     config::ReadyBy by = config::ReadyBy::Notify;
-};  ///< READY=1, or it was seen listening; ignored where the pool asks for something else
+};  ///< READY=1, or it was seen listening, or its probe has succeeded; ignored where the pool asks
+    ///< for something else
+
+/// A run of its probe has not succeeded, or not yet.
+struct Probed {
+    WorkerId worker;
+    std::string result;  ///< "exited with code 7: connection refused"
+};
+
+/// Nobody can see from outside whether it listens.
+struct CannotTell {
+    WorkerId worker;
+};
 
 struct Beat {
     WorkerId worker;
@@ -135,14 +148,16 @@ struct Adopt {
     Inheritance left;
 };
 
-using Event = std::variant<Spawned, BecameReady, Beat, AskedAbort, AskedExtension, SaidStopping,
-                           DumpsCore, Exited, Parked, NotParked, Measured, Busy, Reload, Rollback,
-                           Scale, Restart, Drain, ResetFailed, Stop, Tick, Stalled, Adopt>;
+using Event =
+    std::variant<Spawned, BecameReady, Probed, CannotTell, Beat, AskedAbort, AskedExtension,
+                 SaidStopping, DumpsCore, Exited, Parked, NotParked, Measured, Busy, Reload,
+                 Rollback, Scale, Restart, Drain, ResetFailed, Stop, Tick, Stalled, Adopt>;
 
 /// It says that a worker lives. The shell sorts these before all else.
 [[nodiscard]] inline bool is_sign_of_life(const Event& event) {
     return std::holds_alternative<Spawned>(event) || std::holds_alternative<BecameReady>(event) ||
-           std::holds_alternative<Beat>(event) || std::holds_alternative<AskedExtension>(event) ||
+           std::holds_alternative<Probed>(event) || std::holds_alternative<Beat>(event) ||
+           std::holds_alternative<AskedExtension>(event) ||
            std::holds_alternative<DumpsCore>(event);
 }
 

@@ -1,5 +1,6 @@
 // Who goes when there are to be fewer: whoever has least to finish, so that least has to be waited
-// for and least is lost with a program that does not finish.
+// for and least is lost with a program that does not finish. And who of those that leave is waited
+// for no longer.
 
 #include "supervisor/core/state.hpp"
 

@@ -7,6 +7,14 @@
 #include <algorithm>
 
 namespace topsman::core {
+namespace {
+
+/// Where nobody said by what, who says READY=1 is believed as well.
+bool counts_as_ready(const config::Ready& ready, config::ReadyBy by) {
+    return ready.by == by || (ready.assumed && by == config::ReadyBy::Notify);
+}
+
+}  // namespace
 
 void SupervisorCore::State::on(const Spawned& event) {
     Worker* worker = find(event.worker);
@@ -14,7 +22,9 @@ void SupervisorCore::State::on(const Spawned& event) {
         return;
     }
     worker->executed = true;
-    if (is_ready_by_age(*worker, pool_of(*worker).spec)) {
+    const config::Ready& ready = pool_of(*worker).spec.ready;
+    if (worker->state == WorkerState::Starting &&
+        (ready.by == config::ReadyBy::None || ready.assumed)) {
         worker->since = now;
     }
     announce(Notice::WorkerSpawned, *worker);
@@ -22,8 +32,20 @@ void SupervisorCore::State::on(const Spawned& event) {
 
 void SupervisorCore::State::on(const BecameReady& event) {
     Worker* worker = find(event.worker);
-    if (worker != nullptr && pool_of(*worker).spec.ready.by == event.by) {
+    if (worker != nullptr && counts_as_ready(pool_of(*worker).spec.ready, event.by)) {
         become_ready(*worker);
+    }
+}
+
+void SupervisorCore::State::on(const Probed& event) {
+    if (Worker* worker = find(event.worker)) {
+        worker->probe = event.result;
+    }
+}
+
+void SupervisorCore::State::on(const CannotTell& event) {
+    if (Worker* worker = find(event.worker)) {
+        worker->cannot_tell = true;
     }
 }
 
@@ -103,6 +125,7 @@ bool SupervisorCore::State::spawn(Pool& pool, Slot& slot, Generation wanted,
     worker.generation = wanted;
     worker.rollout = rollout;
     worker.recycle_jitter = jitter.next();
+    worker.cannot_tell = pool.unseen == wanted;
     worker.spawned_at = now;
     worker.since = now;
     workers.emplace(id, worker);
@@ -130,7 +153,7 @@ Step SupervisorCore::State::fire(Worker& worker, Trigger trigger, const std::str
             break;
         case Step::Seat:
             worker.ready_at = now;
-            announce(Notice::WorkerReady, worker);
+            announce(Notice::WorkerReady, worker, reason);
             break;
         case Step::Await:
             announce(Notice::WorkerDraining, worker, "it said that it is stopping");
@@ -153,8 +176,8 @@ Step SupervisorCore::State::fire(Worker& worker, Trigger trigger, const std::str
     return step;
 }
 
-void SupervisorCore::State::become_ready(Worker& worker) {
-    if (fire(worker, Trigger::Ready) != Step::Seat) {
+void SupervisorCore::State::become_ready(Worker& worker, const std::string& reason) {
+    if (fire(worker, Trigger::Ready, reason) != Step::Seat) {
         return;
     }
     if (worker.spare != SpareStage::None) {
@@ -228,7 +251,14 @@ void SupervisorCore::State::expire(Worker& worker) {
     }
     const config::Pool& spec = pool_of(worker).spec;
     if (is_ready_by_age(worker, spec)) {
-        become_ready(worker);
+        become_ready(worker, spec.ready.assumed ? "by its age: nobody can tell" : "");
+        return;
+    }
+    if (is_ready_unseen(worker, spec)) {
+        // Its siblings are not waited for as long.
+        pool_of(worker).unseen = worker.generation;
+        become_ready(worker, "it was not seen listening within " + in_words(*due - worker.since) +
+                                 ": say by what it is ready");
         return;
     }
     if (worker.adopted && worker.state == WorkerState::Starting && replace_silent(worker)) {

@@ -56,6 +56,9 @@ struct Pool {
 
     std::optional<Rollout> rollout;
     std::string rollout_end;  ///< how the last one ended, if not well: "failed: web/0: ..."
+    /// Workers of this generation were ready by the time alone, as nobody said by what they are:
+    /// none was seen listening.
+    std::optional<Generation> unseen;
     TimePoint up_deadline{};  ///< the service is called up without it from here on
 
     [[nodiscard]] Slot* find_slot(SlotId slot);

@@ -126,8 +126,10 @@ std::optional<TimePoint> SupervisorCore::next_deadline() const {
 std::vector<WorkerId> SupervisorCore::due_for_judgement(TimePoint now) const {
     std::vector<WorkerId> due;
     for (const auto& [id, worker] : state_->workers) {
-        const bool judged =
-            worker.state == WorkerState::Serving || worker.state == WorkerState::Aborting;
+        const bool is_probed = worker.state == WorkerState::Starting &&
+                               state_->pool_of(worker).spec.ready.by == config::ReadyBy::Exec;
+        const bool judged = worker.state == WorkerState::Serving ||
+                            worker.state == WorkerState::Aborting || is_probed;
         const auto deadline = judged ? state_->deadline(worker) : std::nullopt;
         if (deadline && *deadline <= now) {
             due.push_back(id);

@@ -77,6 +77,8 @@ struct SupervisorCore::State {
     // lifecycle.cpp: signs of life, deadlines, the table's steps.
     void on(const Spawned& event);
     void on(const BecameReady& event);
+    void on(const Probed& event);
+    void on(const CannotTell& event);
     void on(const Beat& event);
     void on(const AskedAbort& event);
     void on(const AskedExtension& event);
@@ -87,7 +89,7 @@ struct SupervisorCore::State {
     void on(const Stalled& event);
     bool spawn(Pool& pool, Slot& slot, Generation wanted, std::uint64_t rollout);
     Step fire(Worker& worker, Trigger trigger, const std::string& reason = {});
-    void become_ready(Worker& worker);
+    void become_ready(Worker& worker, const std::string& reason = {});
     static void prove(const Pool& pool, Slot& slot, const Worker& worker);
     void take_seat(Worker& worker);
     void send_away(Worker& worker, const std::string& reason = {});

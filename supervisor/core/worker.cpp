@@ -61,7 +61,11 @@ Step apply(Worker& worker, Trigger trigger, TimePoint now) {
 
 bool is_ready_by_age(const Worker& worker, const config::Pool& pool) {
     return worker.state == WorkerState::Starting && worker.executed &&
-           pool.ready.by == config::ReadyBy::None;
+           (pool.ready.by == config::ReadyBy::None || (pool.ready.assumed && worker.cannot_tell));
+}
+
+bool is_ready_unseen(const Worker& worker, const config::Pool& pool) {
+    return worker.state == WorkerState::Starting && worker.executed && pool.ready.assumed;
 }
 
 std::optional<TimePoint> deadline_of(const Worker& worker, const config::Pool& pool,
@@ -83,7 +87,8 @@ std::string overdue_in_words(const Worker& worker, const config::Pool& pool, Tim
     const std::string lasted = in_words(deadline - worker.since);
     switch (worker.state) {
         case WorkerState::Starting:
-            return "not ready within " + lasted;
+            return "not ready within " + lasted +
+                   (worker.probe.empty() ? "" : "; its probe " + worker.probe);
         case WorkerState::Serving:
             return "watchdog: no sign of life for " + lasted;
         case WorkerState::Draining:

@@ -33,8 +33,9 @@ struct Worker {
     TimePoint since;  ///< the state's deadline counts from here: its entry, or the last renewal
     std::optional<TimePoint> extended_until;  ///< the deadline is not before this
     bool executed = false;                    ///< exec succeeded
-    bool adopted = false;   ///< of a dead master: what it said while there was none is lost
-    bool outdated = false;  ///< what it was executed from is not known any more
+    bool adopted = false;      ///< of a dead master: what it said while there was none is lost
+    bool outdated = false;     ///< what it was executed from is not known any more
+    bool cannot_tell = false;  ///< whether it listens: its age has to do, if nobody said by what
     SpareStage spare = SpareStage::None;
     std::uint64_t spare_batch = 0;  ///< Pool::spare_batch at its start
     bool asked_to_leave = false;
@@ -47,6 +48,7 @@ struct Worker {
     std::uint32_t in_flight = 0;  ///< when it was last asked for
     std::uint64_t memory = 0;
     std::uint64_t memory_before = 0;  ///< at the measurement before
+    std::string probe;                ///< what the last run of its probe came to
     std::string cause;                ///< why we ended it by force
 };
 
@@ -58,8 +60,13 @@ Step apply(Worker& worker, Trigger trigger, TimePoint now);
 [[nodiscard]] std::optional<TimePoint> deadline_of(const Worker& worker, const config::Pool& pool,
                                                    std::optional<TimePoint> drain_by);
 
-/// With `ready: none` the deadline of a started worker means that it is ready.
+/// With `ready: none`, and where nobody said by what and nobody can tell, the deadline of a started
+/// worker means that it is ready.
 [[nodiscard]] bool is_ready_by_age(const Worker& worker, const config::Pool& pool);
+
+/// Nobody said by what it is ready, and it was not seen listening until the deadline: who was not
+/// asked for it does not fail by it.
+[[nodiscard]] bool is_ready_unseen(const Worker& worker, const config::Pool& pool);
 
 /// "not ready within 30s": why the deadline ends it.
 [[nodiscard]] std::string overdue_in_words(const Worker& worker, const config::Pool& pool,

@@ -82,12 +82,19 @@ bool has_prefix(const std::vector<std::string>& environment, std::string_view pr
 /// The child's environment: what was asked for, and `NAME=` with room for each number that only the
 /// child knows; these come last.
 std::vector<std::string> with_room_for_pids(std::vector<std::string> environment,
-                                            std::size_t& added) {
+                                            std::uint32_t about, std::size_t& added) {
+    constexpr const char* kOwnName = "TOPSMAN_PID=";
+    if (about != 0) {
+        std::erase_if(environment,
+                      [](const std::string& entry) { return entry.starts_with(kOwnName); });
+        environment.push_back(kOwnName + std::to_string(about));
+    }
     added = 0;
     for (const auto& [prefix, name] :
          {std::pair{"LISTEN_FDS=", "LISTEN_PID="}, std::pair{"WATCHDOG_USEC=", "WATCHDOG_PID="},
-          std::pair{"TOPSMAN_", "TOPSMAN_PID="}}) {
-        if (has_prefix(environment, prefix)) {
+          std::pair{"TOPSMAN_", kOwnName}}) {
+        const bool is_given = about != 0 && name == kOwnName;
+        if (!is_given && has_prefix(environment, prefix)) {
             std::erase_if(environment, [given = std::string_view(name)](const std::string& entry) {
                 return entry.starts_with(given);
             });
@@ -149,7 +156,8 @@ class WorkerLauncher final : public PreparedChild, public v2::posix::default_lau
     const bool other_user_ = uid_ != ::geteuid() || gid_ != ::getegid();
     std::vector<int> inherited_ = inherited_descriptors(setup);
     std::size_t pid_entries_ = 0;
-    std::vector<std::string> environment_ = with_room_for_pids(setup.environment, pid_entries_);
+    std::vector<std::string> environment_ =
+        with_room_for_pids(setup.environment, setup.about, pid_entries_);
     const std::vector<std::string> candidates_ =
         executable_candidates(setup.command.front(), setup.environment);
     const std::vector<const char*> candidate_pointers_ = pointers_to(candidates_);

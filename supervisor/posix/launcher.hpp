@@ -31,6 +31,7 @@ struct ChildSetup {
     /// "NAME=value". LISTEN_PID is added beside LISTEN_FDS, TOPSMAN_PID beside any TOPSMAN_*,
     /// WATCHDOG_PID beside WATCHDOG_USEC: only the child knows the number.
     std::vector<std::string> environment;
+    std::uint32_t about = 0;  ///< TOPSMAN_PID is that process's instead of its own; 0: its own
     std::string working_directory;
     std::vector<int> listeners;  ///< become descriptors 3, 4, ...
     int segment_fd = -1;         ///< inherited as the descriptor after the listeners

@@ -2,6 +2,7 @@
 
 #include "shm/base/unique_fd.hpp"
 #include "supervisor/posix/process_info.hpp"
+#include "supervisor/posix/sock_diag.hpp"
 #include "supervisor/posix/wait_state.hpp"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <optional>
 #include <poll.h>
 #include <set>
@@ -85,6 +87,26 @@ std::vector<Item> read_memory(std::uint32_t pid, std::uint64_t address, std::siz
     const ssize_t size = ::process_vm_readv(static_cast<pid_t>(pid), &ours, 1, &theirs, 1, 0);
     items.resize(size <= 0 ? 0 : static_cast<std::size_t>(size) / sizeof(Item));
     return items;
+}
+
+std::optional<std::uint64_t> socket_of(const std::string& descriptor) {
+    std::array<char, 64> link{};
+    const ssize_t size = ::readlink(descriptor.c_str(), link.data(), link.size());
+    return parse_socket({link.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))});
+}
+
+/// All sockets that it has open; none where they may not be read.
+std::optional<std::set<std::uint64_t>> sockets_of(std::uint32_t pid) {
+    std::set<std::uint64_t> sockets;
+    std::error_code error;
+    std::filesystem::directory_iterator entry("/proc/" + std::to_string(pid) + "/fd", error);
+    for (const std::filesystem::directory_iterator end; !error && entry != end;
+         entry.increment(error)) {
+        if (const auto inode = socket_of(entry->path())) {
+            sockets.insert(*inode);
+        }
+    }
+    return error ? std::nullopt : std::optional(std::move(sockets));
 }
 
 class Scan {
@@ -168,12 +190,7 @@ class Scan {
     }
 
     void see(int fd) {
-        std::array<char, 64> link{};
-        const ssize_t size =
-            ::readlink((folder_ + "fd/" + std::to_string(fd)).c_str(), link.data(), link.size());
-        const auto inode =
-            parse_socket({link.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))});
-        if (inode) {
+        if (const auto inode = socket_of(folder_ + "fd/" + std::to_string(fd))) {
             missing_.erase(*inode);
         }
     }
@@ -202,6 +219,28 @@ bool waits_in_ring(std::uint32_t pid) {
         const auto call = parse_syscall(text);
         return call && kind_of(call->number) == Wait::Ring;
     });
+}
+
+std::string why_unseen(std::uint32_t leader, const std::vector<std::uint64_t>& inodes) {
+    std::set<std::uint64_t> open;
+    for (const std::uint32_t pid : processes_of(leader)) {
+        const auto sockets = sockets_of(pid);
+        if (!sockets) {
+            return "";  // it may have ended, or the scan says what is in the way
+        }
+        open.insert(sockets->begin(), sockets->end());
+    }
+    bool has_them = true;
+    for (const std::uint64_t inode : inodes) {
+        has_them = open.erase(inode) > 0 && has_them;
+    }
+    if (!has_them) {
+        return "it has closed a listener that it was given";
+    }
+    bool listens = false;
+    for_each_listening_socket(
+        [&](const ListeningSocket& socket) { listens = listens || open.contains(socket.inode); });
+    return listens ? "it listens on a socket of its own" : "";
 }
 
 }  // namespace topsman::posix

@@ -30,4 +30,9 @@ struct ListeningScan {
 /// any time.
 [[nodiscard]] bool waits_in_ring(std::uint32_t pid);
 
+/// Why no look may ever see it: it has closed the sockets that it was given, or has opened others
+/// itself. Empty: nothing is known against it.
+[[nodiscard]] std::string why_unseen(std::uint32_t leader,
+                                     const std::vector<std::uint64_t>& inodes);
+
 }  // namespace topsman::posix

@@ -90,7 +90,7 @@ http {{ access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp
   server {{ listen 127.0.0.1:{port}; return 200 "nginx\\n"; }} }}
 """
 
-NOW = "    ready: { min_uptime: 50ms }\n"
+NOW = "    ready: { by: none, min_uptime: 50ms }\n"
 
 
 SEEN = "    listeners: [http]\n    ready: { by: listening, timeout: 25s }\n"

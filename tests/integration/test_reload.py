@@ -4,7 +4,7 @@ import json
 import os
 import signal
 
-from harness import DEADLINE, TestCase, get, http_yaml, main, port_of
+from harness import DEADLINE, TestCase, get, http_yaml, main, pool_yaml, port_of
 
 def yaml(workers=2, more="", watch="false"):
     return http_yaml(workers, more=more + "\n") + f"watch: {watch}\n"

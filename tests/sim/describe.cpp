@@ -6,10 +6,10 @@ namespace topsman::sim {
 namespace {
 
 constexpr std::array kEvents{
-    "Spawned",   "BecameReady", "Beat",    "AskedAbort", "AskedExtension", "SaidStopping",
-    "DumpsCore", "Exited",      "Parked",  "NotParked",  "Measured",       "Busy",
-    "Reload",    "Rollback",    "Scale",   "Restart",    "Drain",          "ResetFailed",
-    "Stop",      "Tick",        "Stalled", "Adopt"};
+    "Spawned",        "BecameReady",  "Probed",    "CannotTell", "Beat",    "AskedAbort",
+    "AskedExtension", "SaidStopping", "DumpsCore", "Exited",     "Parked",  "NotParked",
+    "Measured",       "Busy",         "Reload",    "Rollback",   "Scale",   "Restart",
+    "Drain",          "ResetFailed",  "Stop",      "Tick",       "Stalled", "Adopt"};
 static_assert(kEvents.size() == std::variant_size_v<core::Event>);
 
 constexpr std::array kNotices{

@@ -35,6 +35,11 @@ void FakeKernel::spawn(const core::Spawn& spawn, const config::Pool& pool, TimeP
     Process process;
     process.behaviour = plan_.draw(pool, healed_);
     process.spawned = now;
+    process.ready_by = pool.ready.by;
+    // It says so itself, though nobody has asked; `none` is no way to hear of it.
+    if (pool.ready.by == config::ReadyBy::None || (pool.ready.assumed && plan_.dice.chance(0.5))) {
+        process.ready_by = config::ReadyBy::Notify;
+    }
     const Behaviour& behaviour = process.behaviour;
     const auto at = [&](What what, std::optional<Duration> after) {
         if (after) {
@@ -48,6 +53,8 @@ void FakeKernel::spawn(const core::Spawn& spawn, const config::Pool& pool, TimeP
     } else {
         at(What::Executed, behaviour.exec_delay);
         at(What::Ready, behaviour.ready_after);
+        at(What::CannotBeSeen, behaviour.unseen_after);
+        at(What::ProbeFails, behaviour.probe_fails_after);
         at(What::SaysStopping, behaviour.says_stopping_after);
         at(What::AsksAbort, behaviour.asks_abort_after);
         at(What::AsksExtension, behaviour.asks_extension_after);
@@ -150,8 +157,12 @@ std::optional<core::Event> FakeKernel::event_of(const Due& due) {
     }
     switch (due.what) {
         case What::Ready:
-            process.said_ready = true;
-            return core::BecameReady{due.worker};
+            process.said_ready = process.ready_by == config::ReadyBy::Notify;
+            return core::BecameReady{due.worker, process.ready_by};
+        case What::CannotBeSeen:
+            return core::CannotTell{due.worker};
+        case What::ProbeFails:
+            return core::Probed{due.worker, "exited with code 1: not yet"};
         case What::Beat:
             schedule(due.worker, What::Beat, due.at + process.behaviour.beat_every);
             return core::Beat{due.worker, due.at};

@@ -62,6 +62,8 @@ class FakeKernel {
         IsParked,
         CannotPark,
         Ready,
+        CannotBeSeen,
+        ProbeFails,
         Beat,
         SaysStopping,
         AsksAbort,
@@ -92,6 +94,7 @@ class FakeKernel {
         bool released = false;
         bool executed = false;
         bool said_ready = false;
+        config::ReadyBy ready_by = config::ReadyBy::Notify;  ///< how it will be known
     };
 
     void schedule(core::WorkerId worker, What what, TimePoint at);

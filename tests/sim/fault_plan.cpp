@@ -88,7 +88,9 @@ void FaultPlan::draw_policies(config::Pool& pool) {
     using config::BreakerAction;
     using config::ReadyBy;
     using config::RestartPolicy;
-    pool.ready.by = dice.chance(0.7) ? ReadyBy::Notify : ReadyBy::None;
+    pool.ready.by = dice.pick({ReadyBy::Notify, ReadyBy::Notify, ReadyBy::Notify,
+                               ReadyBy::Listening, ReadyBy::Exec, ReadyBy::None});
+    pool.ready.assumed = pool.ready.by == ReadyBy::Listening && dice.chance(0.8);
     pool.ready.timeout = ms(dice.between(1, 10) * 1000);
     pool.ready.min_uptime = ms(dice.between(0, 4) * 500);
     pool.watchdog.timeout = dice.chance(0.5) ? ms(dice.between(2, 10) * 500) : ms(0);
@@ -179,6 +181,13 @@ Behaviour FaultPlan::draw(const config::Pool& pool, bool heal) {
     process.exec_delay = dice.time(50us, slow ? 2s : 2ms);
     process.spawn_fails = dice.chance(spawn_error_ * wrong);
     process.ready_after = process.exec_delay + dice.time(1us, slow ? 12s : 500ms);
+    if (pool.ready.assumed && dice.chance(0.3)) {
+        process.unseen_after = process.exec_delay + dice.time(1us, 2s);
+        process.ready_after.reset();
+    }
+    if (pool.ready.by == config::ReadyBy::Exec && dice.chance(0.5)) {
+        process.probe_fails_after = process.exec_delay + dice.time(1us, 2s);
+    }
     process.beat_every = pool.watchdog.timeout * dice.between(20, 60) / 100;
     process.ends_on_terminate = dice.time(10us, slow ? 8s : 300ms);
     process.ends_on_abort = dice.time(10us, slow ? 70s : 300ms);
@@ -233,7 +242,8 @@ Behaviour FaultPlan::draw(const config::Pool& pool, bool heal) {
     } else if (what == program::kMissing) {
         process.spawn_fails = true;
     } else if (what == program::kBrief) {
-        process.exits_after = *process.ready_after + dice.time(1us, 2s);
+        process.exits_after =
+            process.ready_after.value_or(process.exec_delay + 1s) + dice.time(1us, 2s);
         process.exit = {ExitReport::Kind::Signaled, SIGSEGV, true, {}};
     }
     return process;

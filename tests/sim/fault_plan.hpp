@@ -29,6 +29,8 @@ struct Behaviour {
     bool spawn_fails = false;
     Duration exec_delay{};
     std::optional<Duration> ready_after;
+    std::optional<Duration> unseen_after;  ///< nobody can tell whether it listens
+    std::optional<Duration> probe_fails_after;
     std::optional<Duration> exits_after;
     core::ExitReport exit;
     Duration beat_every{};  ///< 0: it does not beat

@@ -63,7 +63,7 @@ MUTANTS = [
     Mutant("StallDoesNotKill", "lifecycle.cpp",
            "renew_after_stall(worker, now, by);", "renew_after_stall(worker, now, by / 2);"),
     Mutant("ReadyIsTrue", "lifecycle.cpp",
-           "if (worker != nullptr && pool_of(*worker).spec.ready.by == event.by) {",
+           "if (worker != nullptr && counts_as_ready(pool_of(*worker).spec.ready, event.by)) {",
            "if (worker != nullptr) {"),
     Mutant("StaleEventsHarmless", "death.cpp",
            "if (find(event.worker) == nullptr) {",

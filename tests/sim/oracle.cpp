@@ -111,7 +111,8 @@ void Oracle::note(const core::Spawned& event) {
         return;
     }
     life->executed = true;
-    if (life->starts() && pools_[life->slot.pool].spec.ready.by == config::ReadyBy::None) {
+    const config::Ready& ready = pools_[life->slot.pool].spec.ready;
+    if (life->starts() && (ready.by == config::ReadyBy::None || ready.assumed)) {
         life->since = now_;
     }
 }
@@ -119,6 +120,12 @@ void Oracle::note(const core::Spawned& event) {
 void Oracle::note(const core::BecameReady& event) {
     if (Life* life = find(event.worker)) {
         life->said_ready = true;
+    }
+}
+
+void Oracle::note(const core::CannotTell& event) {
+    if (Life* life = find(event.worker)) {
+        life->cannot_tell = true;
     }
 }
 
@@ -137,9 +144,12 @@ void Oracle::note(const core::AskedAbort& event) {
 
 void Oracle::note(const core::AskedExtension& event) {
     Life* life = find(event.worker);
-    const bool by_age = life != nullptr && life->starts() && life->executed &&
-                        pools_[life->slot.pool].spec.ready.by == config::ReadyBy::None;
-    if (life != nullptr && !life->aborted && !life->killed && !by_age) {
+    if (life == nullptr) {
+        return;
+    }
+    const bool counts =
+        !life->starts() || !life->executed || !by_age(*life, pools_[life->slot.pool].spec.ready);
+    if (!life->aborted && !life->killed && counts) {
         const TimePoint until = now_ + event.by;
         life->extended_until = std::max(life->extended_until.value_or(until), until);
     }

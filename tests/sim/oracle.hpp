@@ -101,6 +101,7 @@ class Oracle {
         bool adopted = false;
         bool executed = false;
         bool said_ready = false;
+        bool cannot_tell = false;  ///< nobody can, whether it listens
         bool said_stopping = false;
         bool asked_abort = false;
         bool terminated = false;
@@ -136,6 +137,7 @@ class Oracle {
         std::vector<TimePoint> limit_failures;
         std::optional<TimePoint> spare_death;
         bool given_up = false;
+        std::optional<core::Generation> unseen;  ///< of it somebody was ready by the time alone
         bool rolling_before = false;
         core::RolloutStage stage_before = core::RolloutStage::Idle;
         core::Generation generation_before;
@@ -153,6 +155,10 @@ class Oracle {
     // What happened.
     void note(const core::Spawned& event);
     void note(const core::BecameReady& event);
+
+    static void note(const core::Probed& /*event*/) {}  // words only
+
+    void note(const core::CannotTell& event);
     void note(const core::Beat& event);
     void note(const core::AskedAbort& event);
     void note(const core::AskedExtension& event);
@@ -205,6 +211,8 @@ class Oracle {
     void judge_abort(core::WorkerId id, const Life& life);
     void judge_kill(core::WorkerId id, const Life& life);
     [[nodiscard]] bool past(const Life& life, Duration time_out) const;
+    [[nodiscard]] static bool by_age(const Life& life, const config::Ready& ready);
+    [[nodiscard]] bool is_ready(const Life& life, PoolBook& pool) const;
 
     // How it looks afterwards.
     void check_death(const core::Snapshot& snapshot);

@@ -35,6 +35,25 @@ bool Oracle::past(const Life& life, Duration time_out) const {
     return now_ >= life.since + time_out && now_ >= life.extended_until.value_or(now_);
 }
 
+bool Oracle::by_age(const Life& life, const config::Ready& ready) {
+    return ready.by == config::ReadyBy::None || (ready.assumed && life.cannot_tell);
+}
+
+bool Oracle::is_ready(const Life& life, PoolBook& pool) const {
+    const config::Ready& ready = pool.spec.ready;
+    if (life.said_ready && ready.by != config::ReadyBy::None) {
+        return true;
+    }
+    if (by_age(life, ready)) {
+        return life.executed && past(life, ready.min_uptime);
+    }
+    if (ready.assumed && life.executed && past(life, ready.timeout)) {
+        pool.unseen = life.generation;
+        return true;
+    }
+    return false;
+}
+
 void Oracle::judge(const core::Spawn& spawn) {
     if (spawn.worker <= newest_) {
         report("OneCurrentPerSlot", say(spawn.worker) + " is started a second time");
@@ -60,6 +79,7 @@ void Oracle::judge(const core::Spawn& spawn) {
     life.goes_first = (pool.rolling_before || started_anew_) && slot.proven != spawn.generation;
     life.spawned = now_;
     life.since = now_;
+    life.cannot_tell = pool.unseen == spawn.generation;
     living_.emplace(spawn.worker, life);
     spawned_.push_back(spawn);
 }
@@ -230,10 +250,7 @@ void Oracle::judge(const core::Announce& announce) {
         return;
     }
     PoolBook& pool = pools_[life->slot.pool];
-    const bool by_age = pool.spec.ready.by == config::ReadyBy::None;
-    const bool ready =
-        by_age ? life->executed && past(*life, pool.spec.ready.min_uptime) : life->said_ready;
-    if (!ready || !life->undisturbed()) {
+    if (!is_ready(*life, pool) || !life->undisturbed()) {
         report("ReadyIsTrue", say(*announce.worker) + " is called ready and is not");
     }
     pool.given_up = pool.given_up && life->is_spare;  // a pool with a ready worker never gives up

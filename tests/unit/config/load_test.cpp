@@ -53,7 +53,7 @@ pools:
     nice: -5
     cpu_affinity: [4, 0-2, 1]
     output: { to: prefix }
-    ready: { by: notify, timeout: 5s, min_uptime: 2s }
+    ready: { by: exec, timeout: 5s, min_uptime: 2s, command: [./probe, -q], interval: 3s, run_timeout: 4s }
     watchdog: { timeout: 10s, signal: QUIT, kill_after: 1s }
     restart: no
     backoff: { initial: 1s, factor: 1.5, max: 2s, jitter: 0, reset_after: 3s }
@@ -84,7 +84,12 @@ pools:
     expected.exec.on_master_death = OnMasterDeath::Stop;
     expected.workers = 3;
     expected.workers_auto = true;
-    expected.ready = {ReadyBy::Notify, seconds(5), seconds(2)};
+    expected.ready = {.by = ReadyBy::Exec,
+                      .timeout = seconds(5),
+                      .min_uptime = seconds(2),
+                      .command = {"/srv/app/probe", "-q"},
+                      .interval = seconds(3),
+                      .run_timeout = seconds(4)};
     expected.watchdog = {seconds(10), 3, seconds(1)};
     expected.restart = RestartPolicy::No;
     expected.backoff = {seconds(1), 1.5, seconds(2), 0, seconds(3)};
@@ -99,6 +104,25 @@ pools:
     EXPECT_EQ(socket.mode, 0660U);
     EXPECT_EQ(socket.owner, "root:root");
     EXPECT_EQ(socket.backlog, 100U);
+}
+
+TEST(Load, WhoHasListenersAndDoesNotSayByWhatIsLookedAt) {
+    const auto ready = [](const std::string& keys) {
+        return load("listeners: { a: { address: '[::]:0' } }\n" + pool(keys))
+            .config->pools[0]
+            .ready;
+    };
+    EXPECT_EQ(ready("listeners: [a]").by, ReadyBy::Listening);
+    EXPECT_TRUE(ready("listeners: [a]").assumed);
+    EXPECT_TRUE(ready("listeners: [a]\n    ready: { min_uptime: 5s }").assumed);
+    EXPECT_EQ(ready("workers: 1"), Ready{}) << "no listeners";
+    for (const auto& [word, by] : {std::pair("none", ReadyBy::None),
+                                   {"notify", ReadyBy::Notify},
+                                   {"listening", ReadyBy::Listening}}) {
+        const Ready said = ready("listeners: [a]\n    ready: { by: " + std::string(word) + " }");
+        EXPECT_EQ(said.by, by);
+        EXPECT_FALSE(said.assumed) << word;
+    }
 }
 
 TEST(Load, TheTopLevelArrives) {

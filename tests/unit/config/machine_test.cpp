@@ -117,6 +117,13 @@ TEST(Machine, TimesOfZeroAreOdd) {
         ElementsAre(HasSubstr("pools.web.watchdog: without a timeout the watchdog is off")));
 }
 
+TEST(Machine, AProbeMustBeThere) {
+    EXPECT_THAT(warnings(pool("ready: { by: exec, command: [/no/such/probe] }"), small_machine(),
+                         "/tmp/a.yaml"),
+                ElementsAre(HasSubstr("4:33: pools.web.ready.command[0]: /no/such/probe does not "
+                                      "exist: workers are never ready")));
+}
+
 TEST(Machine, AProgramMustBeThereAndExecutable) {
     const TempFolder folder;
     const std::string file = folder.path("a.yaml");

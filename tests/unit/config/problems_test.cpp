@@ -85,10 +85,20 @@ INSTANTIATE_TEST_SUITE_P(
                 "4:16: pools.web.listeners[0]: no listener is called http: "
                 "there are none"},
         Mistake{"listeners: http", "4:16: pools.web.listeners: this is a list: write [http]"},
-        Mistake{"ready: notify", "4:12: pools.web.ready: this is a map: write { by: none }"},
+        Mistake{"ready: notify", "4:12: pools.web.ready: this is a map: write { by: ... }"},
+        Mistake{"ready: { by: exec }",
+                "4:18: pools.web.ready.by: a probe needs a command: write { by: exec, command: "},
+        Mistake{"ready: { command: [x] }",
+                "4:23: pools.web.ready.command: nobody would run it: write { by: exec, command: "},
+        Mistake{"ready: { by: exec, command: curl -f x }",
+                "4:33: pools.web.ready.command: a command is a list, no shell splits it: write "
+                "[curl, -f, x]"},
+        Mistake{"ready: { exec: [x] }", "4:14: pools.web.ready.exec: write { by: exec, command: "},
+        Mistake{"ready: { run_timeout: 0s }",
+                "4:27: pools.web.ready.run_timeout: 0s leaves a probe no time at all"},
         Mistake{"ready: { by: maybe }",
                 "4:18: pools.web.ready.by: \"maybe\" is none of none, "
-                "notify and listening"},
+                "notify, listening and exec"},
         Mistake{"backoff: { factor: 0.5 }", "4:24: pools.web.backoff.factor: a factor is from 1"},
         Mistake{"backoff: { jitter: 2 }", "4:24: pools.web.backoff.jitter: this is from 0 to 1"},
         Mistake{"backoff: { max: 1ms }",
@@ -128,7 +138,6 @@ INSTANTIATE_TEST_SUITE_P(
     NotYet, PoolMistakes,
     testing::Values(
         Mistake{"workers: { min: 1, max: 2 }", "4:14: pools.web.workers: not supported yet: "},
-        Mistake{"ready: { by: exec }", "4:18: pools.web.ready.by: not supported yet: "},
         Mistake{"ready: { by: http }", "4:18: pools.web.ready.by: not supported yet: "},
         Mistake{"output: { to: file }",
                 "4:19: pools.web.output.to: not supported yet: write `to: "

@@ -217,5 +217,108 @@ TEST(WorkerLife, OnlyWhatThePoolAsksForMakesReady) {
     EXPECT_EQ(stage.worker(worker).state, WorkerState::Serving);
 }
 
+config::Config assumed(std::uint32_t workers) {
+    config::Pool pool = pool_of("web", workers);
+    pool.ready.by = config::ReadyBy::Listening;
+    pool.ready.assumed = true;
+    return cluster_of({pool});
+}
+
+TEST(WorkerLife, WhereNobodySaidByWhatWhoIsSeenListeningOrSaysSoIsReady) {
+    for (const config::ReadyBy by : {config::ReadyBy::Listening, config::ReadyBy::Notify}) {
+        Stage stage(assumed(1));
+        stage.start();
+        stage.step(Spawned{stage.holder(0)});
+        stage.step(BecameReady{stage.holder(0), by});
+        EXPECT_EQ(stage.pool().ready, 1U);
+    }
+}
+
+TEST(WorkerLife, WhereNobodySaidByWhatAndNobodyCanTellItsAgeHasToDo) {
+    Stage stage(assumed(1));
+    stage.start();
+    stage.pass(2s);
+    stage.step(Spawned{stage.holder(0)});
+    stage.pass(500ms);
+    stage.step(CannotTell{stage.holder(0)});
+    stage.pass(499ms);
+    EXPECT_EQ(stage.pool().ready, 0U);
+    stage.pass(1ms);
+    EXPECT_EQ(stage.pool().ready, 1U) << "min_uptime, from its exec on";
+}
+
+TEST(WorkerLife, WhereItWasSaidThatItListensNobodyIsBelievedWithoutBeingSeen) {
+    config::Pool pool = pool_of("web", 1);
+    pool.ready.by = config::ReadyBy::Listening;
+    Stage stage(cluster_of({pool}));
+    stage.start();
+    const WorkerId worker = stage.holder(0);
+    stage.step(Spawned{worker});
+    stage.step(CannotTell{worker});
+    stage.pass(29s);
+    EXPECT_EQ(stage.pool().ready, 0U);
+    stage.pass(1s);
+    EXPECT_EQ(stage.signals(worker), Kinds{SignalKind::Abort});
+}
+
+TEST(WorkerLife, WhoIsNeverSeenListeningIsReadyInTheEndAndItsLikeAreNotWaitedFor) {
+    Stage stage(assumed(1));
+    stage.start();
+    stage.step(Spawned{stage.holder(0)});
+    stage.pass(29'999ms);
+    EXPECT_EQ(stage.pool().ready, 0U);
+    stage.pass(1ms);
+    EXPECT_EQ(stage.pool().ready, 1U);
+    EXPECT_TRUE(stage.announced(Notice::WorkerReady));
+    EXPECT_THAT(stage.all<Announce>()[0].reason,
+                testing::HasSubstr("not seen listening within 30s"));
+
+    stage.exit(stage.holder(0), exited(1));
+    stage.step(Spawned{stage.holder(0)});
+    stage.pass(1s);
+    EXPECT_EQ(stage.pool().ready, 1U) << "another of that generation";
+
+    config::Config next = assumed(1);
+    next.pools[0].exec.command = {"other"};
+    stage.step(Reload{Ticket{}, next});
+    stage.step(Spawned{stage.holder(0, Role::Successor)});
+    stage.pass(29s);
+    EXPECT_EQ(stage.pool().ready, 1U) << "what is new may well be seen";
+    stage.step(BecameReady{stage.holder(0, Role::Successor), config::ReadyBy::Listening});
+    stage.step(Tick{});
+    EXPECT_EQ(stage.pool().ready, 1U);
+    EXPECT_EQ(stage.worker(stage.holder(0)).generation, Generation{2});
+}
+
+TEST(WorkerLife, WhoWasNotExecutedIsLateWhateverIsAssumed) {
+    Stage stage(assumed(1));
+    stage.start();
+    const WorkerId worker = stage.holder(0);
+    stage.pass(30s);
+    EXPECT_EQ(stage.signals(worker), Kinds{SignalKind::Abort});
+}
+
+TEST(WorkerLife, WhatItsProbeSaidLastIsWhyItIsGivenUp) {
+    config::Pool pool = pool_of("web", 1);
+    pool.ready.by = config::ReadyBy::Exec;
+    Stage stage(cluster_of({pool}));
+    stage.start();
+    const WorkerId worker = stage.holder(0);
+    stage.step(Spawned{worker});
+    stage.step(BecameReady{worker});
+    EXPECT_EQ(stage.pool().ready, 0U) << "READY=1 was not asked for";
+    stage.step(Probed{worker, "exited with code 7: no database"});
+    stage.step(Probed{worker, "exited with code 7: no tables"});
+    stage.pass(29s);
+    EXPECT_TRUE(stage.core.due_for_judgement(stage.now).empty());
+    EXPECT_EQ(stage.core.due_for_judgement(stage.now + 1s), std::vector{worker})
+        << "what runs right now may have something to say";
+    stage.pass(1s);
+    EXPECT_EQ(stage.signals(worker), Kinds{SignalKind::Abort});
+    stage.exit(worker, signaled(SIGABRT));
+    EXPECT_EQ(stage.all<Obituary>()[0].cause,
+              "not ready within 30s; its probe exited with code 7: no tables");
+}
+
 }  // namespace
 }  // namespace topsman::core::test

@@ -133,6 +133,15 @@ TEST_F(LauncherTest, TheNumbersThatOnlyTheChildKnowsAreAdded) {
     EXPECT_EQ(facts.at("env.AFTER"), "all");
 }
 
+TEST_F(LauncherTest, WhoIsRunForAnotherProcessHasThatOnesNumber) {
+    setup_.environment.insert(setup_.environment.end(),
+                              {"TOPSMAN_POOL=web", "TOPSMAN_PID=1", "LISTEN_FDS=1"});
+    setup_.about = 4'711;
+    const Facts facts = run();
+    EXPECT_EQ(facts.at("env.TOPSMAN_PID"), "4711");
+    EXPECT_EQ(facts.at("env.LISTEN_PID"), std::to_string(pid_));
+}
+
 TEST_F(LauncherTest, TheNumbersAreNotAddedToAnEnvironmentWithoutUseForThem) {
     const Facts facts = run();
     EXPECT_FALSE(facts.contains("env.LISTEN_PID"));

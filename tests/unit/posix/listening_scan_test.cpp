@@ -204,6 +204,32 @@ TEST_F(ListeningScanTest, WhatMayNotBeReadIsSaidAndNotGuessed) {
     EXPECT_EQ(code, 0);
 }
 
+TEST_F(ListeningScanTest, WhoHasWhatItWasGivenMayYetBeSeen) {
+    start([] { (void)::pause(); });
+    until_it_sleeps();
+    EXPECT_EQ(why_unseen(static_cast<std::uint32_t>(child_), {inode_of(socket_.get())}), "");
+}
+
+TEST_F(ListeningScanTest, WhoHasClosedItWillNeverBeSeen) {
+    start([&] {
+        (void)::close(socket_.get());
+        (void)::pause();
+    });
+    until_it_sleeps();
+    EXPECT_EQ(why_unseen(static_cast<std::uint32_t>(child_), {inode_of(socket_.get())}),
+              "it has closed a listener that it was given");
+}
+
+TEST_F(ListeningScanTest, WhoListensOnASocketOfItsOwnMayNeverBeSeen) {
+    start([] {
+        const UniqueFd own = listening_socket();
+        (void)::pause();
+    });
+    until_it_sleeps();
+    EXPECT_EQ(why_unseen(static_cast<std::uint32_t>(child_), {inode_of(socket_.get())}),
+              "it listens on a socket of its own");
+}
+
 TEST_F(ListeningScanTest, WhoIsGoneWaitsForNothing) {
     EXPECT_EQ(scan_listening(4'000'000, {inode_of(socket_.get())}).answer, Answer::NotYet);
 }
