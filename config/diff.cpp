@@ -74,6 +74,7 @@ Keys policy_changes(const Pool& a, const Pool& b) {
     note(keys, "rollout.on_failure", a.rollout.on_failure, b.rollout.on_failure);
     note(keys, "spares", a.spares, b.spares);
     note(keys, "spare_lifetime", a.spare_lifetime, b.spare_lifetime);
+    note(keys, "max_old_generations", a.max_old_generations, b.max_old_generations);
     note(keys, "recycle.lifetime", a.recycle.lifetime, b.recycle.lifetime);
     note(keys, "recycle.requests", a.recycle.requests, b.recycle.requests);
     note(keys, "recycle.memory", a.recycle.memory, b.recycle.memory);

@@ -143,6 +143,7 @@ struct Pool {
     int stop_signal = 15;  ///< SIGTERM
     Duration stop_timeout{30'000};
     Rollout rollout;
+    std::uint32_t max_old_generations = 0;  ///< that may be draining at once; 0 = any number
     Recycle recycle;
     friend bool operator==(const Pool&, const Pool&) = default;
 };

@@ -276,6 +276,7 @@ constexpr Field<Pool> kPool[] = {
     {"stop_timeout", "30s", value<&Pool::stop_timeout, parse_duration>},
     {"on_master_death", "keep", in_exec<&Exec::on_master_death, parse_master_death>},
     {"rollout", nullptr, sub_map<&Pool::rollout, kRollout>},
+    {"max_old_generations", "0", value<&Pool::max_old_generations, parse_count>},
     {"recycle", nullptr, sub_map<&Pool::recycle, kRecycle>},
     {"spares", "0", value<&Pool::spares, parse_count>},
     {"spare_lifetime", "5m", value<&Pool::spare_lifetime, parse_duration>},

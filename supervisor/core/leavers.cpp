@@ -25,7 +25,42 @@ auto weight(const Slot& slot, const Workers& workers) {
     return std::tuple(is_in_use, serves, in_flight, ~slot.id().index);
 }
 
+/// Generations of which somebody is still draining, and when the last of its workers began to; not
+/// the newest: those have been replaced by their like.
+std::map<Generation, TimePoint> draining_generations(const Pool& pool, const Workers& workers) {
+    std::map<Generation, TimePoint> began;
+    for (const auto& [id, worker] : workers) {
+        if (worker.slot.pool == pool.id && worker.state == WorkerState::Draining &&
+            worker.generation != pool.generation && pool.role_of(worker) == Role::Leaving) {
+            TimePoint& last = began.try_emplace(worker.generation, worker.since).first->second;
+            last = std::max(last, worker.since);
+        }
+    }
+    return began;
+}
+
 }  // namespace
+
+/// Rollouts overtake each other, and connections may last for days: of more old generations than
+/// `max_old_generations` the one that began to drain first has its stop deadline now.
+void SupervisorCore::State::end_oldest(Pool& pool) {
+    const std::size_t most = pool.spec.max_old_generations;
+    auto began = draining_generations(pool, workers);
+    while (most > 0 && began.size() > most) {
+        const auto oldest =
+            std::min_element(began.begin(), began.end(),
+                             [](const auto& a, const auto& b) { return a.second < b.second; });
+        for (auto& [id, worker] : workers) {
+            if (worker.slot.pool == pool.id && worker.state == WorkerState::Draining &&
+                worker.generation == oldest->first && pool.role_of(worker) == Role::Leaving) {
+                worker.cause = "max_old_generations: more than " + std::to_string(most) +
+                               " were draining, this one for longest";
+                fire(worker, Trigger::Deadline);
+            }
+        }
+        began.erase(oldest);
+    }
+}
 
 void SupervisorCore::State::on(const Busy& event) {
     for (const Busy::Line& line : event.workers) {

@@ -30,6 +30,9 @@ void SupervisorCore::State::reconcile() {
             keep_spares(pool);
         }
         settle_change();
+        for (Pool& pool : pools) {
+            end_oldest(pool);
+        }
         drop_empty_pools();
         say_up();
     }

@@ -191,6 +191,7 @@ struct SupervisorCore::State {
     // leavers.cpp
     void on(const Busy& event);
     void put_leavers_last(Pool& pool, std::size_t size);
+    void end_oldest(Pool& pool);
 
     // drain.cpp: slots out of use, and back
     void on(const Drain& event);

@@ -27,6 +27,24 @@ class Reload(TestCase):
         c.cli("reload")
         self.assertEqual(self.workers(c), {0: two[0]})
 
+    def test_of_too_many_generations_that_drain_the_oldest_is_ended(self):
+        def pool(generation):  # it does not stop when it is told to
+            return pool_yaml(f"[sh, -c, 'trap : TERM; while :; do sleep inf; done', {generation}]",
+                             "    ready: { min_uptime: 10ms }\n    stop_timeout: 1h\n"
+                             "    rollout: { observe: 0s, max_surge: 3 }\n    max_old_generations: 1\n")
+        c = self.cluster(pool("first")).start()
+        first = c.pids()[0]
+        c.write_yaml(pool("second"))
+        c.cli("reload", "--no-wait")
+        c.wait_event("worker.draining", pid=first)
+        second = c.wait_event("worker.ready", since=c.wait_event("worker.ready")["seq"])["pid"]
+        c.write_yaml(pool("third"))
+        c.cli("reload", "--no-wait")
+        self.assertIn("max_old_generations: more than 1", c.wait_event("worker.exited", pid=first)["reason"])
+        states = {s["pid"]: s["state"] for s in c.pool()["slots"]}
+        self.assertEqual(states[second], "draining")
+        c.cli("stop", "--now")
+
     def test_sighup_reloads(self):
         c = self.cluster(yaml(1)).start()
         c.write_yaml(yaml(2))

@@ -120,6 +120,7 @@ void FaultPlan::draw_policies(config::Pool& pool) {
         pool.spares = 0;  // how spares outlive their master is not told by the oracle yet
     }
     pool.spare_lifetime = ms(dice.pick<std::uint64_t>({0, 5'000, 60'000}));
+    pool.max_old_generations = static_cast<std::uint32_t>(dice.pick({0, 0, 1, 2}));
     pool.recycle.lifetime = dice.chance(0.3) ? ms(dice.between(2, 60) * 1000) : ms(0);
     pool.recycle.jitter = dice.pick({0.0, 0.1, 1.0});
     pool.recycle.requests = dice.chance(0.2) ? 1'000 : 0;

@@ -101,6 +101,8 @@ MUTANTS = [
            "const std::size_t allowed = wanted +", "const std::size_t allowed = 1 + wanted +"),
     Mutant("SparesArePaced", "spares.cpp",
            "pool.spare_not_before = now + pause;", "pool.spare_not_before = now;"),
+    Mutant("OldGenerationsBounded", "leavers.cpp",
+           "began.size() > most", "began.size() > most + 1"),
     Mutant("NoBusyTick", "lifecycle.cpp",
            "slot->failures == 0 && pool.failures == 0", "false"),
     Mutant("SpecIsKnown", "snapshot.cpp",

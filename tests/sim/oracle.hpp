@@ -50,6 +50,7 @@ inline constexpr std::array kProperties{
     "SpareTakesTheSeat",
     "SparesAreBounded",
     "SparesArePaced",
+    "OldGenerationsBounded",
     "NoBusyTick",
     "SpecIsKnown",
     "EverybodyIsAdopted",
@@ -213,6 +214,7 @@ class Oracle {
     [[nodiscard]] bool past(const Life& life, Duration time_out) const;
     [[nodiscard]] static bool by_age(const Life& life, const config::Ready& ready);
     [[nodiscard]] bool is_ready(const Life& life, PoolBook& pool) const;
+    [[nodiscard]] bool too_many_generations(const Life& life) const;
 
     // How it looks afterwards.
     void check_death(const core::Snapshot& snapshot);
@@ -223,6 +225,7 @@ class Oracle {
     void check_way_back(const core::Snapshot& snapshot);
     void check_generations(const core::Snapshot& snapshot);
     void check_leavers(const core::Snapshot& snapshot);
+    void check_old_generations(const core::Snapshot& snapshot, const core::SupervisorCore& core);
     void check_drained(const core::Snapshot& snapshot);
     void check_newly_drained(const core::PoolView& view, core::SlotId slot);
     void check_spares(const core::Snapshot& snapshot, const core::SupervisorCore& core);

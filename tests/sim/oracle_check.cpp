@@ -51,6 +51,7 @@ void Oracle::after(const std::vector<core::Action>& actions, const core::Supervi
     check_deadlines(snapshot, core);
     check_drained(snapshot);
     check_leavers(snapshot);
+    check_old_generations(snapshot, core);
     check_replacements(snapshot);
     check_way_back(snapshot);
     check_generations(snapshot);
@@ -346,6 +347,25 @@ void Oracle::check_leavers(const Snapshot& snapshot) {
                                                  std::to_string(slot.slot.index));
                 }
             }
+        }
+    }
+}
+
+void Oracle::check_old_generations(const Snapshot& snapshot, const core::SupervisorCore& core) {
+    for (const core::PoolView& view : snapshot.pools) {
+        const config::Pool* spec = core.policy(view.pool);
+        std::set<core::Generation> draining;
+        for (const WorkerView& worker : snapshot.workers) {
+            if (worker.slot.pool == view.pool && worker.role == Role::Leaving &&
+                worker.state == core::WorkerState::Draining &&
+                worker.generation != view.generation) {
+                draining.insert(worker.generation);
+            }
+        }
+        const std::size_t most = spec == nullptr ? 0 : spec->max_old_generations;
+        if (!stopping_ && most > 0 && draining.size() > most) {
+            report("OldGenerationsBounded",
+                   view.name + " has " + std::to_string(draining.size()) + " of them draining");
         }
     }
 }

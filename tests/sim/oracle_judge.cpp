@@ -54,6 +54,19 @@ bool Oracle::is_ready(const Life& life, PoolBook& pool) const {
     return false;
 }
 
+/// Of more of them than may be draining one is ended, however young.
+bool Oracle::too_many_generations(const Life& life) const {
+    const config::Pool* spec = core_->policy(life.slot.pool);
+    std::set<core::Generation> draining;
+    for (const auto& [id, other] : living_) {
+        if (other.slot.pool == life.slot.pool && (other.terminated || other.said_stopping)) {
+            draining.insert(other.generation);
+        }
+    }
+    return spec != nullptr && spec->max_old_generations > 0 &&
+           draining.size() > spec->max_old_generations;
+}
+
 void Oracle::judge(const core::Spawn& spawn) {
     if (spawn.worker <= newest_) {
         report("OneCurrentPerSlot", say(spawn.worker) + " is started a second time");
@@ -211,7 +224,8 @@ void Oracle::judge_kill(WorkerId id, const Life& life) {
     } else if (life.aborted) {
         late = past(life, spec.watchdog.kill_after);
     }
-    if (!late) {
+    const bool drains = !life.killed && !life.aborted;
+    if (!late && !(drains && too_many_generations(life))) {
         report("StallDoesNotKill", say(id) + " is killed and was not late");
     }
 }

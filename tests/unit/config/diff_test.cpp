@@ -94,6 +94,7 @@ const std::map<std::string, std::string> kOtherValues = {
     {"rollout.on_failure", "pause"},
     {"spares", "2"},
     {"spare_lifetime", "1h"},
+    {"max_old_generations", "2"},
     {"recycle.lifetime", "1h"},
     {"recycle.requests", "1000"},
     {"recycle.memory", "1GiB"},

@@ -62,6 +62,7 @@ pools:
     stop_timeout: 0s
     on_master_death: stop
     rollout: { max_surge: 0, max_unavailable: 2 }
+    max_old_generations: 2
     recycle: { lifetime: 1h, jitter: 0.5, requests: 10000, memory: 1GiB }
 )");
     ASSERT_THAT(texts(loaded.errors), IsEmpty());
@@ -97,6 +98,7 @@ pools:
     expected.stop_signal = 2;
     expected.stop_timeout = Duration(0);
     expected.rollout = {0, 2};
+    expected.max_old_generations = 2;
     expected.recycle = {seconds(3'600), 0.5, 10'000, 1LL << 30};
     EXPECT_EQ(loaded.config->pools[0], expected);
     const Listener& socket = loaded.config->listeners[1];

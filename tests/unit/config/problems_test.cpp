@@ -96,6 +96,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"ready: { exec: [x] }", "4:14: pools.web.ready.exec: write { by: exec, command: "},
         Mistake{"ready: { run_timeout: 0s }",
                 "4:27: pools.web.ready.run_timeout: 0s leaves a probe no time at all"},
+        Mistake{"max_old_generations: few",
+                "4:26: pools.web.max_old_generations: \"few\" is no whole number"},
         Mistake{"ready: { by: maybe }",
                 "4:18: pools.web.ready.by: \"maybe\" is none of none, "
                 "notify, listening and exec"},

@@ -153,5 +153,88 @@ TEST(LeaversTest, TheNextMasterKeepsTheNumbers) {
     EXPECT_TRUE(stage.all<Spawn>().empty());
 }
 
+/// A pool of one, whose worker takes a new generation each time and leaves in its own time.
+struct Overtaking : Stage {
+    explicit Overtaking(std::uint32_t most) : Stage(cluster_of({pool(most)})), most_(most) {
+        serve();
+    }
+
+    static config::Pool pool(std::uint32_t most) {
+        config::Pool pool = pool_of("web", 1);
+        pool.stop_timeout = 1h;
+        pool.rollout.max_surge = 3;
+        pool.max_old_generations = most;
+        return pool;
+    }
+
+    /// What is replaced by it.
+    WorkerId reload() {
+        pass(2s);
+        const WorkerId before = holder(0);
+        config::Pool next = pool(most_);
+        next.exec.command = {"serve", std::to_string(++reloads_)};
+        step(Reload{Ticket{}, cluster_of({next})});
+        step(Spawned{holder(0, Role::Successor)});
+        ready(holder(0, Role::Successor));
+        EXPECT_EQ(this->Stage::pool().ready, 1U);
+        return before;
+    }
+
+  private:
+    std::uint32_t most_;
+    int reloads_ = 0;
+};
+
+TEST(OldGenerations, TheOneThatDrainsForLongestIsEndedWhenThereAreTooMany) {
+    Overtaking stage(2);
+    const WorkerId first = stage.reload();
+    const WorkerId second = stage.reload();
+    EXPECT_TRUE(stage.signals(first).empty());
+    const WorkerId third = stage.reload();
+    EXPECT_EQ(stage.signals(first), std::vector{SignalKind::Kill});
+    EXPECT_EQ(stage.signals(third), std::vector{SignalKind::Terminate});
+    EXPECT_TRUE(stage.signals(second).empty());
+    EXPECT_EQ(stage.worker(second).state, WorkerState::Draining);
+    stage.exit(first, signaled(9));
+    EXPECT_EQ(stage.all<Obituary>()[0].cause,
+              "max_old_generations: more than 2 were draining, this one for longest");
+    EXPECT_FALSE(stage.all<Obituary>()[0].failure);
+}
+
+TEST(OldGenerations, WhatIsGoneBackToIsNewAndWhatCameBetweenIsOld) {
+    Overtaking stage(1);
+    const WorkerId first = stage.reload();
+    stage.pass(2s);
+    const WorkerId second = stage.holder(0);
+    stage.step(Rollback{Ticket{}});
+    stage.step(Spawned{stage.holder(0, Role::Successor)});
+    stage.ready(stage.holder(0, Role::Successor));
+    EXPECT_EQ(stage.worker(second).state, WorkerState::Draining);
+    EXPECT_EQ(stage.worker(first).state, WorkerState::Draining)
+        << "of the generation that is the newest again";
+}
+
+TEST(OldGenerations, WithoutABoundNobodyIsCutShort) {
+    Overtaking stage(0);
+    std::vector<WorkerId> old;
+    for (int i = 0; i < 3; ++i) {
+        old.push_back(stage.reload());
+    }
+    for (const WorkerId worker : old) {
+        EXPECT_EQ(stage.worker(worker).state, WorkerState::Draining);
+    }
+}
+
+TEST(OldGenerations, ABoundThatAReloadBringsHoldsAtOnce) {
+    Overtaking stage(0);
+    const WorkerId first = stage.reload();
+    const WorkerId second = stage.reload();
+    config::Pool bounded = Overtaking::pool(1);
+    bounded.exec.command = {"serve", "2"};
+    stage.step(Reload{Ticket{}, cluster_of({bounded})});
+    EXPECT_EQ(stage.signals(first), std::vector{SignalKind::Kill});
+    EXPECT_TRUE(stage.signals(second).empty());
+}
+
 }  // namespace
 }  // namespace topsman::core::test
