@@ -5,6 +5,8 @@
 #include "supervisor/posix/sock_diag.hpp"
 
 #include <algorithm>
+#include <fcntl.h>
+#include <iterator>
 #include <set>
 #include <sys/stat.h>
 
@@ -165,12 +167,22 @@ std::set<std::uint64_t> inodes_of(const shm::ListenerRecord& record) {
     return inodes;
 }
 
-/// The sockets of one listener, out of the workers that hold them.
+std::uint64_t socket_inode(int fd) {
+    struct stat status {};
+
+    return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
+/// The sockets of one listener that are not `stored`, out of the workers that hold them.
 Result<std::vector<UniqueFd>> take_sockets(const config::Listener& listener,
                                            const shm::ListenerRecord& record,
-                                           const std::vector<Adoptee>& workers) {
+                                           const std::vector<Adoptee>& workers,
+                                           const std::vector<UniqueFd>& stored) {
     std::vector<UniqueFd> sockets;
     std::set<std::uint64_t> missing = inodes_of(record);
+    for (const UniqueFd& fd : stored) {
+        missing.erase(socket_inode(fd.get()));
+    }
     for (const Adoptee& worker : workers) {
         for (const posix::OpenFile& file : worker.files) {
             if (!S_ISSOCK(file.mode) || !missing.contains(file.inode)) {
@@ -206,12 +218,15 @@ Result<void> take_listeners(const shm::Segment& segment, const std::vector<confi
             if (listener.name != shm::text_of(record.name) || is_group != (record.accept == 1)) {
                 continue;
             }
-            auto sockets = take_sockets(listener, record, adoption.workers);
+            const std::pair key(listener.name, listener.socket());
+            std::vector<UniqueFd>& own = adoption.sockets[key];
+            auto sockets = take_sockets(listener, record, adoption.workers, own);
             if (!sockets) {
                 return sockets.error();
             }
-            if (!sockets->empty()) {
-                adoption.sockets[{listener.name, listener.socket()}] = std::move(*sockets);
+            std::move(sockets->begin(), sockets->end(), std::back_inserter(own));
+            if (own.empty()) {
+                adoption.sockets.erase(key);
             }
         }
     }
@@ -274,8 +289,16 @@ std::vector<config::Listener> listeners_of(const config::Config& config,
 
 Result<Adoption> adopt(const shm::Segment& segment, const std::vector<shm::LivingWorker>& started,
                        const std::vector<shm::LivingWorker>& living, const config::Config& config,
-                       const Specs& specs, const KeptGenerations* kept) {
+                       const Specs& specs, const KeptGenerations* kept,
+                       const posix::KeptSockets& stored) {
     Adoption adoption;
+    for (const auto& [listener, sockets] : stored) {
+        for (const UniqueFd& fd : sockets) {
+            if (UniqueFd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0)); copy) {
+                adoption.sockets[listener].push_back(std::move(copy));
+            }
+        }
+    }
     if (kept != nullptr) {
         adoption.left.legacy = kept->legacy;
     }

@@ -56,11 +56,12 @@ struct Adoption {
 
 /// `started`: all whom earlier masters had started (shm::find_started, before the sweep); `living`:
 /// those of them who live; `kept`: what a dead master had started them from, null: it is not known.
-/// The error names each that cannot be adopted, and why.
+/// `stored`: sockets that need not be looked for, as somebody has kept them. The error names each
+/// that cannot be adopted, and why.
 [[nodiscard]] Result<Adoption> adopt(const shm::Segment& segment,
                                      const std::vector<shm::LivingWorker>& started,
                                      const std::vector<shm::LivingWorker>& living,
                                      const config::Config& config, const Specs& specs,
-                                     const KeptGenerations* kept);
+                                     const KeptGenerations* kept, const posix::KeptSockets& stored);
 
 }  // namespace topsman::supervisor

@@ -36,9 +36,9 @@ ExecProbes::~ExecProbes() {
     }
 }
 
-void ExecProbes::begin(core::WorkerId worker, Plan plan) {
+void ExecProbes::begin(core::WorkerId worker, const Plan& plan) {
     const config::Duration first = plan.interval / kFirstPause;
-    const auto [entry, is_new] = probed_.try_emplace(worker, io_, std::move(plan));
+    const auto [entry, is_new] = probed_.try_emplace(worker, io_, plan);
     if (is_new) {
         entry->second.pause = first;
         run_when_due(worker, config::Duration(0));

@@ -45,7 +45,7 @@ class ExecProbes {
     ExecProbes& operator=(const ExecProbes&) = delete;
 
     /// First at once; then with pauses that grow from a sixteenth of the interval to all of it.
-    void begin(core::WorkerId worker, Plan plan);
+    void begin(core::WorkerId worker, const Plan& plan);
     /// It is ready, it leaves or it is dead.
     void end(core::WorkerId worker);
     /// Ends the runs under way, and not the probing: another program takes this one's place, or

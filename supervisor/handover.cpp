@@ -347,6 +347,9 @@ Handover read_handover(const json::object& root) {
     handover.listeners = read_all(root.at("listeners"), read_listener);
     handover.leavers = read_all(root.at("leavers"), read_leaver);
     handover.exits = read_all(root.at("exits"), read_exit);
+    if (const json::value* stored = root.if_contains("stored")) {  // older ones have none
+        handover.stored = read_all(*stored, text);
+    }
     handover.spare_sockets = open_descriptors(root.at("spare_sockets"));
     handover.clients = open_descriptors(root.at("clients"));
     handover.lock = open_descriptor(root.at("lock"));
@@ -397,6 +400,7 @@ std::string to_text(const Handover& handover) {
     root["listeners"] = list(handover.listeners, write_listener);
     root["leavers"] = list(handover.leavers, write_leaver);
     root["exits"] = list(handover.exits, write_exit);
+    root["stored"] = json::array(handover.stored.begin(), handover.stored.end());
     root["spare_sockets"] =
         json::array(handover.spare_sockets.begin(), handover.spare_sockets.end());
     root["clients"] = json::array(handover.clients.begin(), handover.clients.end());

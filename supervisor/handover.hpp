@@ -83,8 +83,9 @@ struct Handover {
     std::vector<HandedListener> listeners;
     std::vector<HandedLeaver> leavers;
     std::vector<LeftExit> exits;
-    std::vector<int> spare_sockets;  ///< a service manager's, that no listener uses
-    std::vector<int> clients;        ///< of the control socket, that have asked nothing yet
+    std::vector<std::string> stored;  ///< names in the manager's descriptor store
+    std::vector<int> spare_sockets;   ///< a service manager's, that no listener uses
+    std::vector<int> clients;         ///< of the control socket, that have asked nothing yet
     int lock = -1;
     int control = -1;
     int caller = -1;  ///< whoever waits to hear how it went; -1: nobody

@@ -80,6 +80,7 @@ Master::Master(Foundation foundation, Journal& journal)
       nudger_(base_.listeners.all(), workers_, chronicle_),
       sendoff_(base_.listeners, workers_, journal),
       script_waits_(io_, base_.segment),
+      fd_store_(std::exchange(base_.stored, {})),
       loader_(io_) {
     publisher_.set_fingerprints(
         [this](const core::PoolView& pool) { return specs_.fingerprint(pool); });
@@ -222,6 +223,7 @@ void Master::turn() {
     // Before the replies: who hears that a worker is gone finds its socket closed, not closing.
     send_off(now);
     close_old_listeners();
+    fd_store_.follow(base_.listeners.all(), base_.manager);
     mend_wake_ups(now);
     send_replies();
     tell_manager();

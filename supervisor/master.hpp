@@ -12,6 +12,7 @@
 #include "supervisor/config_watch.hpp"
 #include "supervisor/control/control_server.hpp"
 #include "supervisor/core/supervisor_core.hpp"
+#include "supervisor/fd_store.hpp"
 #include "supervisor/fd_watch.hpp"
 #include "supervisor/journal.hpp"
 #include "supervisor/kept_generations.hpp"
@@ -52,6 +53,7 @@ struct Foundation {
     posix::Program program;   ///< what an upgrade executes
     shm::Segment segment;
     ListenerSet listeners;
+    StoredNames stored;  ///< of them, in the manager's descriptor store
     posix::ServiceManager manager;
     UniqueFd signals;
     std::string path_prefix;  ///< RUNTIME_DIRECTORY/CLUSTER
@@ -178,6 +180,7 @@ class Master {
     Nudger nudger_;
     Sendoff sendoff_;
     ScriptWaits script_waits_;
+    FdStore fd_store_;
     std::optional<FdWatch> signal_watch_;
     ConfigLoader loader_;
     std::optional<ConfigWatch> config_watch_;

@@ -169,6 +169,7 @@ Handover Master::hand_over() const {
     handover.listeners = handed_listeners(base_.listeners);
     handover.leavers = sendoff_.hand_over();
     handover.exits = publisher_.exits(snapshot_);
+    handover.stored = fd_store_.names();
     handover.spare_sockets = numbers_of(base_.listeners.spare());
     handover.clients = control_->idle_clients();
     handover.control = control_->listening();

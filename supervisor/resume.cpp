@@ -1,6 +1,7 @@
 #include "supervisor/resume.hpp"
 
 #include "supervisor/cluster_segment.hpp"
+#include "supervisor/fd_store.hpp"
 #include "supervisor/listener_handover.hpp"
 #include "supervisor/master.hpp"
 #include "supervisor/posix/sealed_text.hpp"
@@ -77,6 +78,7 @@ Result<Foundation> lay_again(ReadHandover read, UniqueFd signals) {
         .program = handover.program,
         .segment = std::move(*segment),
         .listeners = resumed_listeners(handover, std::move(read.owners)),
+        .stored = stored_names(handover.stored),
         .manager = posix::ServiceManager::at(handover.manager, watchdog),
         .signals = std::move(signals),
         .path_prefix = handover.directory + "/" + config.cluster,

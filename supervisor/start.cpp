@@ -11,9 +11,11 @@
 #include "supervisor/shared_objects.hpp"
 
 #include <cstdio>
+#include <optional>
 #include <set>
 #include <sys/prctl.h>
 #include <unistd.h>
+#include <utility>
 
 namespace topsman::supervisor {
 
@@ -67,13 +69,15 @@ void recall(Beginning& beginning, const std::string& cluster) {
 /// Goes on with the living workers; those of whom it cannot be sure stay untouched, and that is the
 /// answer, but where nobody is there to read it.
 Result<std::optional<Adoption>> adopt_or_end(ClusterSegment& ground, const Footing& footing,
+                                             const posix::KeptSockets& stored,
                                              const RunOptions& options, Journal& journal) {
     if (ground.living.empty()) {
         return std::optional<Adoption>();
     }
     const config::Config& config = footing.config;
-    Result<Adoption> adoption = adopt(ground.segment, ground.started, ground.living, config,
-                                      footing.specs, footing.kept ? &*footing.kept : nullptr);
+    Result<Adoption> adoption =
+        adopt(ground.segment, ground.started, ground.living, config, footing.specs,
+              footing.kept ? &*footing.kept : nullptr, stored);
     if (adoption) {
         return std::optional(std::move(*adoption));
     }
@@ -141,12 +145,27 @@ Result<void> check_length(const std::string& directory, const std::string& longe
     return {};
 }
 
-/// Those of the configuration, and of what living workers hold those that it may come to.
+/// All were bound for a file of then; now they are as this one says.
+Result<void> retune_all(std::vector<posix::BoundListener>& bound, const posix::Owners& owners) {
+    for (posix::BoundListener& listener : bound) {
+        const config::Listener wanted = listener.spec;
+        listener.spec.backlog = 0;
+        listener.spec.mode = wanted.mode ? std::nullopt : std::optional(0U);
+        if (auto set = posix::retune(listener, wanted, owners); !set) {
+            return set;
+        }
+    }
+    return {};
+}
+
+/// Those of the configuration, and of what living workers hold those that it may come to. `stored`:
+/// what is left of it, where nobody lives.
 Result<ListenerSet> bind_all(const Footing& footing, std::optional<Adoption>& adoption,
-                             std::vector<UniqueFd> inherited) {
+                             std::vector<UniqueFd> inherited, posix::KeptSockets stored) {
     const std::vector<config::Listener>& own = footing.config.listeners;
     std::vector<config::Listener> wanted = own;
-    posix::KeptSockets kept;
+    const bool are_stored = !adoption && !stored.empty();
+    posix::KeptSockets kept = std::move(stored);
     if (adoption) {
         kept = std::move(adoption->sockets);
         const auto known = listeners_of(footing.config, footing.kept ? &*footing.kept : nullptr);
@@ -165,6 +184,9 @@ Result<ListenerSet> bind_all(const Footing& footing, std::optional<Adoption>& ad
     auto bound = posix::bind_listeners(wanted, inherited, 1, std::move(kept), *owners);
     if (!bound) {
         return bound.error();
+    }
+    if (auto tuned = are_stored ? retune_all(*bound, *owners) : Result<void>(); !tuned) {
+        return tuned.error();
     }
     for (std::size_t i = own.size(); i < bound->size(); ++i) {
         (*bound)[i].in_force = false;
@@ -197,13 +219,24 @@ Result<Foundation> lay(Beginning beginning, const RunOptions& options, Journal& 
     if (Result<void> shared = share_with_group(segment, config.control.group); !shared) {
         return shared.error();
     }
-    auto adoption = adopt_or_end(*ground, footing, options, journal);
+    std::vector<posix::InheritedSocket> given = posix::take_inherited_sockets();
+    StoredSockets stored =
+        ground->living.empty()
+            ? take_stored(given, config.listeners)
+            : take_stored(given, listeners_of(config, footing.kept ? &*footing.kept : nullptr));
+    if (ground->living.empty()) {
+        stored.close_others();
+    }
+    auto adoption = adopt_or_end(*ground, footing, stored.sockets, options, journal);
     if (!adoption) {
         return adoption.error();
     }
     remove_notify_sockets(*ground, *adoption, base);
-    std::vector<UniqueFd> inherited = posix::take_inherited_sockets();
-    auto listeners = bind_all(footing, *adoption, std::move(inherited));
+    std::vector<UniqueFd> inherited;
+    for (posix::InheritedSocket& socket : given) {
+        inherited.push_back(std::move(socket.fd));
+    }
+    auto listeners = bind_all(footing, *adoption, std::move(inherited), std::move(stored.sockets));
     if (!listeners) {
         return listeners.error();
     }
@@ -219,6 +252,7 @@ Result<Foundation> lay(Beginning beginning, const RunOptions& options, Journal& 
         .program = options.program,
         .segment = std::move(segment),
         .listeners = std::move(*listeners),
+        .stored = std::move(stored.names),
         .manager = posix::ServiceManager::from_environment(),
         .signals = std::move(beginning.signals),
         .path_prefix = base,

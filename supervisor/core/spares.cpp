@@ -108,6 +108,7 @@ void SupervisorCore::State::start_spare(Pool& pool) {
     worker.generation = pool.stable;
     worker.spare = SpareStage::Warming;
     worker.spare_batch = pool.spare_batch;
+    worker.cannot_tell = pool.unseen == worker.generation;
     worker.recycle_jitter = jitter.next();
     worker.spawned_at = now;
     worker.since = now;

@@ -1,5 +1,6 @@
 #include "supervisor/posix/listener.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <fcntl.h>
@@ -24,15 +25,19 @@ int number_in(const char* name) {
 
 }  // namespace
 
-std::vector<UniqueFd> take_inherited_sockets() {
-    std::vector<UniqueFd> sockets;
+std::vector<InheritedSocket> take_inherited_sockets() {
+    std::vector<InheritedSocket> sockets;
+    const char* names = ::getenv("LISTEN_FDNAMES");
+    std::string_view rest = names == nullptr ? "" : names;
     const int count = number_in("LISTEN_FDS");
     if (number_in("LISTEN_PID") == static_cast<int>(::getpid())) {
         for (int fd = kFirst; fd < kFirst + count; ++fd) {
             if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
                 break;  // fewer than it said
             }
-            sockets.emplace_back(fd);
+            const std::string_view name = rest.substr(0, rest.find(':'));
+            sockets.push_back({UniqueFd(fd), std::string(name)});
+            rest.remove_prefix(std::min(rest.size(), name.size() + 1));
         }
     }
     for (const char* name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) {

@@ -29,9 +29,14 @@ struct BoundListener {
     bool gate_closed = false;      ///< nobody new gets in (gate.hpp)
 };
 
-/// Sockets that a service manager handed over (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), by address.
-/// Takes them out of the environment and makes them close-on-exec.
-[[nodiscard]] std::vector<UniqueFd> take_inherited_sockets();
+struct InheritedSocket {
+    UniqueFd fd;
+    std::string name;  ///< empty: it has none
+};
+
+/// Sockets that a service manager handed over (LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES). Takes them
+/// out of the environment and makes them close-on-exec.
+[[nodiscard]] std::vector<InheritedSocket> take_inherited_sockets();
 
 struct FileOwner {
     std::uint32_t uid = 0;

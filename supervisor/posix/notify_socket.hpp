@@ -64,7 +64,11 @@ class ServiceManager {
     /// As it was, after it was taken out of the environment.
     [[nodiscard]] static ServiceManager at(std::string address,
                                            std::optional<std::chrono::microseconds> watchdog);
-    void notify(std::string_view text) const;
+    /// False: nobody has taken it.
+    bool notify(std::string_view text) const;
+    /// Has it keep that descriptor, under that name, while this process does not live; one that it
+    /// has already it does not take twice (FDSTORE=1). False: it is not asked yet.
+    [[nodiscard]] bool store(const std::string& name, int fd) const;
 
     [[nodiscard]] const std::string& address() const noexcept { return address_; }
 
@@ -76,6 +80,8 @@ class ServiceManager {
     }
 
   private:
+    bool send(std::string_view text, int fd) const;
+
     std::string address_;
     UniqueFd fd_;
     std::optional<std::chrono::microseconds> watchdog_;

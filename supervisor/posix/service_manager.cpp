@@ -1,5 +1,6 @@
 #include "supervisor/posix/notify_socket.hpp"
 
+#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdlib>
@@ -55,9 +56,17 @@ ServiceManager ServiceManager::from_environment() {
     return at(std::move(address), watchdog);
 }
 
-void ServiceManager::notify(std::string_view text) const {
+bool ServiceManager::notify(std::string_view text) const {
+    return send(text, -1);
+}
+
+bool ServiceManager::store(const std::string& name, int fd) const {
+    return send("FDSTORE=1\nFDNAME=" + name, fd);
+}
+
+bool ServiceManager::send(std::string_view text, int fd) const {
     if (!present()) {
-        return;
+        return false;
     }
     sockaddr_un un{};
     un.sun_family = AF_UNIX;
@@ -66,9 +75,25 @@ void ServiceManager::notify(std::string_view text) const {
         un.sun_path[0] = '\0';  // abstract, unix(7)
     }
     const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + address_.size());
+    std::string words(text);
+    iovec data{words.data(), words.size()};
+    msghdr message{};
+    message.msg_name = &un;
+    message.msg_namelen = length;
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fd)> control{};
+    if (fd >= 0) {
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+        cmsghdr* const header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof fd);
+        std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    }
     // A service manager that does not read is not waited for; the next message says it again.
-    (void)::sendto(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
-                   reinterpret_cast<const sockaddr*>(&un), length);
+    return ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
 }  // namespace topsman::posix

@@ -213,7 +213,7 @@ class Oracle {
     void judge_kill(core::WorkerId id, const Life& life);
     [[nodiscard]] bool past(const Life& life, Duration time_out) const;
     [[nodiscard]] static bool by_age(const Life& life, const config::Ready& ready);
-    [[nodiscard]] bool is_ready(const Life& life, PoolBook& pool) const;
+    [[nodiscard]] bool is_ready(const Life& life, const config::Ready& ready) const;
     [[nodiscard]] bool too_many_generations(const Life& life) const;
 
     // How it looks afterwards.

@@ -39,19 +39,14 @@ bool Oracle::by_age(const Life& life, const config::Ready& ready) {
     return ready.by == config::ReadyBy::None || (ready.assumed && life.cannot_tell);
 }
 
-bool Oracle::is_ready(const Life& life, PoolBook& pool) const {
-    const config::Ready& ready = pool.spec.ready;
+bool Oracle::is_ready(const Life& life, const config::Ready& ready) const {
     if (life.said_ready && ready.by != config::ReadyBy::None) {
         return true;
     }
     if (by_age(life, ready)) {
         return life.executed && past(life, ready.min_uptime);
     }
-    if (ready.assumed && life.executed && past(life, ready.timeout)) {
-        pool.unseen = life.generation;
-        return true;
-    }
-    return false;
+    return ready.assumed && life.executed && past(life, ready.timeout);
 }
 
 /// Of more of them than may be draining one is ended, however young.
@@ -264,8 +259,11 @@ void Oracle::judge(const core::Announce& announce) {
         return;
     }
     PoolBook& pool = pools_[life->slot.pool];
-    if (!is_ready(*life, pool) || !life->undisturbed()) {
+    if (!is_ready(*life, pool.spec.ready) || !life->undisturbed()) {
         report("ReadyIsTrue", say(*announce.worker) + " is called ready and is not");
+    }
+    if (announce.reason.starts_with("it was not seen listening")) {
+        pool.unseen = life->generation;
     }
     pool.given_up = pool.given_up && life->is_spare;  // a pool with a ready worker never gives up
     life->ready_at = now_;

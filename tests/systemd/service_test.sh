@@ -187,6 +187,34 @@ it_dies_again_and_again() {
     check "by the same workers" status_is shop "$kPIDS" "$old"
 }
 
+timed_out() {
+    "$@"
+    [ $? = 28 ] # curl(1): not refused, and not answered in time
+}
+
+everybody_dies_at_once() {
+    local load
+    drop_in shop slow.conf <<<$'[Service]\nRestartSec=5s'
+    check "systemd keeps the listening socket" property_is topsman@shop NFileDescriptorStore 1
+    rm -f "$machine/srv/enough"
+    inside python3 /srv/hammer.py 127.0.0.1 80 /srv/enough >"$work/load.txt" &
+    load=$!
+    inside systemctl kill --kill-whom=all --signal=KILL topsman@shop
+    check "master and workers killed under load" \
+        eventually 20 property_is topsman@shop SubState auto-restart
+    touch "$machine/srv/enough"
+    check "nobody is left" refused inside pgrep -u topsman
+    check "who asks now is not refused" \
+        timed_out inside curl -s -o /dev/null --max-time 1 localhost
+    inside curl -s --max-time 30 localhost >"$work/between.txt" &
+    check "all are started again" eventually 30 status_is shop "$kREADY" 4
+    wait $! "$load"
+    check "and answer who has asked while nobody was there" says '^web/' cat "$work/between.txt"
+    check "the socket is in the store, still once" property_is topsman@shop NFileDescriptorStore 1
+    rm "$machine/etc/systemd/system/topsman@shop.service.d/slow.conf"
+    inside systemctl daemon-reload
+}
+
 the_master_hangs() {
     local old
     drop_in shop watchdog.conf <<'UNIT'
@@ -361,6 +389,7 @@ a_worker_dies
 it_is_upgraded
 the_master_dies
 it_dies_again_and_again
+everybody_dies_at_once
 the_master_hangs
 it_stops_without_a_master
 it_stops

@@ -348,10 +348,14 @@ class InheritedSocketsTest : public testing::Test {
 TEST_F(InheritedSocketsTest, AreUsedInsteadOfBinding) {
     EXPECT_EQ(in_activated({"127.0.0.1:0", "127.0.0.1:0"},
                            [](const std::vector<std::string>& addresses) {
-                               auto sockets = take_inherited_sockets();
-                               if (sockets.size() != 2 || ::getenv("LISTEN_FDS") != nullptr ||
+                               auto given = take_inherited_sockets();
+                               if (given.size() != 2 || ::getenv("LISTEN_FDS") != nullptr ||
                                    (::fcntl(3, F_GETFD) & FD_CLOEXEC) == 0) {
                                    return 1;
+                               }
+                               std::vector<UniqueFd> sockets;
+                               for (InheritedSocket& socket : given) {
+                                   sockets.push_back(std::move(socket.fd));
                                }
                                auto listeners = bind_listeners({spec(addresses[1])}, sockets, 1);
                                if (!listeners || !listeners->front().from_systemd ||
@@ -361,6 +365,21 @@ TEST_F(InheritedSocketsTest, AreUsedInsteadOfBinding) {
                                return sockets.size() == 1 && sockets.front().get() == 3 ? 0 : 3;
                            }),
               0);
+}
+
+TEST_F(InheritedSocketsTest, HaveTheNamesThatTheyWereGiven) {
+    const auto names = [](const char* text) {
+        return [text](const std::vector<std::string>&) {
+            (void)::setenv("LISTEN_FDNAMES", text, 1);
+            const auto given = take_inherited_sockets();
+            const bool is_right = given.size() == 2 && given[0].name == "a" &&
+                                  given[1].name == (std::string_view(text) == "a" ? "" : "b.c");
+            return is_right && ::getenv("LISTEN_FDNAMES") == nullptr ? 0 : 1;
+        };
+    };
+    for (const char* text : {"a:b.c", "a", "a:b.c:d"}) {
+        EXPECT_EQ(in_activated({"127.0.0.1:0", "127.0.0.1:0"}, names(text)), 0) << text;
+    }
 }
 
 TEST_F(InheritedSocketsTest, ThoseOfAnotherProcessAreNotTaken) {

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include <array>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -193,9 +194,39 @@ TEST_F(ServiceManagerTest, AWatchdogForAnotherProcessIsNotOurs) {
 TEST_F(ServiceManagerTest, NobodyThereIsNoError) {
     const auto nobody = ServiceManager::from_environment();
     EXPECT_FALSE(nobody.present());
-    nobody.notify("READY=1");
+    EXPECT_FALSE(nobody.notify("READY=1"));
+    EXPECT_FALSE(nobody.store("name", STDIN_FILENO));
     (void)::setenv("NOTIFY_SOCKET", dir_.path("gone").c_str(), 1);
-    ServiceManager::from_environment().notify("READY=1");
+    EXPECT_FALSE(ServiceManager::from_environment().notify("READY=1"));
+}
+
+TEST_F(ServiceManagerTest, GetsADescriptorAndItsName) {
+    const auto systemd = NotifySocket::bind(dir_.path("notify"), std::nullopt);
+    (void)::setenv("NOTIFY_SOCKET", systemd->path().c_str(), 1);
+    ASSERT_TRUE(ServiceManager::from_environment().store("topsman.http.1", systemd->fd()));
+    std::array<char, 256> text{};
+    iovec data{text.data(), text.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    ASSERT_GT(::recvmsg(systemd->fd(), &message, 0), 0);
+    EXPECT_STREQ(text.data(), "FDSTORE=1\nFDNAME=topsman.http.1");
+    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    ASSERT_NE(header, nullptr);
+    int number = -1;
+    std::memcpy(&number, CMSG_DATA(header), sizeof number);
+    const UniqueFd got(number);
+
+    struct stat sent {};
+
+    struct stat received {};
+
+    EXPECT_EQ(::fstat(systemd->fd(), &sent), 0);
+    EXPECT_EQ(::fstat(got.get(), &received), 0);
+    EXPECT_EQ(received.st_ino, sent.st_ino);
 }
 
 TEST_F(ServiceManagerTest, AServiceManagerThatDoesNotReadIsNotWaitedFor) {

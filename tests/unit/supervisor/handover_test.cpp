@@ -88,6 +88,7 @@ Handover whole() {
     handover.listeners = {listener};
     handover.leavers = {{left_worker().worker, true, core::TimePoint(3s), core::TimePoint(4s)}};
     handover.exits = {{"web", 3, "killed by SIGKILL", 1'234}};
+    handover.stored = {"topsman.http.4711"};
     handover.spare_sockets = {12};
     handover.clients = {30, 31};
     handover.lock = 3;
