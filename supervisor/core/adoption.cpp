@@ -189,6 +189,7 @@ void SupervisorCore::State::resume(Pool& pool, const Inheritance& left) {
         pool.breaker_open = before->breaker_open;
         pool.failures = before->failures;
         pool.start_limit.resume(before->start_failures);
+        pool.unseen = before->unseen;
         pool.not_before = sensible(before->not_before, pool.spec, now);
     }
     resume_slots(pool, left, outdated);
@@ -297,6 +298,7 @@ void SupervisorCore::State::take_in(const LeftWorker& left, bool is_known) {
         worker.cause = left.course->cause;
         worker.recycle_jitter = left.course->recycle_jitter;
         worker.recycle_not_before = left.course->recycle_not_before;
+        worker.cannot_tell = left.course->cannot_tell;
     }
     if (!workers.emplace(left.worker, worker).second) {
         return;

@@ -15,6 +15,7 @@ LeftPool leave(const Pool& pool) {
     left.failures = pool.failures;
     left.not_before = pool.not_before;
     left.start_failures = pool.start_limit.failures();
+    left.unseen = pool.unseen;
     return left;
 }
 
@@ -48,9 +49,9 @@ LeftWorker leave(const Pool& pool, const Worker& worker) {
     left.ready_at = worker.ready_at;
     left.last_beat = worker.last_beat;
     left.spare = worker.spare;
-    left.course = Course{worker.since,          worker.extended_until,    worker.adopted,
-                         worker.asked_to_leave, worker.said_stopping,     worker.cause,
-                         worker.recycle_jitter, worker.recycle_not_before};
+    left.course = Course{worker.since,          worker.extended_until,     worker.adopted,
+                         worker.asked_to_leave, worker.said_stopping,      worker.cause,
+                         worker.recycle_jitter, worker.recycle_not_before, worker.cannot_tell};
     return left;
 }
 

@@ -48,6 +48,7 @@ struct Course {
     std::string cause;  ///< why it is being ended by force
     double recycle_jitter = 0;
     std::optional<TimePoint> recycle_not_before{};
+    bool cannot_tell = false;  ///< whether it listens
     friend bool operator==(const Course&, const Course&) = default;
 };
 
@@ -91,6 +92,7 @@ struct LeftPool {
     std::uint32_t failures = 0;
     TimePoint not_before{};
     std::vector<TimePoint> start_failures{};  ///< what its start limit remembers
+    std::optional<Generation> unseen{};       ///< never seen listening
     friend bool operator==(const LeftPool&, const LeftPool&) = default;
 };
 

@@ -335,6 +335,15 @@ TEST_F(LegacyTest, EachDiesIntoItsOwnGeneration) {
     EXPECT_EQ(spawned(), std::vector{Generation{3}});
 }
 
+TEST_F(LegacyTest, WhoIsNotReadyYetIsStillOnTrial) {
+    leave(17, 0, Role::Current, WorkerState::Starting).generation = fresh.generation;
+    leave(18, 1, Role::Current, WorkerState::Starting).generation = fresh.generation;
+    go_on();
+    EXPECT_EQ(stage.pool().stage, RolloutStage::Rolling);
+    stage.exit(WorkerId{17}, exited(3));
+    EXPECT_TRUE(stage.announced(Notice::RolloutFailed));
+}
+
 TEST_F(LegacyTest, WhatWasBeingUndoneIsUndone) {
     leave_both(4, 3);
     legacy.current = old;

@@ -27,6 +27,7 @@ void expect_unchanged(const Stage& before) {
     EXPECT_TRUE(anew.after.all<Spawn>().empty());
     EXPECT_TRUE(anew.after.all<Signal>().empty());
     EXPECT_TRUE(anew.after.all<Announce>().empty()) << "it was told already";
+    EXPECT_TRUE(!before.core.inheritance().is_up || anew.after.all<ServiceUp>().empty());
     EXPECT_EQ(anew.after.core.next_deadline(), before.core.next_deadline());
 }
 
@@ -107,6 +108,57 @@ TEST(InheritanceTest, NoIdIsUsedAgainAndWhatWasBeforeCanBeGoneBackTo) {
     ASSERT_EQ(anew.after.all<Spawn>().size(), 1U);
     EXPECT_EQ(anew.after.all<Spawn>()[0].worker, WorkerId{3});
     EXPECT_EQ(anew.after.all<Spawn>()[0].generation, Generation{1});
+}
+
+TEST(InheritanceTest, TheStartLimitRemembers) {
+    config::Pool pool = pool_of("web", 1);
+    pool.start_limit = {.burst = 3, .interval = 1min};
+    pool.backoff.initial = 0s;
+    Stage stage(cluster_of({pool}));
+    stage.start();
+    stage.exit(stage.holder(0), exited(1));
+    stage.exit(stage.holder(0), exited(1));
+    ASSERT_EQ(stage.slot(0).phase, SlotPhase::Occupied);
+    Anew anew(stage);
+    anew.after.exit(anew.after.holder(0), exited(1));
+    EXPECT_EQ(anew.after.slot(0).phase, SlotPhase::Tripped);
+}
+
+TEST(InheritanceTest, RecyclingIsNotDrawnAnew) {
+    config::Pool pool = pool_of("web", 3);
+    pool.recycle = {.lifetime = 1h, .jitter = 1.0};
+    Stage stage(cluster_of({pool}));
+    stage.serve();
+    stage.pass(1s);
+    expect_unchanged(stage);
+}
+
+TEST(InheritanceTest, WhoLeavesWithItsPoolHasAsLongAsBefore) {
+    config::Pool slow = pool_of("jobs", 1);
+    slow.stop_timeout = 5min;
+    Stage stage(cluster_of({pool_of("web", 1), slow}));
+    stage.serve();
+    stage.pass(2s);
+    const WorkerId leaver = stage.holder(0, Role::Current, 1);
+    stage.step(Reload{{}, cluster_of({pool_of("web", 1)})});
+    ASSERT_EQ(stage.worker(leaver).state, WorkerState::Draining);
+    stage.pass(1min);
+    Anew anew(stage);
+    anew.after.pass(3min);
+    EXPECT_EQ(anew.after.worker(leaver).state, WorkerState::Draining);
+    anew.after.pass(2min);
+    EXPECT_EQ(anew.after.worker(leaver).state, WorkerState::Killing);
+    // The next master, after a death, does not know since when.
+    Inheritance left = stage.core.inheritance();
+    left.same_master = false;
+    for (LeftWorker& worker : left.workers) {
+        worker.course.reset();
+    }
+    Stage next(left.legacy->footing().config);
+    next.now = stage.now;
+    next.step(Adopt{left});
+    next.pass(4min);
+    EXPECT_EQ(next.worker(leaver).state, WorkerState::Draining);
 }
 
 TEST(InheritanceTest, AnExitIsDealtWithAsEver) {
