@@ -56,7 +56,8 @@ json::value write_left_worker(const core::LeftWorker& worker) {
             {"stopping", course.said_stopping},
             {"cause", course.cause},
             {"recycle_jitter", course.recycle_jitter},
-            {"recycle_not_before", ns(course.recycle_not_before)}};
+            {"recycle_not_before", ns(course.recycle_not_before)},
+            {"cannot_tell", course.cannot_tell}};
 }
 
 json::value write_left_slot(const core::LeftSlot& slot) {
@@ -80,6 +81,7 @@ json::value write_left_pool(const core::LeftPool& pool) {
         {"breaker", pool.breaker_open},
         {"failures", pool.failures},
         {"not_before", ns(pool.not_before)},
+        {"unseen", pool.unseen.value_or(core::Generation{}).value},
         {"start_failures", list(pool.start_failures, [](core::TimePoint at) { return ns(at); })}};
 }
 
@@ -217,6 +219,7 @@ core::LeftWorker read_left_worker(const json::value& line) {
                                  line.at("stopping").as_bool(), text(line.at("cause"))};
     worker.course->recycle_jitter = line.at("recycle_jitter").to_number<double>();
     worker.course->recycle_not_before = maybe_at(line.at("recycle_not_before"));
+    worker.course->cannot_tell = line.at("cannot_tell").as_bool();
     return worker;
 }
 
@@ -247,6 +250,9 @@ core::LeftPool read_left_pool(const json::value& line) {
     pool.breaker_open = line.at("breaker").as_bool();
     pool.failures = number<std::uint32_t>(line.at("failures"));
     pool.not_before = at(line.at("not_before"));
+    if (const core::Generation unseen = generation(line.at("unseen")); unseen.value != 0) {
+        pool.unseen = unseen;
+    }
     for (const json::value& failure : line.at("start_failures").as_array()) {
         pool.start_failures.push_back(at(failure));
     }

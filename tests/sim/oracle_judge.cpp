@@ -102,6 +102,7 @@ void Oracle::judge_spare(const core::Spawn& spawn) {
     life.generation = spawn.generation;
     life.spawned = now_;
     life.since = now_;
+    life.cannot_tell = pool.unseen == spawn.generation;
     life.is_spare = true;
     living_.emplace(spawn.worker, life);
 }

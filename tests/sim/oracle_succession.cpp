@@ -90,8 +90,9 @@ void Oracle::take_over(const core::LeftWorker& left, const core::WorkerView& vie
     life.generation = view.generation;
     life.spawned = left.spawned_at;
     PoolBook& pool = pools_[view.slot.pool];
-    const bool by_age = pool.spec.ready.by == config::ReadyBy::None;
-    life.since = by_age && left.state == WorkerState::Starting ? left.spawned_at : now_;
+    life.since = by_age(life, pool.spec.ready) && left.state == WorkerState::Starting
+                     ? left.spawned_at
+                     : now_;
     life.executed = true;
     life.adopted = true;
     life.said_ready = left.said_ready;

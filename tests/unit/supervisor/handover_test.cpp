@@ -22,9 +22,15 @@ core::LeftWorker left_worker() {
     left.state = core::WorkerState::Draining;
     left.spawned_at = core::TimePoint(5s);
     left.ready_at = core::TimePoint(6s);
-    left.course =
-        core::Course{core::TimePoint(8s), core::TimePoint(9s), true, true, true, "why", -0.25,
-                     core::TimePoint(10s)};
+    left.course = core::Course{core::TimePoint(8s),
+                               core::TimePoint(9s),
+                               true,
+                               true,
+                               true,
+                               "why",
+                               -0.25,
+                               core::TimePoint(10s),
+                               true};
     return left;
 }
 
@@ -71,7 +77,8 @@ Handover whole() {
                             true,
                             3,
                             core::TimePoint(1s),
-                            {core::TimePoint(2s), core::TimePoint(3s)}}};
+                            {core::TimePoint(2s), core::TimePoint(3s)},
+                            core::Generation{7}}};
     handover.left.is_up = true;
     handover.left.slots = {{"web", 3, core::SlotPhase::Waiting, 12, 2, core::TimePoint(2s),
                             core::Generation{6}, core::WorkerId{9}}};
