@@ -209,7 +209,7 @@ class Meanwhile(Upgrading):
             c.wait_file(f"did{int(number)}")
         self.go_on(c, waiting)
         c.wait_event("worker.ready", pid=pid)
-        self.assertEqual(c.slot(0)["status"], "said meanwhile")
+        c.wait_status(lambda _: c.slot(0)["status"] == "said meanwhile")  # shown after the event
         c.wait_log("web/0 | all of it")  # begun before, ended after
         self.assertEqual(self.told(c, 0, "worker.exited"), [])
 
