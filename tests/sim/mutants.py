@@ -106,7 +106,7 @@ MUTANTS = [
     Mutant("NoBusyTick", "lifecycle.cpp",
            "slot->failures == 0 && pool.failures == 0", "false"),
     Mutant("SpecIsKnown", "snapshot.cpp",
-           "state_->previous ? &*state_->previous : nullptr}", "static_cast<const Version*>(nullptr)}"),
+           "state_->previous ? &*state_->previous : nullptr}", "static_cast<Version*>(nullptr)}"),
     Mutant("EverybodyIsAdopted", "adoption.cpp",
            "    return workers;\n", "    workers.pop_back();\n    return workers;\n"),
     Mutant("DecisionsOutliveTheMaster", "adoption.cpp",
