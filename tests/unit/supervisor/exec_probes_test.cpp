@@ -19,7 +19,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using core::WorkerId;
-using testing::HasSubstr;
 using testing::StartsWith;
 
 constexpr auto kSafetyNet = 30s;
