@@ -19,13 +19,6 @@ Result<std::string> parse_name(std::string_view text) {
     return std::string(text);
 }
 
-Result<std::string> parse_word(std::string_view text) {
-    if (text.empty()) {
-        return plain_error("an empty name: write one, or remove the key");
-    }
-    return std::string(text);
-}
-
 Result<LogLevel> parse_level(std::string_view text) {
     static constexpr Word<LogLevel> kWords[] = {
         {"debug", LogLevel::Debug},

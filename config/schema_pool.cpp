@@ -218,13 +218,6 @@ void in_exec(Reader& reader, const At& at, Pool& pool) {
     reader.parse(at, Parse, pool.exec.*Member);
 }
 
-Result<std::string> parse_word(std::string_view text) {
-    if (text.empty()) {
-        return plain_error("an empty name: write one, or remove the key");
-    }
-    return std::string(text);
-}
-
 template <auto Member, auto& Fields>
 void sub_map(Reader& reader, const At& at, Pool& pool) {
     read_map(reader, at, fields_of(Fields), pool.*Member);

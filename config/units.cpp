@@ -235,6 +235,13 @@ Result<std::uint64_t> parse_rate(std::string_view text) {
     return (period + count / 2) / count;
 }
 
+Result<std::string> parse_word(std::string_view text) {
+    if (text.empty()) {
+        return plain_error("an empty name: write one, or remove the key");
+    }
+    return std::string(text);
+}
+
 Result<double> parse_real(std::string_view text) {
     double value = 0;
     const bool plain = text.find_first_not_of("0123456789.") == std::string_view::npos;

@@ -31,6 +31,9 @@ struct CpuRange {
 /// A whole number without sign.
 [[nodiscard]] Result<std::uint32_t> parse_count(std::string_view text);
 
+/// Any word, but not none: of a user, a group.
+[[nodiscard]] Result<std::string> parse_word(std::string_view text);
+
 /// `2`, `0.2`: a decimal number without exponent or sign.
 [[nodiscard]] Result<double> parse_real(std::string_view text);
 

@@ -11,10 +11,6 @@
 namespace topsman::shm {
 namespace {
 
-constexpr std::size_t rounded_up(std::size_t size, std::size_t to) noexcept {
-    return (size + to - 1) / to * to;
-}
-
 constexpr std::size_t stride_of(const ChannelShape& shape) noexcept {
     return rounded_up(sizeof(CellHeader) + shape.message_size, 16);
 }

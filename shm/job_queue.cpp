@@ -9,10 +9,6 @@
 namespace topsman::shm {
 namespace {
 
-constexpr std::size_t rounded_up(std::size_t size, std::size_t to) noexcept {
-    return (size + to - 1) / to * to;
-}
-
 constexpr std::size_t taken_words(std::uint32_t capacity) noexcept {
     return (std::size_t{capacity} + 63) / 64;
 }

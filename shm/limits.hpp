@@ -38,4 +38,9 @@ inline constexpr std::uint32_t kMaxChannels = 8;
 inline constexpr std::uint32_t kMaxChannelCapacity = 1U << 16U;
 inline constexpr std::size_t kCacheLine = 128;  // two lines: the adjacent-line prefetcher
 
+/// The next multiple of `to`.
+constexpr std::size_t rounded_up(std::size_t size, std::size_t to) noexcept {
+    return (size + to - 1) / to * to;
+}
+
 }  // namespace topsman::shm

@@ -9,7 +9,7 @@ namespace topsman::supervisor {
 
 namespace {
 
-constexpr int kFirstPause = 16;  // a share of the interval
+constexpr int kFirstShare = 16;  // a share of the interval
 constexpr std::size_t kMostLine = 200;
 constexpr std::string_view kSeparator = " | ";  // what OutputPipe puts after its label
 
@@ -37,7 +37,7 @@ ExecProbes::~ExecProbes() {
 }
 
 void ExecProbes::begin(core::WorkerId worker, const Plan& plan) {
-    const config::Duration first = plan.interval / kFirstPause;
+    const config::Duration first = plan.interval / kFirstShare;
     const auto [entry, is_new] = probed_.try_emplace(worker, io_, plan);
     if (is_new) {
         entry->second.pause = first;

@@ -3,6 +3,7 @@
 #include "config/load.hpp"
 #include "config/read_file.hpp"
 #include "shm/base/check.hpp"
+#include "supervisor/json_reading.hpp"
 #include "supervisor/runtime_dir.hpp"
 
 #include <boost/json.hpp>
@@ -18,11 +19,14 @@ namespace topsman::supervisor {
 namespace {
 
 namespace json = boost::json;
+using json_reading::generation;
+using json_reading::number;
+using json_reading::text;
 
-constexpr std::uint64_t kFormat = 1;
+constexpr std::uint64_t kGenerationsFormat = 1;
 /// Some texts of 1 MiB each, escaped.
 constexpr std::size_t kMostBytes = 64U << 20U;
-constexpr const char* kForeign = "is not what this version of topsman writes";
+constexpr const char* kNotOurs = "is not what this version of topsman writes";
 
 json::object to_json(const std::map<std::string, std::string>& words) {
     json::object object;
@@ -33,7 +37,7 @@ json::object to_json(const std::map<std::string, std::string>& words) {
 }
 
 /// Generations that differ in a policy only, or in nothing, have one text.
-class Writer {
+class GenerationsWriter {
   public:
     std::uint64_t source(const config::Origin& origin) {
         CHECK(origin.source != nullptr);
@@ -76,18 +80,6 @@ class Writer {
     std::vector<const config::Source*> sources_;
 };
 
-std::uint64_t number(const json::value& value) {
-    return value.to_number<std::uint64_t>();
-}
-
-std::string text(const json::value& value) {
-    return std::string(value.as_string());
-}
-
-core::Generation generation(const json::value& value) {
-    return core::Generation{value.to_number<std::uint32_t>()};
-}
-
 std::map<std::string, std::string> words(const json::value& value) {
     std::map<std::string, std::string> words;
     for (const auto& [key, word] : value.as_object()) {
@@ -103,9 +95,10 @@ struct Unloadable : std::runtime_error {
 
 /// Throws what Boost.JSON throws at a document of another shape, and Unloadable where a text cannot
 /// be loaded any more.
-class Reader {
+class GenerationsReader {
   public:
-    explicit Reader(const json::object& root) : root_(root), file_(text(root.at("file"))) {
+    explicit GenerationsReader(const json::object& root)
+        : root_(root), file_(text(root.at("file"))) {
         for (const json::value& source : root.at("sources").as_array()) {
             config::Environment environment;
             environment.cpus = source.at("cpus").to_number<std::uint32_t>();
@@ -113,7 +106,7 @@ class Reader {
             config::Loaded loaded =
                 config::load_text(text(source.at("text")), text(source.at("path")), environment);
             if (!loaded.config) {
-                throw Unloadable(loaded.errors.empty() ? kForeign : loaded.errors.front().text());
+                throw Unloadable(loaded.errors.empty() ? kNotOurs : loaded.errors.front().text());
             }
             loaded.config->file = file_;
             configs_.push_back(std::move(*loaded.config));
@@ -122,12 +115,12 @@ class Reader {
 
     KeptGenerations read() {
         KeptGenerations kept;
-        kept.file = configs_.at(number(root_.at("read")));
+        kept.file = configs_.at(number<std::uint64_t>(root_.at("read")));
         for (const json::value& line : root_.at("specs").as_array()) {
-            const config::Config& config = configs_.at(number(line.at("source")));
+            const config::Config& config = configs_.at(number<std::uint64_t>(line.at("source")));
             const config::Pool* pool = config.find_pool(text(line.at("pool")));
             if (pool == nullptr) {
-                throw Unloadable(kForeign);
+                throw Unloadable(kNotOurs);
             }
             Result<SpecPtr> spec = restore_spec(*pool, config.origin, words(line.at("env_file")));
             if (!spec) {
@@ -152,14 +145,14 @@ class Reader {
     /// Each of its pools can be started.
     core::Version version(const KeptGenerations& kept, const json::value& value) const {
         core::Version version;
-        version.config = configs_.at(number(value.at("source")));
+        version.config = configs_.at(number<std::uint64_t>(value.at("source")));
         version.generation = generation(value.at("generation"));
         for (config::Pool& pool : version.config.pools) {
             const json::value& line = value.at("pools").at(pool.name);
             pool.workers = line.at("workers").to_number<std::uint32_t>();
             const core::Generation runs = generation(line.at("generation"));
             if (pool.workers == 0 || kept.find(runs, pool.name) == nullptr) {
-                throw Unloadable(kForeign);
+                throw Unloadable(kNotOurs);
             }
             version.pools[pool.name] = runs;
         }
@@ -206,7 +199,7 @@ std::string generations_path(const std::string& dir, const std::string& cluster)
 
 std::string generations_text(const core::Legacy& legacy, const SpecsByGeneration& specs,
                              const config::Config& file) {
-    Writer writer;
+    GenerationsWriter writer;
     const auto maybe = [&writer](const std::optional<core::Version>& version) {
         return version ? json::value(writer.version(*version)) : json::value(nullptr);
     };
@@ -220,7 +213,7 @@ std::string generations_text(const core::Legacy& legacy, const SpecsByGeneration
         }
     }
     json::object root;
-    root["format"] = kFormat;
+    root["format"] = kGenerationsFormat;
     root["file"] = file.file;
     root["read"] = writer.source(file.origin);
     root["current"] = writer.version(legacy.current);
@@ -246,18 +239,18 @@ Result<KeptGenerations> parse_generations(std::string_view text) {
     boost::system::error_code error;
     const json::value value = json::parse({text.data(), text.size()}, error, {}, options);
     if (error || !value.is_object()) {
-        return plain_error(kForeign);
+        return plain_error(kNotOurs);
     }
     const json::object& root = value.get_object();
     try {
-        if (number(root.at("format")) != kFormat) {
-            return plain_error(kForeign);
+        if (number<std::uint64_t>(root.at("format")) != kGenerationsFormat) {
+            return plain_error(kNotOurs);
         }
-        return Reader(root).read();
+        return GenerationsReader(root).read();
     } catch (const Unloadable& why) {
         return plain_error(why.what());
     } catch (const std::exception&) {
-        return plain_error(kForeign);
+        return plain_error(kNotOurs);
     }
 }
 

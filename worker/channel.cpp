@@ -61,12 +61,12 @@ Error full_error(const ChannelState& state, Channel::Deadline deadline) {
     return refusal(state, "full until the deadline", std::errc::timed_out);
 }
 
-Result<std::shared_ptr<ChannelState>> find_in_segment(Process& process, std::string_view name) {
+Result<std::shared_ptr<ChannelState>> find_channel(Process& process, std::string_view name) {
     const auto channels = process.segment->channels();
     const auto found = std::find_if(channels.begin(), channels.end(),
                                     [name](const auto& one) { return one.name == name; });
     if (found == channels.end() && process.segment->look_again()) {
-        return find_in_segment(process, name);  // a reload has added some
+        return find_channel(process, name);  // a reload has added some
     }
     if (found == channels.end()) {
         return plain_error("channel " + std::string(name) +
@@ -118,7 +118,7 @@ Result<Channel> Worker::channel(std::string_view name, const ChannelSize& alone)
     auto known = process_->channels.find(name);
     if (known == process_->channels.end()) {
         auto state =
-            process_->segment ? find_in_segment(*process_, name) : make_own(*process_, name, alone);
+            process_->segment ? find_channel(*process_, name) : make_own(*process_, name, alone);
         if (!state) {
             return state.error();
         }

@@ -77,12 +77,12 @@ Error detail::still_full(const QueueState& state) {
 
 namespace {
 
-Result<std::shared_ptr<QueueState>> find_in_segment(Process& process, std::string_view name) {
+Result<std::shared_ptr<QueueState>> find_queue(Process& process, std::string_view name) {
     const auto queues = process.segment->queues();
     const auto found = std::find_if(queues.begin(), queues.end(),
                                     [name](const auto& one) { return one.name == name; });
     if (found == queues.end() && process.segment->look_again()) {
-        return find_in_segment(process, name);  // a reload has added some
+        return find_queue(process, name);  // a reload has added some
     }
     if (found == queues.end()) {
         return plain_error("queue " + std::string(name) +
@@ -127,7 +127,7 @@ Result<JobQueue> Worker::queue(std::string_view name, const QueueSize& alone) {
     auto known = process_->queues.find(name);
     if (known == process_->queues.end()) {
         auto state =
-            process_->segment ? find_in_segment(*process_, name) : make_own(*process_, name, alone);
+            process_->segment ? find_queue(*process_, name) : make_own(*process_, name, alone);
         if (!state) {
             return state.error();
         }

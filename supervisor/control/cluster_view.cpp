@@ -1,6 +1,7 @@
 #include "supervisor/control/cluster_view.hpp"
 
 #include "supervisor/control/text.hpp"
+#include "supervisor/posix/clock.hpp"
 #include "supervisor/posix/listener.hpp"
 #include "supervisor/posix/process_info.hpp"
 
@@ -19,12 +20,6 @@ using shm::SlotPhase;
 
 // A turn of the master's loop takes micro- to milliseconds: it waits for nothing.
 constexpr std::int64_t kHungAfterNs = 2'000'000'000;
-
-std::int64_t monotonic_ns() noexcept {
-    timespec now{};
-    (void)::clock_gettime(CLOCK_MONOTONIC, &now);
-    return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 /// Seconds between two stamps that anybody may have written: never negative, never overflows.
 double seconds_between(std::int64_t from, std::int64_t to) noexcept {
@@ -76,10 +71,12 @@ constexpr const char* kWorkerWords[] = {"",         "starting", "serving", "drai
 
 /// One pass over a segment. The scoreboard is the master's alone, but every worker has it mapped
 /// for writing: each number is checked before it is an index.
-class Reader {
+class ViewReader {
   public:
-    explicit Reader(const shm::Segment& segment)
-        : segment_(segment), board_(segment.scoreboard()), now_(monotonic_ns()) {}
+    explicit ViewReader(const shm::Segment& segment)
+        : segment_(segment),
+          board_(segment.scoreboard()),
+          now_(static_cast<std::int64_t>(posix::monotonic_ns())) {}
 
     ClusterView read();
 
@@ -117,7 +114,7 @@ std::uint64_t slot_key(std::uint32_t pool, std::uint32_t slot) noexcept {
     return (std::uint64_t{pool} << 32U) | slot;
 }
 
-ClusterView Reader::read() {
+ClusterView ViewReader::read() {
     read_master();
     read_workers();
     read_listeners();
@@ -129,7 +126,7 @@ ClusterView Reader::read() {
     return std::move(view_);
 }
 
-void Reader::read_master() {
+void ViewReader::read_master() {
     if (!board_.master.load(master_)) {
         master_ = {};
     }
@@ -173,7 +170,7 @@ void Reader::read_master() {
     }
 }
 
-void Reader::read_workers() {
+void ViewReader::read_workers() {
     const std::size_t lanes = std::min<std::size_t>(segment_.lanes().size(), shm::kMaxLanes + 1);
     for (std::uint32_t lane = 1; lane < lanes; ++lane) {
         Living living{.lane = lane, .record = {}};
@@ -184,7 +181,7 @@ void Reader::read_workers() {
     }
 }
 
-void Reader::read_listeners() {
+void ViewReader::read_listeners() {
     if (master_.listeners == 0) {
         return;
     }
@@ -212,7 +209,7 @@ void Reader::read_listeners() {
                           [](const ListenerLine& line) { return !line.is_leaving; });
 }
 
-void Reader::read_pools() {
+void ViewReader::read_pools() {
     for (std::uint32_t i = 0; i < master_.pools; ++i) {
         shm::PoolRecord record{};
         PoolLines pool;
@@ -262,7 +259,7 @@ void Reader::read_pools() {
     }
 }
 
-void Reader::read_slot(const shm::SlotRecord& slot, PoolLines& pool) {
+void ViewReader::read_slot(const shm::SlotRecord& slot, PoolLines& pool) {
     const auto [begin, end] = by_slot_.equal_range(slot_key(slot.pool, slot.slot));
     pool.drained += slot.phase == SlotPhase::Drained ? 1U : 0U;
     bool is_taken = false;
@@ -280,7 +277,7 @@ void Reader::read_slot(const shm::SlotRecord& slot, PoolLines& pool) {
     }
 }
 
-WorkerLine Reader::empty_line(const shm::SlotRecord& slot) const {
+WorkerLine ViewReader::empty_line(const shm::SlotRecord& slot) const {
     WorkerLine line;
     line.slot = slot.slot;
     line.state = word(kSlotWords, slot.phase);
@@ -292,7 +289,7 @@ WorkerLine Reader::empty_line(const shm::SlotRecord& slot) const {
     return line;
 }
 
-WorkerLine Reader::worker_line(const Living& living) const {
+WorkerLine ViewReader::worker_line(const Living& living) const {
     const shm::WorkerRecord& record = living.record;
     WorkerLine line;
     line.slot = record.slot;
@@ -337,7 +334,7 @@ WorkerLine Reader::worker_line(const Living& living) const {
     return line;
 }
 
-void Reader::read_metrics() {
+void ViewReader::read_metrics() {
     const shm::MetricCells cells = segment_.metrics();
     const std::uint32_t lanes = cells.lanes();
     for (const shm::NameTable::Entry& entry : segment_.metric_names().entries()) {
@@ -362,7 +359,7 @@ void Reader::read_metrics() {
     }
 }
 
-void Reader::read_mutexes() {
+void ViewReader::read_mutexes() {
     const auto mutexes = segment_.mutexes();
     for (const shm::NameTable::Entry& entry : segment_.mutex_names().entries()) {
         if (entry.kind != shm::NameKind::Mutex || entry.row >= mutexes.size()) {
@@ -389,7 +386,7 @@ void Reader::read_mutexes() {
     }
 }
 
-const shm::WorkerRecord* Reader::find_owner(shm::Owner owner) const {
+const shm::WorkerRecord* ViewReader::find_owner(shm::Owner owner) const {
     for (const Living& living : workers_) {
         if (living.lane == owner.lane && living.record.lane_generation == owner.generation &&
             living.record.pool < view_.pools.size()) {
@@ -399,13 +396,13 @@ const shm::WorkerRecord* Reader::find_owner(shm::Owner owner) const {
     return nullptr;
 }
 
-std::string Reader::owner_name(shm::Owner owner) const {
+std::string ViewReader::owner_name(shm::Owner owner) const {
     const shm::WorkerRecord* record = find_owner(owner);
     return record == nullptr ? "a dead worker"
                              : slot_name(view_.pools[record->pool].name, record->slot);
 }
 
-std::uint32_t Reader::owner_pid(shm::Owner owner) const {
+std::uint32_t ViewReader::owner_pid(shm::Owner owner) const {
     const shm::WorkerRecord* record = find_owner(owner);
     return record == nullptr ? 0 : record->pid;
 }
@@ -413,7 +410,7 @@ std::uint32_t Reader::owner_pid(shm::Owner owner) const {
 }  // namespace
 
 ClusterView read_cluster(const shm::Segment& segment) {
-    return Reader(segment).read();
+    return ViewReader(segment).read();
 }
 
 }  // namespace topsman::control

@@ -7,6 +7,7 @@
 #include "supervisor/control/status_text.hpp"
 #include "supervisor/control/table.hpp"
 #include "supervisor/control/text.hpp"
+#include "supervisor/posix/clock.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -15,10 +16,6 @@ namespace topsman::control {
 namespace {
 
 constexpr std::size_t kMostLetters = 10'000;
-
-std::int64_t monotonic_ns() {
-    return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 std::string why(const DeadLetterLine& letter) {
     return letter.is_late ? "deadline" : "attempts";
@@ -70,7 +67,7 @@ int queues(const Target& target, const Output& output, const std::optional<std::
         print_error(output, located.error().message);
         return kExitNotRunning;
     }
-    const std::int64_t now = monotonic_ns();
+    const auto now = static_cast<std::int64_t>(posix::monotonic_ns());
     std::vector<QueueLine> lines = read_queues(located->segment, now);
     if (!queue) {
         output.out << (output.json ? queues_json(lines) + "\n"

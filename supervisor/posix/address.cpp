@@ -166,6 +166,10 @@ std::string to_string(const Address& address) {
     }
 }
 
+std::string path_of(const Address& address) {
+    return to_string(address).substr(std::string("unix:").size());
+}
+
 Result<Address> bound_address(int fd) {
     Address address;
     address.length = sizeof address.storage;

@@ -36,6 +36,9 @@ struct Address {
 /// In the same words: `[::]:80`, `unix:/run/a.sock`.
 [[nodiscard]] std::string to_string(const Address& address);
 
+/// Of a unix socket.
+[[nodiscard]] std::string path_of(const Address& address);
+
 /// What a socket is bound to.
 [[nodiscard]] Result<Address> bound_address(int fd);
 

@@ -34,10 +34,6 @@ Result<void> drop_requests(int fd) {
     return {};
 }
 
-std::string path_of(const Address& address) {
-    return reinterpret_cast<const sockaddr_un*>(&address.storage)->sun_path;
-}
-
 std::uint64_t socket_file(const std::string& path) {
     struct stat status {};
 

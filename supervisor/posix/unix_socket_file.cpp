@@ -10,10 +10,6 @@
 namespace topsman::posix {
 namespace {
 
-std::string path_of(const Address& address) {
-    return to_string(address).substr(std::string("unix:").size());
-}
-
 /// Makes the path free for us, or says who has it.
 Result<void> clear_path(const Address& address) {
     const std::string path = path_of(address);

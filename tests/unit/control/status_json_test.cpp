@@ -6,7 +6,7 @@
 namespace topsman::control {
 namespace {
 
-ClusterView sample() {
+ClusterView small_shop() {
     ClusterView view;
     view.cluster = "shop";
     view.master_pid = 77;
@@ -50,7 +50,7 @@ ClusterView sample() {
 }
 
 TEST(StatusJsonTest, HasTheShapeThatOthersDependOn) {
-    const auto json = boost::json::parse(status_json(sample()));
+    const auto json = boost::json::parse(status_json(small_shop()));
     EXPECT_EQ(json.at("cluster"), "shop");
     EXPECT_EQ(json.at("master").at("pid"), 77);
     EXPECT_EQ(json.at("master").at("state"), "running");
@@ -77,14 +77,14 @@ TEST(StatusJsonTest, HasTheShapeThatOthersDependOn) {
     EXPECT_EQ(json.at("mutexes").at("stock").at("pid"), 4'711);
     EXPECT_EQ(json.at("mutexes").at("stock").at("held_s"), 12.5);
     EXPECT_EQ(json.at("mutexes").at("stock").at("waiting"), 3);
-    EXPECT_EQ(boost::json::parse(locks_json(sample())), json.at("mutexes"));
+    EXPECT_EQ(boost::json::parse(locks_json(small_shop())), json.at("mutexes"));
     EXPECT_EQ(json.at("shared").at(0),
               boost::json::parse(R"({"kind": "semaphore", "name": "db", "state": "3 of 20 taken",
                                      "waiting": 1, "taken": 3, "permits": 20})"));
 }
 
 TEST(StatusJsonTest, ASpareHasNoSlot) {
-    ClusterView view = sample();
+    ClusterView view = small_shop();
     view.pools[0].spares = 2;
     view.pools[0].spares_ready = 1;
     view.pools[0].slots[0].slot = kNoSlot;
@@ -95,7 +95,7 @@ TEST(StatusJsonTest, ASpareHasNoSlot) {
 }
 
 TEST(StatusJsonTest, CountersAreTheSameObject) {
-    const ClusterView view = sample();
+    const ClusterView view = small_shop();
     EXPECT_EQ(boost::json::parse(counters_json(view)),
               boost::json::parse(status_json(view)).at("counters"));
 }

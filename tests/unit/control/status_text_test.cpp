@@ -31,7 +31,7 @@ WorkerLine worker(std::uint32_t slot, std::uint64_t id, const char* state) {
     return line;
 }
 
-ClusterView sample() {
+ClusterView shop() {
     ClusterView view;
     view.cluster = "shop";
     view.config_file = "/etc/topsman/shop.yaml";
@@ -219,21 +219,21 @@ files  free
 }
 
 TEST(StatusTextTest, FitsIntoANarrowTerminal) {
-    EXPECT_EQ(status_text(sample(), {.columns = 40, .color = false}), kIn40Columns);
+    EXPECT_EQ(status_text(shop(), {.columns = 40, .color = false}), kIn40Columns);
 }
 
 TEST(StatusTextTest, FitsIntoAUsualTerminal) {
-    EXPECT_EQ(status_text(sample(), {.columns = 80, .color = false}), kIn80Columns);
+    EXPECT_EQ(status_text(shop(), {.columns = 80, .color = false}), kIn80Columns);
 }
 
 TEST(StatusTextTest, ShowsAllWhereThereIsRoom) {
-    EXPECT_EQ(status_text(sample(), {.columns = 200, .color = false}), kWithRoom);
-    EXPECT_EQ(status_text(sample(), {.columns = 0, .color = false}), kWithRoom) << "a pipe";
+    EXPECT_EQ(status_text(shop(), {.columns = 200, .color = false}), kWithRoom);
+    EXPECT_EQ(status_text(shop(), {.columns = 0, .color = false}), kWithRoom) << "a pipe";
 }
 
 TEST(StatusTextTest, NoLineIsWiderThanTheTerminal) {
     for (std::uint32_t columns = 40; columns < 200; ++columns) {
-        std::istringstream text(status_text(sample(), {.columns = columns, .color = false}));
+        std::istringstream text(status_text(shop(), {.columns = columns, .color = false}));
         for (std::string line; std::getline(text, line);) {
             EXPECT_LE(width(line), columns) << line;
         }
@@ -241,7 +241,7 @@ TEST(StatusTextTest, NoLineIsWiderThanTheTerminal) {
 }
 
 TEST(StatusTextTest, SparesAreCountedAndSayHowTheyWait) {
-    ClusterView view = sample();
+    ClusterView view = shop();
     view.pools[0].spares = 3;
     view.pools[0].spares_ready = 3;
     for (const char* state : {"parked", "parked", "serving"}) {
@@ -259,14 +259,14 @@ TEST(StatusTextTest, SparesAreCountedAndSayHowTheyWait) {
 }
 
 TEST(StatusTextTest, ColourIsOnlyThereWhenItIsAskedFor) {
-    EXPECT_THAT(status_text(sample(), {}), Not(HasSubstr("\x1b")));
-    const std::string colored = status_text(sample(), {.columns = 120, .color = true});
+    EXPECT_THAT(status_text(shop(), {}), Not(HasSubstr("\x1b")));
+    const std::string colored = status_text(shop(), {.columns = 120, .color = true});
     EXPECT_THAT(colored, HasSubstr("\x1b[32mserving\x1b[0m"));
     EXPECT_THAT(colored, HasSubstr("\x1b[31mtripped\x1b[0m"));
 }
 
 TEST(StatusTextTest, ADeadMasterIsTheFirstThingSaid) {
-    ClusterView view = sample();
+    ClusterView view = shop();
     view.master_state = "dead";
     view.trouble = "pid 40999 is gone";
     EXPECT_THAT(
@@ -282,7 +282,7 @@ TEST(StatusTextTest, ADeadMasterIsTheFirstThingSaid) {
 }
 
 TEST(StatusTextTest, AHungMasterIsTheFirstThingSaid) {
-    ClusterView view = sample();
+    ClusterView view = shop();
     view.master_state = "hung";
     view.trouble = "pid 40999 is stopped by a signal";
     EXPECT_THAT(
@@ -291,8 +291,8 @@ TEST(StatusTextTest, AHungMasterIsTheFirstThingSaid) {
 }
 
 TEST(StatusTextTest, RatesComeFromTheLookBefore) {
-    const ClusterView then = sample();
-    ClusterView now = sample();
+    const ClusterView then = shop();
+    ClusterView now = shop();
     now.pools[0].slots[0].requests += 2'400;
     now.pools[0].slots[0].cpu_s += 1;
     now.counters[0].total += 24;
@@ -305,11 +305,11 @@ TEST(StatusTextTest, RatesComeFromTheLookBefore) {
 }
 
 TEST(StatusTextTest, ANewWorkerOrCounterHasNoRateYet) {
-    ClusterView then = sample();
+    ClusterView then = shop();
     then.pools[0].slots[0].worker = 3;
     then.counters.clear();
     const Before before{.view = then, .seconds = 2};
-    const std::string text = status_text(sample(), {}, &before);
+    const std::string text = status_text(shop(), {}, &before);
     EXPECT_THAT(text, HasSubstr("orders         1204311           0\n"));
 }
 

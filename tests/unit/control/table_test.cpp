@@ -7,7 +7,7 @@
 namespace topsman::control {
 namespace {
 
-Table sample() {
+Table four_columns() {
     Table table({{"NAME", false, 9, false},
                  {"N", true, 5, false},
                  {"EMPTY", false, 7, false},
@@ -21,35 +21,35 @@ Table sample() {
 }
 
 TEST(TableTest, AlignsAndLeavesOutEmptyColumns) {
-    EXPECT_EQ(sample().render(0, false),
+    EXPECT_EQ(four_columns().render(0, false),
               "NAME       N  REMARK\n"
               "a          1\n"
               "größer  1000  a long remark on it\n");
 }
 
 TEST(TableTest, CutsTheFlexibleColumnFirst) {
-    EXPECT_EQ(sample().render(26, false),
+    EXPECT_EQ(four_columns().render(26, false),
               "NAME       N  REMARK\n"
               "a          1\n"
               "größer  1000  a long rema…\n");
 }
 
 TEST(TableTest, ThenDropsTheLeastImportant) {
-    EXPECT_EQ(sample().render(15, false),
+    EXPECT_EQ(four_columns().render(15, false),
               "NAME       N\n"
               "a          1\n"
               "größer  1000\n");
-    EXPECT_EQ(sample().render(10, false), "NAME\na\ngrößer\n");
+    EXPECT_EQ(four_columns().render(10, false), "NAME\na\ngrößer\n");
 }
 
 TEST(TableTest, ColourDoesNotChangeTheAlignment) {
-    std::string colored = sample().render(0, true);
+    std::string colored = four_columns().render(0, true);
     for (const char* escape : {"\x1b[2m", "\x1b[32m", "\x1b[0m"}) {
         for (std::size_t at; (at = colored.find(escape)) != std::string::npos;) {
             colored.erase(at, std::string_view(escape).size());
         }
     }
-    EXPECT_EQ(colored, sample().render(0, false));
+    EXPECT_EQ(colored, four_columns().render(0, false));
 }
 
 }  // namespace

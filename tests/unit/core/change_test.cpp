@@ -12,9 +12,6 @@ namespace {
 using testing::ElementsAre;
 using testing::StartsWith;
 
-constexpr Generation kOld{1};
-constexpr Generation kNew{2};
-
 config::Pool safe_pool(const std::string& name, std::uint32_t workers,
                        const std::string& command = "serve") {
     config::Pool pool = pool_of(name, workers);

@@ -18,8 +18,8 @@ config::Pool listening(std::uint32_t workers) {
 }
 
 /// A serving pool of three, of which web/1 is drained and gone.
-struct Drained : Stage {
-    explicit Drained(const config::Pool& pool = listening(3)) : Stage(cluster_of({pool})) {
+struct DrainStage : Stage {
+    explicit DrainStage(const config::Pool& pool = listening(3)) : Stage(cluster_of({pool})) {
         serve();
         pass(2s);
         const WorkerId worker = holder(1);
@@ -73,7 +73,7 @@ TEST(DrainTest, WhoDoesNotFinishInTimeIsKilled) {
 }
 
 TEST(DrainTest, ARestartByNamePutsItBack) {
-    Drained stage;
+    DrainStage stage;
     stage.step(Restart{Ticket{6}, "web", 1});
     ASSERT_EQ(stage.all<Spawn>().size(), 1U);
     EXPECT_EQ(stage.all<Spawn>()[0].slot.index, 1U);
@@ -85,7 +85,7 @@ TEST(DrainTest, ARestartByNamePutsItBack) {
 }
 
 TEST(DrainTest, NothingElsePutsItBack) {
-    Drained stage;
+    DrainStage stage;
     stage.step(ResetFailed{Ticket{6}, std::nullopt});
     EXPECT_TRUE(stage.is_drained());
     stage.step(Restart{Ticket{7}, "web", 0});
@@ -105,7 +105,7 @@ TEST(DrainTest, NothingElsePutsItBack) {
 }
 
 TEST(DrainTest, ARestartOfAllLeavesItAndSaysSo) {
-    Drained stage;
+    DrainStage stage;
     stage.step(Restart{Ticket{6}, "web", std::nullopt});
     for (const std::uint32_t slot : {0U, 2U}) {
         const WorkerId old = stage.holder(slot);
@@ -119,7 +119,7 @@ TEST(DrainTest, ARestartOfAllLeavesItAndSaysSo) {
 }
 
 TEST(DrainTest, ANewGenerationIsRolledOutWithoutItAndIsWhatItGets) {
-    Drained stage;
+    DrainStage stage;
     config::Pool other = listening(3);
     other.exec.command = {"other"};
     stage.step(Reload{Ticket{6}, cluster_of({other})});
@@ -152,7 +152,7 @@ TEST(DrainTest, ItIsNotMissedWhereWorkersLeaveFirst) {
     config::Pool pool = listening(3);
     pool.rollout.max_surge = 0;
     pool.rollout.max_unavailable = 1;
-    Drained stage(pool);
+    DrainStage stage(pool);
     const WorkerId old = stage.holder(0);
     stage.step(Restart{Ticket{6}, "web", std::nullopt});
     EXPECT_EQ(stage.signals(old), std::vector{SignalKind::Terminate});
@@ -207,7 +207,7 @@ TEST(DrainTest, ASlotWithoutAWorkerIsDrainedAtOnce) {
 }
 
 TEST(DrainTest, WrongWordsGetOneSentence) {
-    Drained stage;
+    DrainStage stage;
     const auto refused = [&stage](const std::string& pool, std::uint32_t slot) {
         stage.step(Drain{Ticket{9}, pool, slot});
         return stage.reply().reason;

@@ -7,8 +7,8 @@
 namespace topsman::core::test {
 namespace {
 
-config::Pool safe_pool(const std::string& name, std::uint32_t workers,
-                       const std::string& command = "serve") {
+config::Pool serving_pool(const std::string& name, std::uint32_t workers,
+                          const std::string& command = "serve") {
     config::Pool pool = pool_of(name, workers);
     pool.exec.command = {command};
     return pool;
@@ -25,7 +25,7 @@ PoolPlan plan_of(const Stage& stage, const config::Config& wanted, const std::st
 }
 
 TEST(Plan, OfTheSameIsNothing) {
-    Stage stage(cluster_of({safe_pool("web", 2)}));
+    Stage stage(cluster_of({serving_pool("web", 2)}));
     stage.serve();
     const PoolPlan plan = plan_of(stage, stage.core.config(), "web");
     EXPECT_EQ(plan.started + plan.ended + plan.replaced, 0U);
@@ -33,10 +33,11 @@ TEST(Plan, OfTheSameIsNothing) {
 }
 
 TEST(Plan, SaysWhatBecomesOfEachPoolAndChangesNothing) {
-    Stage stage(cluster_of({safe_pool("web", 3), safe_pool("jobs", 2)}));
+    Stage stage(cluster_of({serving_pool("web", 3), serving_pool("jobs", 2)}));
     stage.serve();
     const auto revision = stage.core.revision();
-    const config::Config wanted = cluster_of({safe_pool("web", 5, "other"), safe_pool("mail", 1)});
+    const config::Config wanted =
+        cluster_of({serving_pool("web", 5, "other"), serving_pool("mail", 1)});
     const PoolPlan web = plan_of(stage, wanted, "web");
     EXPECT_EQ(web.started, 2U);
     EXPECT_EQ(web.replaced, 3U);
@@ -53,30 +54,30 @@ TEST(Plan, SaysWhatBecomesOfEachPoolAndChangesNothing) {
 }
 
 TEST(Plan, OfFewerWorkersReplacesOnlyThoseThatStay) {
-    Stage stage(cluster_of({safe_pool("web", 4)}));
+    Stage stage(cluster_of({serving_pool("web", 4)}));
     stage.serve();
-    const PoolPlan plan = plan_of(stage, cluster_of({safe_pool("web", 1, "other")}), "web");
+    const PoolPlan plan = plan_of(stage, cluster_of({serving_pool("web", 1, "other")}), "web");
     EXPECT_EQ(plan.ended, 3U);
     EXPECT_EQ(plan.replaced, 1U);
 }
 
 TEST(Plan, ReckonsWithAScaling) {
-    Stage stage(cluster_of({safe_pool("web", 2)}));
+    Stage stage(cluster_of({serving_pool("web", 2)}));
     stage.serve();
     stage.step(Scale{{}, "web", 5});
     EXPECT_EQ(plan_of(stage, stage.core.config(), "web").ended, 3U);
 }
 
 TEST(Plan, ReckonsWithAReloadThatWasPaused) {
-    Stage stage(cluster_of({safe_pool("web", 3)}));
+    Stage stage(cluster_of({serving_pool("web", 3)}));
     stage.serve();
-    const config::Config wanted = cluster_of({safe_pool("web", 3, "other")});
+    const config::Config wanted = cluster_of({serving_pool("web", 3, "other")});
     stage.step(Reload{{}, wanted});
     stage.ready(stage.holder(0, Role::Successor));
     stage.exit(stage.holder(1, Role::Successor), exited(1));
     ASSERT_EQ(stage.pool().stage, RolloutStage::Paused);
     EXPECT_EQ(plan_of(stage, wanted, "web").replaced, 2U) << "one is new already";
-    EXPECT_EQ(plan_of(stage, cluster_of({safe_pool("web", 3)}), "web").replaced, 1U);
+    EXPECT_EQ(plan_of(stage, cluster_of({serving_pool("web", 3)}), "web").replaced, 1U);
 }
 
 }  // namespace

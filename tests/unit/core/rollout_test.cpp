@@ -12,9 +12,6 @@ namespace {
 
 using testing::StartsWith;
 
-constexpr Generation kOld{1};
-constexpr Generation kNew{2};
-
 config::Pool with_command(config::Pool pool, const std::string& command) {
     pool.exec.command = {command};
     return pool;

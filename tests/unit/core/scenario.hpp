@@ -17,6 +17,10 @@ namespace topsman::core::test {
 
 using namespace std::chrono_literals;
 
+/// What runs, and what is to run instead.
+inline constexpr Generation kOld{1};
+inline constexpr Generation kNew{2};
+
 inline config::Pool pool_of(const std::string& name, std::uint32_t workers) {
     config::Pool pool;
     pool.name = name;

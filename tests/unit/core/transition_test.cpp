@@ -10,7 +10,7 @@ namespace {
 
 using enum WorkerState;
 
-struct Row {
+struct StateChange {
     WorkerState state;
     Trigger trigger;
     WorkerState next;
@@ -20,46 +20,46 @@ struct Row {
 // The table once more, in the order in which an operator would ask. A cell that changes has to be
 // changed twice, on purpose.
 constexpr std::array kExpected{
-    Row{Starting, Trigger::Ready, Serving, Step::Seat},
-    Row{Starting, Trigger::Beat, Starting, Step::None},
-    Row{Starting, Trigger::Leave, Draining, Step::Terminate},
-    Row{Starting, Trigger::Stopping, Draining, Step::Await},
-    Row{Starting, Trigger::Abort, Aborting, Step::Abort},
-    Row{Starting, Trigger::Deadline, Aborting, Step::Abort},
-    Row{Starting, Trigger::KillNow, Killing, Step::Kill},
-    Row{Serving, Trigger::Ready, Serving, Step::None},
-    Row{Serving, Trigger::Beat, Serving, Step::Renew},
-    Row{Serving, Trigger::Leave, Draining, Step::Terminate},
-    Row{Serving, Trigger::Stopping, Draining, Step::Await},
-    Row{Serving, Trigger::Abort, Aborting, Step::Abort},
-    Row{Serving, Trigger::Deadline, Aborting, Step::Abort},
-    Row{Serving, Trigger::KillNow, Killing, Step::Kill},
-    Row{Draining, Trigger::Ready, Draining, Step::None},
-    Row{Draining, Trigger::Beat, Draining, Step::None},
-    Row{Draining, Trigger::Leave, Draining, Step::None},
-    Row{Draining, Trigger::Stopping, Draining, Step::None},
-    Row{Draining, Trigger::Abort, Aborting, Step::Abort},
-    Row{Draining, Trigger::Deadline, Killing, Step::Kill},
-    Row{Draining, Trigger::KillNow, Killing, Step::Kill},
-    Row{Aborting, Trigger::Ready, Aborting, Step::None},
-    Row{Aborting, Trigger::Beat, Aborting, Step::None},
-    Row{Aborting, Trigger::Leave, Aborting, Step::None},
-    Row{Aborting, Trigger::Stopping, Aborting, Step::None},
-    Row{Aborting, Trigger::Abort, Aborting, Step::None},
-    Row{Aborting, Trigger::Deadline, Killing, Step::Kill},
-    Row{Aborting, Trigger::KillNow, Killing, Step::Kill},
-    Row{Killing, Trigger::Ready, Killing, Step::None},
-    Row{Killing, Trigger::Beat, Killing, Step::None},
-    Row{Killing, Trigger::Leave, Killing, Step::None},
-    Row{Killing, Trigger::Stopping, Killing, Step::None},
-    Row{Killing, Trigger::Abort, Killing, Step::None},
-    Row{Killing, Trigger::Deadline, Killing, Step::Alarm},
-    Row{Killing, Trigger::KillNow, Killing, Step::None},
+    StateChange{Starting, Trigger::Ready, Serving, Step::Seat},
+    StateChange{Starting, Trigger::Beat, Starting, Step::None},
+    StateChange{Starting, Trigger::Leave, Draining, Step::Terminate},
+    StateChange{Starting, Trigger::Stopping, Draining, Step::Await},
+    StateChange{Starting, Trigger::Abort, Aborting, Step::Abort},
+    StateChange{Starting, Trigger::Deadline, Aborting, Step::Abort},
+    StateChange{Starting, Trigger::KillNow, Killing, Step::Kill},
+    StateChange{Serving, Trigger::Ready, Serving, Step::None},
+    StateChange{Serving, Trigger::Beat, Serving, Step::Renew},
+    StateChange{Serving, Trigger::Leave, Draining, Step::Terminate},
+    StateChange{Serving, Trigger::Stopping, Draining, Step::Await},
+    StateChange{Serving, Trigger::Abort, Aborting, Step::Abort},
+    StateChange{Serving, Trigger::Deadline, Aborting, Step::Abort},
+    StateChange{Serving, Trigger::KillNow, Killing, Step::Kill},
+    StateChange{Draining, Trigger::Ready, Draining, Step::None},
+    StateChange{Draining, Trigger::Beat, Draining, Step::None},
+    StateChange{Draining, Trigger::Leave, Draining, Step::None},
+    StateChange{Draining, Trigger::Stopping, Draining, Step::None},
+    StateChange{Draining, Trigger::Abort, Aborting, Step::Abort},
+    StateChange{Draining, Trigger::Deadline, Killing, Step::Kill},
+    StateChange{Draining, Trigger::KillNow, Killing, Step::Kill},
+    StateChange{Aborting, Trigger::Ready, Aborting, Step::None},
+    StateChange{Aborting, Trigger::Beat, Aborting, Step::None},
+    StateChange{Aborting, Trigger::Leave, Aborting, Step::None},
+    StateChange{Aborting, Trigger::Stopping, Aborting, Step::None},
+    StateChange{Aborting, Trigger::Abort, Aborting, Step::None},
+    StateChange{Aborting, Trigger::Deadline, Killing, Step::Kill},
+    StateChange{Aborting, Trigger::KillNow, Killing, Step::Kill},
+    StateChange{Killing, Trigger::Ready, Killing, Step::None},
+    StateChange{Killing, Trigger::Beat, Killing, Step::None},
+    StateChange{Killing, Trigger::Leave, Killing, Step::None},
+    StateChange{Killing, Trigger::Stopping, Killing, Step::None},
+    StateChange{Killing, Trigger::Abort, Killing, Step::None},
+    StateChange{Killing, Trigger::Deadline, Killing, Step::Alarm},
+    StateChange{Killing, Trigger::KillNow, Killing, Step::None},
 };
 static_assert(kExpected.size() == kStates * kTriggers, "every cell is expected to be something");
 
 TEST(Transition, EveryCellIsAsDocumented) {
-    for (const Row& row : kExpected) {
+    for (const StateChange& row : kExpected) {
         const Cell& cell = transition(row.state, row.trigger);
         SCOPED_TRACE("state " + std::to_string(static_cast<int>(row.state)) + ", trigger " +
                      std::to_string(static_cast<int>(row.trigger)));

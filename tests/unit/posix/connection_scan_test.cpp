@@ -17,7 +17,7 @@
 namespace topsman::posix {
 namespace {
 
-using Answer = ConnectionScan::Answer;
+using Found = ConnectionScan::Answer;
 
 UniqueFd listen_at(const sockaddr* address, socklen_t size) {
     UniqueFd fd(::socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -80,22 +80,22 @@ TEST_F(ConnectionScanTest, WhoHasOnlyTheListenerHoldsNothing) {
     const UniqueFd listener = listen_at_tcp();
     const UniqueFd client = connect_to(listener.get());  // it waits in the queue
     start([] {});
-    EXPECT_EQ(look(listener.get()).answer, Answer::Free);
+    EXPECT_EQ(look(listener.get()).answer, Found::Free);
 }
 
 TEST_F(ConnectionScanTest, WhoHasAcceptedHoldsAConnection) {
     const UniqueFd listener = listen_at_tcp();
     const UniqueFd client = connect_to(listener.get());
     start([&] { (void)::accept(listener.get(), nullptr, nullptr); });
-    EXPECT_EQ(look(listener.get()).answer, Answer::Holds);
+    EXPECT_EQ(look(listener.get()).answer, Found::Holds);
 }
 
 TEST_F(ConnectionScanTest, AConnectionToAnotherServerIsNoneOfAClient) {
     const UniqueFd listener = listen_at_tcp();
     const UniqueFd database = listen_at_tcp();
     start([&] { (void)connect_to(database.get()).release(); });
-    EXPECT_EQ(look(listener.get()).answer, Answer::Free);
-    EXPECT_EQ(look(database.get()).answer, Answer::Free) << "it is the client there";
+    EXPECT_EQ(look(listener.get()).answer, Found::Free);
+    EXPECT_EQ(look(database.get()).answer, Found::Free) << "it is the client there";
 }
 
 TEST_F(ConnectionScanTest, UnixConnectionsCount) {
@@ -108,7 +108,7 @@ TEST_F(ConnectionScanTest, UnixConnectionsCount) {
         listen_at(reinterpret_cast<const sockaddr*>(&address), sizeof address);
     const UniqueFd client = connect_to(listener.get());
     start([&] { (void)::accept(listener.get(), nullptr, nullptr); });
-    EXPECT_EQ(look(listener.get()).answer, Answer::Holds);
+    EXPECT_EQ(look(listener.get()).answer, Found::Holds);
 }
 
 TEST_F(ConnectionScanTest, AProcessThatHasChildrenIsLeftAlone) {
@@ -121,7 +121,7 @@ TEST_F(ConnectionScanTest, AProcessThatHasChildrenIsLeftAlone) {
         }
     });
     const ConnectionScan scan = look(listener.get());
-    EXPECT_EQ(scan.answer, Answer::Never);
+    EXPECT_EQ(scan.answer, Found::Never);
     EXPECT_EQ(scan.reason, "it has 2 processes, which may watch each other");
 }
 
@@ -141,7 +141,7 @@ TEST_F(ConnectionScanTest, TheDeadHoldNothing) {
     start([] {});
     ASSERT_TRUE(child_->signal_group(SIGKILL));
     (void)test::wait_end(*child_);
-    EXPECT_EQ(look(listener.get()).answer, Answer::Gone);
+    EXPECT_EQ(look(listener.get()).answer, Found::Gone);
     EXPECT_FALSE(has_stopped(static_cast<std::uint32_t>(child_->pid())));
     child_.reset();
 }

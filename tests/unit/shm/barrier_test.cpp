@@ -15,7 +15,7 @@ constexpr Owner kTwo{2, 9};
 using Passed = Barrier::Passed;
 
 /// In memory of its own, with a few lanes.
-struct Place {
+struct BarrierPlace {
     SharedArrayStorage storage;
     std::array<Lane, 5> lanes;
 };
@@ -34,7 +34,7 @@ class BarrierTest : public testing::Test {
         place_->storage.word[0].fetch_or(std::uint64_t{1} << seat);
     }
 
-    std::unique_ptr<Place> place_ = std::make_unique<Place>();
+    std::unique_ptr<BarrierPlace> place_ = std::make_unique<BarrierPlace>();
     Barrier barrier_{place_->storage};
 };
 
@@ -96,7 +96,7 @@ TEST_F(BarrierTest, HostileWordsReachNothingElse) {
 
 TEST(BarrierThreadsTest, NobodyIsARoundAheadAndOneOfEachRoundIsTheLast) {
     constexpr int kRounds = 3'000;
-    const auto place = std::make_unique<Place>();
+    const auto place = std::make_unique<BarrierPlace>();
     Barrier(place->storage).init(3);
     std::array<std::atomic<int>, 3> rounds{};
     std::atomic<int> lasts{0};
@@ -125,7 +125,7 @@ TEST(BarrierThreadsTest, NobodyIsARoundAheadAndOneOfEachRoundIsTheLast) {
 }
 
 TEST(BarrierThreadsTest, OfTwoOnTheirWayOutBothOrNoneHavePassed) {
-    const auto place = std::make_unique<Place>();
+    const auto place = std::make_unique<BarrierPlace>();
     Barrier(place->storage).init(2);
     std::array<std::atomic<int>, 2> passes{};
     std::vector<std::thread> threads;

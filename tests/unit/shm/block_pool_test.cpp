@@ -10,8 +10,6 @@
 namespace topsman::shm {
 namespace {
 
-constexpr Owner kMe{1, 1};
-constexpr Owner kOther{2, 1};
 constexpr std::uint32_t kThreadCount = 4;
 
 class BlockPoolTest : public testing::Test {

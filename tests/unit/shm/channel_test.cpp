@@ -13,7 +13,6 @@ namespace topsman::shm {
 namespace {
 
 constexpr Owner kSender{1, 1};
-constexpr Owner kOther{2, 7};
 constexpr Owner kReceiver{3, 3};
 constexpr Owner kNext{4, 5};
 using Values = std::vector<std::uint64_t>;

@@ -11,7 +11,7 @@ namespace topsman::shm {
 namespace {
 
 /// In memory of its own, with a few lanes.
-struct Place {
+struct EventPlace {
     SharedObject object;
     std::array<Lane, 5> lanes;
 };
@@ -20,7 +20,7 @@ class EventTest : public testing::Test {
   protected:
     [[nodiscard]] bool is_ready() { return event_.wait(place_->lanes, 1, Deadline{}); }
 
-    std::unique_ptr<Place> place_ = std::make_unique<Place>();
+    std::unique_ptr<EventPlace> place_ = std::make_unique<EventPlace>();
     Event event_{place_->object};
 };
 
@@ -56,7 +56,7 @@ TEST_F(EventTest, AnyWordIsAnEvent) {
 }
 
 TEST(EventThreadsTest, WhoWaitsForAManualOneGoesOnThoughItIsResetAtOnce) {
-    const auto place = std::make_unique<Place>();
+    const auto place = std::make_unique<EventPlace>();
     Event(place->object).init(Reset::Manual);
     for (int round = 0; round < 300; ++round) {
         std::vector<std::thread> waiters;
@@ -80,7 +80,7 @@ TEST(EventThreadsTest, WhoWaitsForAManualOneGoesOnThoughItIsResetAtOnce) {
 
 TEST(EventThreadsTest, AnAutomaticOneLetsOneGoForEachTimeItWasSet) {
     constexpr int kRounds = 6'000;
-    const auto place = std::make_unique<Place>();
+    const auto place = std::make_unique<EventPlace>();
     Event(place->object).init(Reset::Auto);
     std::atomic<int> gone{0};
     std::vector<std::thread> waiters;

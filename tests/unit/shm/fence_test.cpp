@@ -15,7 +15,7 @@ struct Words {
     alignas(128) std::atomic<std::uint32_t> sender_saw;
 };
 
-constexpr std::uint32_t kRounds = 50'000;
+constexpr std::uint32_t kFenceRounds = 50'000;
 
 /// Both go on at the same moment, as far as that can be had.
 void meet(Words& words, std::uint32_t meeting, std::uint32_t pause = 0) {
@@ -38,7 +38,7 @@ TEST(FenceTest, OneOfTwoWhoStoreAndLookSeesTheOther) {
     auto& words = shared<Words>();
     const int status = in_child([&words] {
         std::jthread sender([&words] {
-            for (std::uint32_t round = 1; round <= kRounds; ++round) {
+            for (std::uint32_t round = 1; round <= kFenceRounds; ++round) {
                 meet(words, 2 * round - 1, round % 64);
                 words.sent.store(round, std::memory_order_release);
                 light_fence();
@@ -47,7 +47,7 @@ TEST(FenceTest, OneOfTwoWhoStoreAndLookSeesTheOther) {
             }
         });
         std::uint32_t both_blind = 0;
-        for (std::uint32_t round = 1; round <= kRounds; ++round) {
+        for (std::uint32_t round = 1; round <= kFenceRounds; ++round) {
             meet(words, 2 * round - 1, round / 64 % 64);
             words.sleeps.store(round, std::memory_order_release);
             heavy_fence();

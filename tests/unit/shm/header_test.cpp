@@ -11,7 +11,7 @@ namespace topsman::shm {
 namespace {
 
 constexpr std::uint32_t kLanes = 4;
-const NamedQueue kMails{"mails", {.capacity = 4, .item_size = 8}};
+const NamedQueue kSmallMails{"mails", {.capacity = 4, .item_size = 8}};
 
 class HeaderTest : public testing::Test {
   protected:
@@ -39,7 +39,7 @@ class HeaderTest : public testing::Test {
                                           {Late::Channel, 1U}}) {
             made_with(kind) = count;
         }
-        shape.reserve = queue_bytes(kMails.shape);
+        shape.reserve = queue_bytes(kSmallMails.shape);
         std::uint64_t offset = kHeaderBytes;
         for (std::size_t i = 0; i < kParts; ++i) {
             const std::size_t size = part_size(static_cast<Part>(i), shape);
@@ -115,7 +115,7 @@ TEST_F(HeaderTest, WhatIsLateLiesInTheReserve) {
     EXPECT_EQ(check()->reserve_used(), 0U);
     header_.late[0] = Late::Queue;
     ASSERT_TRUE(check());
-    EXPECT_EQ(check()->queues[1], kMails);
+    EXPECT_EQ(check()->queues[1], kSmallMails);
     EXPECT_EQ(check()->reserve_used(), check()->reserve);
     EXPECT_EQ(check()->late_offset(Late::Queue, 1), 0U);
     header_.late[1] = Late::Histogram;  // no more room

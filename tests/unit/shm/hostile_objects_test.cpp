@@ -18,8 +18,6 @@
 namespace topsman::shm {
 namespace {
 
-const Owner kMe{1, 1};
-
 /// All random, or one of few values that bounds are made of.
 std::uint64_t wild(std::mt19937_64& random) {
     constexpr std::uint64_t kOdd[] = {0,

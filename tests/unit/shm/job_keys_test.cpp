@@ -10,9 +10,6 @@
 namespace topsman::shm {
 namespace {
 
-constexpr Owner kMe{1, 1};
-constexpr Owner kOther{2, 7};
-
 JobKey key_of(const std::string& text) {
     return JobKey(std::as_bytes(std::span(text)));
 }

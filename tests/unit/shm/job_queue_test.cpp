@@ -10,9 +10,6 @@
 namespace topsman::shm {
 namespace {
 
-constexpr Owner kMe{1, 1};
-constexpr Owner kOther{2, 7};
-
 class JobQueueTest : public testing::Test {
   protected:
     JobQueueTest() {

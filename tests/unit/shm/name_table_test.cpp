@@ -10,8 +10,6 @@
 namespace topsman::shm {
 namespace {
 
-constexpr Owner kMe{1, 1};
-
 std::unique_ptr<NameTable> new_table(std::uint32_t rows = NameTable::kMaxRows) {
     auto table = std::make_unique<NameTable>();
     table->init(rows);

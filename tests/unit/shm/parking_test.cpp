@@ -17,12 +17,12 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::size_t kLanes = 130;  // three words
+constexpr std::size_t kThreeWords = 130;  // of lanes
 
 /// Things that can be taken, one wake-up for each that is put there.
 struct Units {
     Parking parking;
-    std::array<Lane, kLanes> lanes;
+    std::array<Lane, kThreeWords> lanes;
     std::atomic<std::uint64_t> free;
     std::atomic<std::uint64_t> taken;
 
@@ -107,7 +107,7 @@ TEST(ParkingTest, NoSystemCallWhenNobodyWaitsAndNothingIsWaitedFor) {
 TEST(ParkingTest, TheWaitingTakeTurnsAndLanesThatThereAreNotAreIgnored) {
     auto& units = shared<Units>();
     std::memset(static_cast<void*>(&units.parking), 0xff, sizeof(Parking));
-    for (std::size_t i = 0; i < kLanes; ++i) {
+    for (std::size_t i = 0; i < kThreeWords; ++i) {
         EXPECT_TRUE(units.parking.wake_one(units.lanes));
     }
     for (const Lane& lane : units.lanes) {

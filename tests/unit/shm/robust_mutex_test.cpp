@@ -12,7 +12,6 @@ namespace {
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-constexpr Owner kMe{1, 1};
 constexpr Owner kVictim{2, 7};
 
 RobustMutex& new_mutex() {

@@ -12,8 +12,8 @@
 namespace topsman::shm {
 namespace {
 
-constexpr Owner kOne{1, 5};
-constexpr Owner kTwo{2, 9};
+constexpr Owner kFirst{1, 5};
+constexpr Owner kSecond{2, 9};
 
 /// In memory of its own, with a few lanes.
 struct Place {
@@ -33,49 +33,49 @@ class SemaphoreTest : public testing::Test {
 TEST_F(SemaphoreTest, AsManyAsThereArePermits) {
     std::vector<std::uint32_t> permits;
     for (int i = 0; i < 3; ++i) {
-        permits.push_back(semaphore_.try_acquire(i == 0 ? kOne : kTwo).value());
+        permits.push_back(semaphore_.try_acquire(i == 0 ? kFirst : kSecond).value());
     }
-    EXPECT_FALSE(semaphore_.try_acquire(kOne));
-    EXPECT_FALSE(semaphore_.acquire(place_->lanes, kOne, Deadline{}));
+    EXPECT_FALSE(semaphore_.try_acquire(kFirst));
+    EXPECT_FALSE(semaphore_.acquire(place_->lanes, kFirst, Deadline{}));
     EXPECT_EQ(semaphore_.taken(), 3U);
-    EXPECT_FALSE(semaphore_.release(place_->lanes, kOne, permits[1])) << "it is another's";
-    EXPECT_TRUE(semaphore_.release(place_->lanes, kTwo, permits[1]));
-    EXPECT_FALSE(semaphore_.release(place_->lanes, kTwo, permits[1])) << "given back twice";
-    EXPECT_FALSE(semaphore_.release(place_->lanes, kTwo, 5'000));
-    EXPECT_EQ(semaphore_.try_acquire(kOne).value(), permits[1]);
+    EXPECT_FALSE(semaphore_.release(place_->lanes, kFirst, permits[1])) << "it is another's";
+    EXPECT_TRUE(semaphore_.release(place_->lanes, kSecond, permits[1]));
+    EXPECT_FALSE(semaphore_.release(place_->lanes, kSecond, permits[1])) << "given back twice";
+    EXPECT_FALSE(semaphore_.release(place_->lanes, kSecond, 5'000));
+    EXPECT_EQ(semaphore_.try_acquire(kFirst).value(), permits[1]);
 }
 
 TEST_F(SemaphoreTest, TheSweepGivesBackTheDeadsAndNobodyElses) {
-    ASSERT_TRUE(semaphore_.try_acquire(kOne) && semaphore_.try_acquire(kTwo));
-    ASSERT_TRUE(semaphore_.try_acquire(Owner{kOne.lane, kOne.generation + 1}));
-    semaphore_.sweep(kOne);
-    semaphore_.sweep(kOne);
+    ASSERT_TRUE(semaphore_.try_acquire(kFirst) && semaphore_.try_acquire(kSecond));
+    ASSERT_TRUE(semaphore_.try_acquire(Owner{kFirst.lane, kFirst.generation + 1}));
+    semaphore_.sweep(kFirst);
+    semaphore_.sweep(kFirst);
     EXPECT_EQ(semaphore_.taken(), 2U);
 }
 
 TEST_F(SemaphoreTest, FewerPermitsAreNotGivenAgainOnceTheyAreBack) {
     std::vector<std::uint32_t> permits;
     for (int i = 0; i < 3; ++i) {
-        permits.push_back(semaphore_.try_acquire(kOne).value());
+        permits.push_back(semaphore_.try_acquire(kFirst).value());
     }
     semaphore_.set_permits(1);
     for (const std::uint32_t permit : permits) {
-        EXPECT_TRUE(semaphore_.release(place_->lanes, kOne, permit));
+        EXPECT_TRUE(semaphore_.release(place_->lanes, kFirst, permit));
     }
-    EXPECT_TRUE(semaphore_.try_acquire(kOne));
-    EXPECT_FALSE(semaphore_.try_acquire(kOne));
+    EXPECT_TRUE(semaphore_.try_acquire(kFirst));
+    EXPECT_FALSE(semaphore_.try_acquire(kFirst));
 }
 
 TEST_F(SemaphoreTest, HostileNumbersOfPermitsReachNothingElse) {
     semaphore_.set_permits(UINT32_MAX);
     EXPECT_EQ(semaphore_.permits(), Semaphore::kMostPermits);
     std::uint32_t had = 0;
-    while (semaphore_.try_acquire(kOne)) {
+    while (semaphore_.try_acquire(kFirst)) {
         ++had;
     }
     EXPECT_EQ(had, Semaphore::kMostPermits);
     semaphore_.set_permits(0);
-    EXPECT_FALSE(semaphore_.try_acquire(kOne));
+    EXPECT_FALSE(semaphore_.try_acquire(kFirst));
 }
 
 TEST(SemaphoreThreadsTest, NeverMoreThanThePermitsAndNobodyIsForgotten) {

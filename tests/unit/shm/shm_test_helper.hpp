@@ -12,6 +12,10 @@
 
 namespace topsman::shm {
 
+/// Two of the lanes, as most tests need them.
+inline constexpr Owner kMe{1, 1};
+inline constexpr Owner kOther{2, 7};
+
 /// A name in /dev/shm that no other test, process or user has; removed with its ".stale".
 class TestName {
   public:

@@ -8,7 +8,6 @@
 namespace topsman::shm {
 namespace {
 
-constexpr Owner kMe{1, 1};
 using Value = std::array<std::uint64_t, 8>;
 
 Value value_of(std::uint64_t number) {

@@ -5,8 +5,8 @@
 namespace topsman::supervisor {
 namespace {
 
-constexpr core::Generation kFirst{1};
-constexpr core::Generation kSecond{2};
+constexpr core::Generation kOlder{1};
+constexpr core::Generation kNewer{2};
 
 class SpecBookTest : public testing::Test {
   protected:
@@ -43,43 +43,43 @@ class SpecBookTest : public testing::Test {
 TEST_F(SpecBookTest, AnOlderGenerationIsKeptBesideTheNewest) {
     const SpecPtr old = spec(web("/bin/old"), 7);
     const SpecPtr fresh = spec(web("/bin/new"), 8);
-    install(kFirst, old);
-    install(kSecond, fresh);
-    EXPECT_EQ(book_.find(kFirst, "web"), old);
-    EXPECT_EQ(book_.find(kSecond, "web"), fresh);
-    EXPECT_EQ(book_.find(kSecond, "mail"), nullptr);
+    install(kOlder, old);
+    install(kNewer, fresh);
+    EXPECT_EQ(book_.find(kOlder, "web"), old);
+    EXPECT_EQ(book_.find(kNewer, "web"), fresh);
+    EXPECT_EQ(book_.find(kNewer, "mail"), nullptr);
     EXPECT_EQ(book_.find(core::Generation{3}, "web"), nullptr);
-    EXPECT_EQ(book_.fingerprint(view(kSecond)), 8U);
+    EXPECT_EQ(book_.fingerprint(view(kNewer)), 8U);
     EXPECT_EQ(book_.fingerprint(view(core::Generation{3})), 0U);
 }
 
 TEST_F(SpecBookTest, WhatTheConfigurationInForceDoesNotSayIsNotInstalled) {
     config::Config config;
     config.pools = {web("/bin/new")};
-    book_.install({{"web", spec(web("/bin/old"), 7)}}, {view(kFirst)}, config);
-    EXPECT_EQ(book_.find(kFirst, "web"), nullptr);
+    book_.install({{"web", spec(web("/bin/old"), 7)}}, {view(kOlder)}, config);
+    EXPECT_EQ(book_.find(kOlder, "web"), nullptr);
 }
 
 TEST_F(SpecBookTest, WhatWasReadAgainReplacesOnlyTheSame) {
     const SpecPtr fresh = spec(web("/bin/new"), 8);
-    install(kFirst, spec(web("/bin/old"), 7));
-    install(kSecond, fresh);
+    install(kOlder, spec(web("/bin/old"), 7));
+    install(kNewer, fresh);
     const SpecPtr again = spec(web("/bin/old"), 9);
-    book_.renew({{kFirst, {{"web", again}, {"mail", again}}},
-                 {kSecond, {{"web", again}}},
+    book_.renew({{kOlder, {{"web", again}, {"mail", again}}},
+                 {kNewer, {{"web", again}}},
                  {core::Generation{3}, {{"web", again}}}});
-    EXPECT_EQ(book_.find(kFirst, "web"), again);
-    EXPECT_EQ(book_.find(kSecond, "web"), fresh) << "a reload was faster";
-    EXPECT_EQ(book_.find(kFirst, "mail"), nullptr) << "nobody asked for it";
+    EXPECT_EQ(book_.find(kOlder, "web"), again);
+    EXPECT_EQ(book_.find(kNewer, "web"), fresh) << "a reload was faster";
+    EXPECT_EQ(book_.find(kOlder, "mail"), nullptr) << "nobody asked for it";
     EXPECT_EQ(book_.find(core::Generation{3}, "web"), nullptr);
 }
 
 TEST_F(SpecBookTest, OnlyWhatIsInUseIsKept) {
-    install(kFirst, spec(web("/bin/old"), 7));
-    install(kSecond, spec(web("/bin/new"), 8));
-    book_.keep_only({kSecond});
-    EXPECT_EQ(book_.find(kFirst, "web"), nullptr);
-    EXPECT_NE(book_.find(kSecond, "web"), nullptr);
+    install(kOlder, spec(web("/bin/old"), 7));
+    install(kNewer, spec(web("/bin/new"), 8));
+    book_.keep_only({kNewer});
+    EXPECT_EQ(book_.find(kOlder, "web"), nullptr);
+    EXPECT_NE(book_.find(kNewer, "web"), nullptr);
 }
 
 }  // namespace
