@@ -167,12 +167,6 @@ std::set<std::uint64_t> inodes_of(const shm::ListenerRecord& record) {
     return inodes;
 }
 
-std::uint64_t socket_inode(int fd) {
-    struct stat status {};
-
-    return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
-}
-
 /// The sockets of one listener that are not `stored`, out of the workers that hold them.
 Result<std::vector<UniqueFd>> take_sockets(const config::Listener& listener,
                                            const shm::ListenerRecord& record,
@@ -181,7 +175,7 @@ Result<std::vector<UniqueFd>> take_sockets(const config::Listener& listener,
     std::vector<UniqueFd> sockets;
     std::set<std::uint64_t> missing = inodes_of(record);
     for (const UniqueFd& fd : stored) {
-        missing.erase(socket_inode(fd.get()));
+        missing.erase(posix::socket_inode(fd.get()));
     }
     for (const Adoptee& worker : workers) {
         for (const posix::OpenFile& file : worker.files) {

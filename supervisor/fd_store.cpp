@@ -15,12 +15,6 @@ namespace {
 
 constexpr std::string_view kMark = "topsman.";
 
-std::uint64_t inode_of(int fd) {
-    struct stat status {};
-
-    return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
-}
-
 /// "topsman.http.4711": each socket has a name of its own, so that it can be removed alone.
 std::string name_of(const std::string& listener, std::uint64_t inode) {
     return std::string(kMark) + listener + "." + std::to_string(inode);
@@ -47,7 +41,7 @@ bool is_of(const posix::InheritedSocket& stored, const config::Listener& listene
     }
     const bool is_group = listener.accept == config::Accept::ReusePort;
     return shares_port(fd) == is_group &&
-           (address->port != 0 || stored.name == name_of(listener.name, inode_of(fd)));
+           (address->port != 0 || stored.name == name_of(listener.name, posix::socket_inode(fd)));
 }
 
 }  // namespace
@@ -80,7 +74,7 @@ StoredSockets take_stored(std::vector<posix::InheritedSocket>& given,
         if (!socket.name.starts_with(kMark)) {
             continue;
         }
-        stored.names[inode_of(socket.fd.get())] = socket.name;
+        stored.names[posix::socket_inode(socket.fd.get())] = socket.name;
         bool is_known = false;
         for (const config::Listener& listener : known) {
             UniqueFd copy(is_of(socket, listener) ? ::fcntl(socket.fd.get(), F_DUPFD_CLOEXEC, 0)
@@ -114,7 +108,7 @@ void FdStore::follow(const std::vector<posix::BoundListener>& listeners,
     std::map<std::uint64_t, std::pair<std::string, int>> wanted;
     for (const posix::BoundListener& listener : listeners) {
         for (const UniqueFd& fd : listener.sockets) {
-            const std::uint64_t inode = listener.from_systemd ? 0 : inode_of(fd.get());
+            const std::uint64_t inode = listener.from_systemd ? 0 : posix::socket_inode(fd.get());
             if (inode != 0) {
                 wanted.try_emplace(inode, name_of(listener.spec.name, inode), fd.get());
             }

@@ -1,11 +1,9 @@
 #include "supervisor/master.hpp"
 
 #include "shm/base/check.hpp"
-#include "shm/parking.hpp"
 #include "supervisor/control/cluster_view.hpp"
 #include "supervisor/control/status_json.hpp"
 #include "supervisor/core/backoff.hpp"
-#include "supervisor/shared_objects.hpp"
 
 #include <algorithm>
 #include <random>
@@ -16,31 +14,8 @@ namespace {
 
 // Later than this behind its own timer, the master was stopped or starved: nobody else is late.
 constexpr auto kStall = std::chrono::milliseconds(500);
-// How long answers under way and the last log lines may take when everything else is gone.
-constexpr auto kEndPatience = std::chrono::milliseconds(1'000);
 // A turn comes after so many callbacks, even if there is always one more.
 constexpr std::size_t kMostHandlers = 1'024;
-
-control::Response to_response(const core::Reply& reply) {
-    control::Response response;
-    switch (reply.result) {
-        case core::Reply::Result::Done:
-            response.result = "done";
-            break;
-        case core::Reply::Result::Failed:
-            response.result = "failed";
-            break;
-        case core::Reply::Result::RolledBack:
-            response.result = "rolled_back";
-            break;
-        case core::Reply::Result::TimedOut:
-            response.result = "timed_out";
-            break;
-    }
-    response.reason = reply.reason;
-    response.lines = reply.lines;
-    return response;
-}
 
 std::string events_json(const shm::EventRing& ring, std::uint64_t since) {
     std::string text = "[";
@@ -50,16 +25,11 @@ std::string events_json(const shm::EventRing& ring, std::uint64_t since) {
     return text + "]";
 }
 
-std::string status_text(const core::Snapshot& snapshot) {
-    std::string text;
-    for (const core::PoolView& pool : snapshot.pools) {
-        text += (text.empty() ? "" : ", ") + pool.name + " " + std::to_string(pool.ready) + "/" +
-                std::to_string(pool.wanted) + " ready";
-        if (pool.breaker_open) {
-            text += " (breaker open)";
-        }
-    }
-    return text;
+/// Those who replace go first: they do not wait for what is said and written about the dead one.
+int urgency(const core::Action& action) {
+    return std::holds_alternative<core::Release>(action) ? 0
+           : std::holds_alternative<core::Spawn>(action) ? 1
+                                                         : 2;
 }
 
 }  // namespace
@@ -267,140 +237,10 @@ void Master::step(const core::Event& event, core::TimePoint now) {
         keep_generations();
     }
     any_stop_ = any_stop_ || std::holds_alternative<core::Parked>(event);
-    // First those who replace: they do not wait for what is said and written about the dead one.
-    std::stable_partition(actions.begin(), actions.end(), [](const core::Action& action) {
-        return std::holds_alternative<core::Spawn>(action) ||
-               std::holds_alternative<core::Release>(action);
-    });
-    std::stable_partition(actions.begin(), actions.end(), [](const core::Action& action) {
-        return std::holds_alternative<core::Release>(action);
-    });
+    std::stable_sort(actions.begin(), actions.end(),
+                     [](const auto& a, const auto& b) { return urgency(a) < urgency(b); });
     for (const core::Action& action : actions) {
         carry_out(action);
-    }
-}
-
-void Master::carry_out(const core::Action& action) {
-    std::visit(
-        [this](const auto& what) {
-            using Kind = std::decay_t<decltype(what)>;
-            if constexpr (std::is_same_v<Kind, core::Spawn>) {
-                spawn(what);
-            } else if constexpr (std::is_same_v<Kind, core::Park>) {
-                workers_.park(what.worker);
-            } else if constexpr (std::is_same_v<Kind, core::Release>) {
-                workers_.release(what, publisher_.scoreboard_slot(what.slot).value_or(0));
-            } else if constexpr (std::is_same_v<Kind, core::Signal>) {
-                send_signal(what, true);
-            } else if constexpr (std::is_same_v<Kind, core::Announce>) {
-                announce(what);
-            } else if constexpr (std::is_same_v<Kind, core::Obituary>) {
-                bury(what);
-            } else if constexpr (std::is_same_v<Kind, core::Reply>) {
-                replies_.push_back(what);
-            } else if constexpr (std::is_same_v<Kind, core::ServiceUp>) {
-                service_up_ = true;
-                status_said_ = what.text.empty() ? status_text(core_.snapshot()) : what.text;
-                journal_.info("up: " + status_said_);
-                base_.manager.notify("READY=1\nSTATUS=" + status_said_);
-            } else {
-                static_assert(std::is_same_v<Kind, core::Exit>);
-                end(what.code);
-            }
-        },
-        action);
-}
-
-void Master::spawn(const core::Spawn& action) {
-    const std::string name = pool_name(action.slot.pool);
-    WorkerTable::Order order;
-    order.worker = action.worker;
-    order.slot = action.slot;
-    order.generation = action.generation;
-    const bool is_spare = action.slot.index == kNoSlot;
-    if (!is_spare && !publisher_.scoreboard_slot(action.slot)) {
-        // A slot that was made in this turn: its lane has to name it from the start.
-        publisher_.publish(core_.snapshot(), core_.config(), workers_);
-    }
-    order.scoreboard_slot = publisher_.scoreboard_slot(action.slot).value_or(0);
-    const SpecPtr spec = specs_.find(action.generation, name);
-    CHECK(spec != nullptr);
-    order.spec = with_policies(spec, policy_of(action.slot));
-    order.record = publisher_.record_of(action, name, order.spec->fingerprint);
-    fit_listeners();
-    workers_.spawn(order);
-    publisher_.recorded(workers_.find(action.worker)->lane);
-}
-
-void Master::send_signal(const core::Signal& action, bool may_wait) {
-    const core::Snapshot snapshot = core_.snapshot();
-    for (const core::WorkerView& view : snapshot.workers) {
-        if (view.worker == action.worker) {
-            const bool leaves = action.kind == core::SignalKind::Terminate;
-            if (!leaves) {
-                sendoff_.forget(action.worker);
-            } else if (may_wait && snapshot.phase == core::Phase::Running &&
-                       sendoff_.delays(action.worker, snapshot,
-                                       core::clock_duration(policy_of(view.slot).stop_timeout),
-                                       core::Clock::now())) {
-                return;
-            }
-            workers_.signal(action.worker, action.kind, policy_of(view.slot));
-            return;
-        }
-    }
-}
-
-void Master::announce(const core::Announce& action) {
-    std::string pool;
-    if (action.slot) {
-        pool = pool_name(action.slot->pool);
-    } else if (action.pool) {
-        pool = pool_name(*action.pool);
-    }
-    chronicle_.announce(action, pool, action.worker ? workers_.find(*action.worker) : nullptr);
-    if (action.notice == core::Notice::WorkerReady && action.worker) {
-        workers_.stop_looking(*action.worker);
-    }
-    if (action.notice == core::Notice::MasterStopping) {
-        base_.manager.notify("STOPPING=1");
-    }
-}
-
-void Master::bury(const core::Obituary& action) {
-    chronicle_.bury(action, pool_name(action.slot.pool), workers_.find(action.worker));
-    if (action.slot.index != kNoSlot) {
-        publisher_.record_exit(action.slot, describe_death(action));
-    }
-    workers_.bury(action.worker);
-    sendoff_.forget(action.worker);
-    any_death_ = true;
-}
-
-// Who is told that it is done looks at the scoreboard next, so that comes first.
-void Master::send_replies() {
-    for (const core::Reply& reply : std::exchange(replies_, {})) {
-        answer(reply.ticket, to_response(reply));
-    }
-    if (exit_code_) {
-        script_waits_.give_up("the master is stopping; the job is not waited for any more");
-    }
-    // What still waits for a file to be read is not waited for at the end.
-    while (exit_code_ && !tickets_.empty()) {
-        answer(tickets_.begin()->first, {"failed", "the master is stopping", {}});
-    }
-}
-
-void Master::end(int code) {
-    exit_code_ = code;
-    armed_.reset();
-    // Answers under way are still written; a client that does not read does not keep us.
-    timer_.expires_after(kEndPatience);
-    timer_.async_wait([this](const boost::system::error_code&) { io_.stop(); });
-    if (control_) {
-        control_->shut_down([this] { io_.stop(); });
-    } else {
-        io_.stop();
     }
 }
 
@@ -445,6 +285,18 @@ void Master::wait_for_signals() {
     });
 }
 
+std::string Master::status_text(const core::Snapshot& snapshot) {
+    std::string text;
+    for (const core::PoolView& pool : snapshot.pools) {
+        text += (text.empty() ? "" : ", ") + pool.name + " " + std::to_string(pool.ready) + "/" +
+                std::to_string(pool.wanted) + " ready";
+        if (pool.breaker_open) {
+            text += " (breaker open)";
+        }
+    }
+    return text;
+}
+
 void Master::tell_manager() {
     if (!base_.manager.present()) {
         return;
@@ -459,78 +311,6 @@ void Master::tell_manager() {
         watchdog_timer_.expires_after(*timeout / 3);
         watchdog_timer_.async_wait([](const boost::system::error_code&) {});
     }
-}
-
-// Another configuration is in force: by a reload, or because a reload has undone itself.
-void Master::follow_config() {
-    const config::Config& config = core_.config();
-    journal_.configure(config.log);
-    for (const std::string& complaint : base_.listeners.put_in_force(config.listeners)) {
-        journal_.error(complaint);
-    }
-    publisher_.publish_listeners(base_.listeners.all());
-    if (config.watch != config_watch_.has_value()) {
-        watch_config(config.watch);
-    }
-    follow_shared();
-    tell_note();
-}
-
-// Before anybody is started who asks for it. That there is room was seen when the file was read.
-void Master::follow_shared() {
-    if (core_.config().shared == shared_) {
-        return;
-    }
-    shared_ = core_.config().shared;
-    if (const auto declared = declare_shared(base_.segment, shared_); !declared) {
-        journal_.warning(declared.error().message + ": a worker was faster");
-    }
-    // There may be more permits than there were for those who wait.
-    shm::wake_everyone(base_.segment.lanes());
-}
-
-// What runs is not what the file said when it was read last: a reload was rolled back.
-bool Master::differs_from_file() const {
-    const config::Config& runs = core_.config();
-    return runs.pools != file_config_.pools || runs.listeners != file_config_.listeners ||
-           runs.log != file_config_.log || runs.watch != file_config_.watch ||
-           runs.shared != file_config_.shared;
-}
-
-void Master::tell_note() {
-    std::string note = config_watch_ ? "watching " + base_.config.file : "";
-    if (differs_from_file()) {
-        note += (note.empty() ? "" : "; ") +
-                std::string("the file differs from what runs, which is ") + "generation " +
-                std::to_string(core_.snapshot().generation.value);
-    }
-    if (!refused_.empty()) {
-        note += (note.empty() ? "" : "; ") + ("the file was refused: " + refused_);
-    }
-    publisher_.set_note(note);
-}
-
-void Master::forget_old_specs() {
-    std::set<core::Generation> used = core_.generations_in_use();
-    for (const core::PoolView& pool : snapshot_.pools) {
-        used.insert(pool.generation);
-    }
-    if (specs_.keep_only(used)) {
-        keep_generations();
-    }
-}
-
-void Master::keep_generations() {
-    if (core_.snapshot().phase != core::Phase::Running) {
-        return;  // what is put aside for the end is not what was decided
-    }
-    const Result<void> kept =
-        write_generations(base_.generations_path, core_.legacy(), specs_.all(), file_config_);
-    const std::string trouble = kept ? "" : kept.error().message;
-    if (!kept && trouble != keeping_failed_) {
-        journal_.warning(trouble + ": should the master die, the next one knows only the file");
-    }
-    keeping_failed_ = trouble;
 }
 
 const config::Pool& Master::policy_of(core::SlotId slot) const {

@@ -93,31 +93,38 @@ class Master {
     void turn();
     void notice_stall(core::TimePoint now);
     void step(const core::Event& event, core::TimePoint now);
+    [[nodiscard]] std::optional<core::TimePoint> next_deadline() const;
+    void arm_timer();
+    void wait_for_signals();
+    void tell_manager();
+    [[nodiscard]] static std::string status_text(const core::Snapshot& snapshot);
+    [[nodiscard]] const config::Pool& policy_of(core::SlotId slot) const;
+    [[nodiscard]] std::string pool_name(core::PoolId pool) const;
+
+    void enqueue(core::Event event) { events_.push_back(std::move(event)); }
+
+    // master_actions.cpp: what the core has decided
     void carry_out(const core::Action& action);
     void spawn(const core::Spawn& action);
-    void fit_listeners();
-    void close_old_listeners();
-    void send_off(core::TimePoint now);
     void send_signal(const core::Signal& action, bool may_wait);
     void announce(const core::Announce& action);
     void bury(const core::Obituary& action);
     void send_replies();
     void end(int code);
+
+    // master_listeners.cpp: sockets that come and go, and who waits behind them
+    void fit_listeners();
+    void close_old_listeners();
+    void send_off(core::TimePoint now);
     void mend_wake_ups(core::TimePoint now);
-    [[nodiscard]] std::optional<core::TimePoint> next_deadline() const;
-    void arm_timer();
-    void wait_for_signals();
-    void tell_manager();
-    void forget_old_specs();
-    void keep_generations();
+
+    // master_config.cpp: the configuration in force, and what the next master has to know of it
     void follow_config();
     void follow_shared();
     [[nodiscard]] bool differs_from_file() const;
     void tell_note();
-    [[nodiscard]] const config::Pool& policy_of(core::SlotId slot) const;
-    [[nodiscard]] std::string pool_name(core::PoolId pool) const;
-
-    void enqueue(core::Event event) { events_.push_back(std::move(event)); }
+    void forget_old_specs();
+    void keep_generations();
 
     // requests.cpp: what operators ask for, by signal, by command, by saving the file
     void on_signal(const posix::ReceivedSignal& signal);

@@ -145,13 +145,10 @@ Result<void> check_length(const std::string& directory, const std::string& longe
     return {};
 }
 
-/// All were bound for a file of then; now they are as this one says.
-Result<void> retune_all(std::vector<posix::BoundListener>& bound, const posix::Owners& owners) {
-    for (posix::BoundListener& listener : bound) {
-        const config::Listener wanted = listener.spec;
-        listener.spec.backlog = 0;
-        listener.spec.mode = wanted.mode ? std::nullopt : std::optional(0U);
-        if (auto set = posix::retune(listener, wanted, owners); !set) {
+/// Sockets out of the manager's store are as a file before this one wanted them.
+Result<void> tune_all(const std::vector<posix::BoundListener>& bound, const posix::Owners& owners) {
+    for (const posix::BoundListener& listener : bound) {
+        if (auto set = posix::tune(listener, owners); !set) {
             return set;
         }
     }
@@ -185,7 +182,7 @@ Result<ListenerSet> bind_all(const Footing& footing, std::optional<Adoption>& ad
     if (!bound) {
         return bound.error();
     }
-    if (auto tuned = are_stored ? retune_all(*bound, *owners) : Result<void>(); !tuned) {
+    if (auto tuned = are_stored ? tune_all(*bound, *owners) : Result<void>(); !tuned) {
         return tuned.error();
     }
     for (std::size_t i = own.size(); i < bound->size(); ++i) {

@@ -23,12 +23,6 @@ bool is_listening(int fd) noexcept {
     return ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value == 1;
 }
 
-std::uint64_t socket_inode(int fd) noexcept {
-    struct stat status {};
-
-    return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
-}
-
 bool make_nonblocking(int fd) noexcept {
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags < 0 || (flags & O_NONBLOCK) != 0) {
@@ -264,6 +258,31 @@ Error named(const config::Listener& spec, Error error) {
     return error;
 }
 
+Result<void> set_backlog(const BoundListener& listener) {
+    Result<void> done;
+    if (listener.from_systemd) {
+        return done;
+    }
+    for (const UniqueFd& fd : listener.sockets) {
+        // For a socket that listens this is its new limit, and nothing else.
+        if (::listen(fd.get(), static_cast<int>(listener.spec.backlog)) != 0) {
+            done = named(listener.spec, system_error("backlog"));
+        }
+    }
+    return done;
+}
+
+/// Mode and owner of a unix socket's file.
+Result<void> set_file(const BoundListener& listener, const Owners& owners) {
+    if (listener.path_inode == 0) {
+        return {};
+    }
+    const auto address = parse_address(listener.spec.address);
+    auto set =
+        address ? set_socket_file(listener.spec, *address, owners) : Result<void>(address.error());
+    return set ? set : named(listener.spec, set.error());
+}
+
 }  // namespace
 
 Result<Owners> resolve_owners(const std::vector<config::Listener>& specs) {
@@ -330,24 +349,30 @@ Result<std::vector<BoundListener>> bind_beside(const std::vector<config::Listene
     return listeners;
 }
 
+Result<void> tune(const BoundListener& listener, const Owners& owners) {
+    const Result<void> backlog = set_backlog(listener);
+    const Result<void> file = set_file(listener, owners);
+    return file ? backlog : file;
+}
+
 Result<void> retune(BoundListener& listener, const config::Listener& spec, const Owners& owners) {
     const config::Listener before = std::exchange(listener.spec, spec);
     Result<void> done;
-    if (spec.backlog != before.backlog && !listener.from_systemd) {
-        for (const UniqueFd& fd : listener.sockets) {
-            // For a socket that listens this is its new limit, and nothing else.
-            if (::listen(fd.get(), static_cast<int>(spec.backlog)) != 0) {
-                done = named(spec, system_error("backlog"));
-            }
-        }
+    if (spec.backlog != before.backlog) {
+        done = set_backlog(listener);
     }
-    if (listener.path_inode != 0 && (spec.mode != before.mode || spec.owner != before.owner)) {
-        const auto address = parse_address(spec.address);
-        if (auto set = address ? set_socket_file(spec, *address, owners) : address.error(); !set) {
-            done = named(spec, set.error());
+    if (spec.mode != before.mode || spec.owner != before.owner) {
+        if (auto set = set_file(listener, owners); !set) {
+            done = set;
         }
     }
     return done;
+}
+
+std::uint64_t socket_inode(int fd) noexcept {
+    struct stat status {};
+
+    return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
 }
 
 bool is_listener_of(int fd, const std::string& address) {

@@ -75,8 +75,11 @@ using KeptSockets = std::map<std::pair<std::string, std::string>, std::vector<Un
     const std::vector<config::Listener>& specs, std::vector<UniqueFd>& inherited,
     const std::vector<BoundListener>& bound, const Owners& owners = {});
 
-/// Backlog, mode and owner of `spec`, which `listener` has from now on. Error: what was refused;
-/// the rest is done.
+/// Sets backlog, mode and owner as its specification says, whatever they are. Error: what was
+/// refused; the rest is done.
+Result<void> tune(const BoundListener& listener, const Owners& owners = {});
+
+/// The same as far as it changes, for `spec`, which `listener` has from now on.
 Result<void> retune(BoundListener& listener, const config::Listener& spec,
                     const Owners& owners = {});
 
@@ -88,6 +91,9 @@ void remove_socket_files(std::span<const BoundListener> listeners) noexcept;
 /// nobody holds it; what waits in its queue is lost unless net.ipv4.tcp_migrate_req is 1.
 Result<void> fit_group(BoundListener& listener, std::uint32_t wanted,
                        const std::function<bool(int fd)>& is_in_use);
+
+/// What /proc and sock_diag(7) know a socket by; 0: it is none.
+[[nodiscard]] std::uint64_t socket_inode(int fd) noexcept;
 
 /// O_NONBLOCK lives on the open file description that all workers share: sets it again where a
 /// worker has cleared it. True: it had to be repaired.
