@@ -1,7 +1,9 @@
 // Jobs whose submitter waits for the result: whoever dies, it gets the right one, or hears why
 // there is none; and who has gone leaves nothing.
 
+#include "asked_queue.hpp"
 #include "expect.hpp"
+#include "meeting.hpp"
 #include "shm/base/check.hpp"
 #include "shm/sweep.hpp"
 
@@ -18,19 +20,25 @@ using shm::JobState;
 using shm::JobWord;
 using shm::TakenJob;
 
-constexpr std::uint32_t kVictims = 1;    // the value that the victim asks about
-constexpr std::uint32_t kAwaited = 2;    // and the one that the sleeping asker does
-constexpr std::uint32_t kFromPeers = 3;  // those of peers, from here on
-constexpr std::uint32_t kRounds = 9;     // more than there are places
-constexpr std::uint32_t kValues = kFromPeers + kRounds;
-constexpr Owner kSleeper{3, 1};  // has asked, and sleeps
+using asked::answer;
+using asked::ask;
+using asked::is_result_of;
+using asked::queue_of;
+using asked::Result;
+using asked::result_of;
+using asked::still_asks;
+using asked::value_of;
+using asked::withdraw;
+
+using asked::kAwaited;
+using asked::kFromPeers;
+using asked::kRounds;
+using asked::kSleeper;
+using asked::kValues;
+using asked::kVictims;
+
 constexpr std::uint64_t kDeadline = 5;
 constexpr std::uint32_t kLastAttempt = kAskedQueue.max_attempts;
-
-/// What lies in a result: as long as may be, so that half of one is noticed.
-struct Result {
-    std::uint64_t words[kAskedQueue.result_size / sizeof(std::uint64_t)];
-};
 
 /// What was said and done, outside of the queue.
 struct Notes {
@@ -47,20 +55,6 @@ void complain(Notes& notes, const char* sentence) {
     std::snprintf(notes.wrong, sizeof notes.wrong, "%s", sentence);
 }
 
-Result result_of(std::uint32_t value) {
-    Result result{};
-    for (std::uint64_t& word : result.words) {
-        word = std::uint64_t{value} * 0x0101'0101'0101'0101U;
-    }
-    return result;
-}
-
-bool is_result_of(std::span<const std::byte> bytes, std::uint32_t value) {
-    const Result expected = result_of(value);
-    return bytes.size() == sizeof(expected) &&
-           std::memcmp(bytes.data(), &expected, sizeof(expected)) == 0;
-}
-
 class ResultOperation : public Operation {
   public:
     /// Without a sweep everything must be whole, too.
@@ -73,10 +67,7 @@ class ResultOperation : public Operation {
         }
         new (arena.scratch.data()) Notes{};
         prepare(arena, queue, arena.in_scratch<Notes>());
-        // As a thread of that lane leaves it on its way to sleep.
-        auto& askers = const_cast<shm::Parking&>(queue.control().askers);
-        reinterpret_cast<shm::LaneSet&>(askers).insert(kSleeper.lane);
-        arena.segment.lanes()[kSleeper.lane].parked.store(1);
+        let_sleep(arena, kSleeper, asked::askers_of(queue));
     }
 
     std::string verify(Arena& arena, Fate fate) override {
@@ -85,8 +76,7 @@ class ResultOperation : public Operation {
         if (notes.wrong[0] != '\0') {
             return notes.wrong;
         }
-        if (has_answer(queue, notes) && queue.control().askers.has(kSleeper.lane) &&
-            arena.segment.lanes()[kSleeper.lane].wake.load() == 0) {
+        if (asked::sleeps_on(arena, queue, kSleeper, notes.awaited)) {
             return "there is an answer, and who waits for it sleeps";
         }
         while (execute_one(queue, notes)) {
@@ -99,45 +89,14 @@ class ResultOperation : public Operation {
         }
         withdraw(queue, kSleeper, notes.awaited);
         withdraw(queue, kVictim, notes.victims);
-        return what_is_left(queue);
+        return asked::what_is_left(queue, kPeer);
     }
 
   protected:
-    static JobQueue queue_of(const Arena& arena) { return arena.segment.queue(2); }
-
     virtual void prepare(const Arena& /*arena*/, JobQueue& /*queue*/, Notes& /*notes*/) {}
 
     /// Once all that was ready has been executed.
     virtual std::string check(JobQueue& queue, const Notes& notes, Fate fate) = 0;
-
-    /// 0 is no job's.
-    static JobId ask(JobQueue& queue, Owner by, std::uint32_t value) {
-        return queue.ask(by, std::as_bytes(std::span(&value, 1))).value_or(0);
-    }
-
-    static bool still_asks(const JobQueue& queue, Owner me, JobId id) {
-        const auto number = static_cast<std::uint32_t>(id);
-        return id != 0 && queue.results().asker(number).load() ==
-                              shm::JobResults::done_word(me, static_cast<std::uint32_t>(id >> 32U));
-    }
-
-    /// Who has withdrawn does not do it again: that would hide what it has left.
-    static void withdraw(JobQueue& queue, Owner me, JobId id) {
-        if (still_asks(queue, me, id)) {
-            queue.withdraw(me, id);
-        }
-    }
-
-    static std::uint32_t value_of(const TakenJob& job) {
-        std::uint32_t value = 0;
-        std::memcpy(&value, job.item.data(), std::min(job.item.size(), sizeof(value)));
-        return value < kValues ? value : 0;
-    }
-
-    static bool answer(JobQueue& queue, const TakenJob& job) {
-        const Result result = result_of(value_of(job));
-        return queue.ack(job.number, job.word, std::as_bytes(std::span(&result, 1)));
-    }
 
     static bool execute_one(JobQueue& queue, Notes& notes) {
         const auto job = queue.take(kPeer);
@@ -166,52 +125,15 @@ class ResultOperation : public Operation {
         }
     }
 
-    /// Empty: the sleeping one's answer is that of its job.
     static std::string awaited_answer(const JobQueue& queue, const Notes& notes) {
-        const Answer got = queue.look_for(notes.awaited);
-        return got.state == AnswerState::Done && is_result_of(got.result, kAwaited)
-                   ? ""
-                   : "who waits has no answer, or another's";
+        return asked::awaited_answer(queue, notes.awaited);
     }
 
   private:
-    static bool has_answer(const JobQueue& queue, const Notes& notes) {
-        return still_asks(queue, kSleeper, notes.awaited) &&
-               queue.look_for(notes.awaited).state != AnswerState::NotYet;
-    }
-
     static void drop_dead_letter(JobQueue& queue, JobId id) {
         if (id != 0 && queue.look_for(id).state == AnswerState::DeadLetter) {
             CHECK(queue.drop(id));
         }
-    }
-
-    /// Nobody asks, and each place can be had again and again, with a result and without.
-    static std::string what_is_left(JobQueue& queue) {
-        for (std::uint32_t i = 0; i < kAskedQueue.capacity; ++i) {
-            if (queue.results().asker(i).load() != 0) {
-                return "somebody asks who has gone";
-            }
-        }
-        for (std::uint32_t round = 0; round < 2; ++round) {
-            std::uint32_t there = 0;
-            for (JobId id = 1; id != 0; there += id != 0 ? 1U : 0U) {
-                const std::uint32_t value = kFromPeers;
-                id = round == 0
-                         ? ask(queue, kPeer, value)
-                         : queue.submit(kPeer, std::as_bytes(std::span(&value, 1))).value_or(0);
-            }
-            std::uint32_t gone = 0;
-            while (const auto job = queue.take(kPeer)) {
-                gone += answer(queue, *job) ? 1U : 0U;
-                queue.withdraw(kPeer, shm::job_id(job->number, job->word));
-            }
-            if (there != kAskedQueue.capacity || gone != there) {
-                return "its capacity is not whole: " + std::to_string(there) + ", " +
-                       std::to_string(gone);
-            }
-        }
-        return "";
     }
 };
 
@@ -538,8 +460,7 @@ class ResultSweep : public ResultOperation {
         word.store(JobWord{JobState::Writing, kVictim.lane, kVictim.generation, 0,
                            static_cast<std::uint32_t>(half >> 32U)}
                        .pack());
-        auto& askers = const_cast<shm::Parking&>(queue.control().askers);
-        reinterpret_cast<shm::LaneSet&>(askers).insert(kVictim.lane);
+        reinterpret_cast<shm::LaneSet&>(asked::askers_of(queue)).insert(kVictim.lane);
     }
 
     void run(const Arena& arena) override { (void)queue_of(arena).sweep(kVictim); }

@@ -1,31 +1,16 @@
 // Where workers wait for each other: events and barriers.
 
 #include "expect.hpp"
-#include "shm/barrier.hpp"
-#include "shm/event.hpp"
+#include "meeting.hpp"
 
 namespace topsman::torture {
 namespace {
 
 using shm::Barrier;
 using shm::Deadline;
-using shm::Event;
-using shm::NameKind;
 using shm::Reset;
 
 constexpr std::uint32_t kPeersSeat = 5;
-constexpr std::size_t kMask = 0;  // the words of a barrier's row
-constexpr std::size_t kFirstSeat = 64;
-
-/// As a thread of the peers' lane leaves it on its way to sleep.
-void let_the_peer_sleep(const Arena& arena, shm::Parking& parking) {
-    reinterpret_cast<shm::LaneSet&>(parking).insert(kPeer.lane);
-    arena.segment.lanes()[kPeer.lane].parked.store(1);
-}
-
-bool is_peer_woken(const Arena& arena) {
-    return arena.segment.lanes()[kPeer.lane].wake.load() != 0;
-}
 
 /// What the two were told: 0, nothing yet; else one more than the answer.
 struct Results {
@@ -40,27 +25,20 @@ class EventOperation : public Operation {
     [[nodiscard]] bool lives_on() const override { return true; }
 
     void setup(const Arena& arena) override {
-        row_ = arena.segment.object_names()
-                   .find_or_add("go", NameKind::Event, 0, Owner{}, nullptr)
-                   .value();
-        event(arena).init(kind_);
+        place_.set_up(arena, kind_);
         arena.in_scratch<Results>() = Results{};
     }
 
   protected:
-    [[nodiscard]] Event event(const Arena& arena) const {
-        return Event(arena.segment.objects()[row_]);
-    }
+    [[nodiscard]] shm::Event event(const Arena& arena) const { return place_.event(arena); }
 
-    [[nodiscard]] shm::Parking& parking(const Arena& arena) const {
-        return arena.segment.objects()[row_].parking;
-    }
+    [[nodiscard]] const EventPlace& place() const { return place_; }
 
     [[nodiscard]] Reset kind() const { return kind_; }
 
   private:
     Reset kind_;
-    std::uint32_t row_ = 0;
+    EventPlace place_;
 };
 
 /// Sets it, while a peer sleeps that waits for it; another takes it as soon as it is there.
@@ -74,7 +52,7 @@ class EventSet : public EventOperation {
 
     void setup(const Arena& arena) override {
         EventOperation::setup(arena);
-        let_the_peer_sleep(arena, parking(arena));
+        let_sleep(arena, kPeer, place().parking(arena));
     }
 
     void run(const Arena& arena) override { event(arena).set(arena.segment.lanes()); }
@@ -92,14 +70,10 @@ class EventSet : public EventOperation {
         if (fate.is_done && !is_set && !is_taken) {
             return "it is not set";
         }
-        if (is_set && !is_peer_woken(arena)) {
+        if (is_set && !is_woken(arena, kPeer)) {
             return "it is set, and the one who waits for it sleeps";
         }
-        event(arena).reset();
-        event(arena).set(arena.segment.lanes());
-        return event(arena).try_wait() && event(arena).is_set() == (kind() == Reset::Manual)
-                   ? ""
-                   : "it cannot be used any more";
+        return place().is_usable(arena);
     }
 };
 
@@ -134,12 +108,20 @@ class EventTake : public EventOperation {
         if (fate.is_done && takers == 0) {
             return "nobody has it";
         }
-        if (parking(arena).has(kVictim.lane)) {
+        if (place().parking(arena).has(kVictim.lane)) {
             return "the dead, or who has left, is still known to wait";
         }
         return "";
     }
 };
+
+constexpr std::uint32_t told(Barrier::Passed passed) {
+    return 1 + static_cast<std::uint32_t>(passed);
+}
+
+constexpr std::uint32_t kNo = told(Barrier::Passed::No);
+constexpr std::uint32_t kYes = told(Barrier::Passed::Yes);
+constexpr std::uint32_t kLast = told(Barrier::Passed::AsTheLast);
 
 /// A barrier of two.
 class BarrierOperation : public Operation {
@@ -147,60 +129,23 @@ class BarrierOperation : public Operation {
     [[nodiscard]] bool lives_on() const override { return true; }
 
     void setup(const Arena& arena) override {
-        row_ = arena.segment.array_names()
-                   .find_or_add("start", NameKind::Barrier, 0, Owner{}, nullptr)
-                   .value();
-        barrier(arena).init(2);
+        place_.set_up(arena, 2);
         arena.in_scratch<Results>() = Results{};
     }
 
     void run(const Arena& arena) override {
-        arena.in_scratch<Results>().victims = 1 + static_cast<std::uint32_t>(barrier(arena).arrive(
-                                                      arena.segment.lanes(), kVictim, Deadline{}));
+        arena.in_scratch<Results>().victims = told(place_.visit(arena, kVictim));
     }
 
   protected:
-    static constexpr std::uint32_t kNo = 1 + static_cast<std::uint32_t>(Barrier::Passed::No);
-    static constexpr std::uint32_t kYes = 1 + static_cast<std::uint32_t>(Barrier::Passed::Yes);
-    static constexpr std::uint32_t kLast =
-        1 + static_cast<std::uint32_t>(Barrier::Passed::AsTheLast);
+    [[nodiscard]] const BarrierPlace& place() const { return place_; }
 
-    [[nodiscard]] Barrier barrier(const Arena& arena) const { return Barrier(row(arena)); }
-
-    [[nodiscard]] shm::SharedArrayStorage& row(const Arena& arena) const {
-        return arena.segment.arrays()[row_];
-    }
-
-    /// As one that waits there.
-    void let_the_peer_wait(const Arena& arena) const {
-        row(arena).word[kFirstSeat + kPeersSeat].store(kPeer.pack());
-        row(arena).word[kMask].fetch_or(std::uint64_t{1} << kPeersSeat);
-        let_the_peer_sleep(arena, row(arena).parking[0]);
-    }
-
-    [[nodiscard]] bool does_the_peer_wait(const Arena& arena) const {
-        return (row(arena).word[kMask].load() >> kPeersSeat & 1U) != 0;
-    }
-
-    /// Nobody is there any more, and the next round works.
     [[nodiscard]] std::string check_next_round(const Arena& arena) const {
-        if (barrier(arena).arrived() != 0) {
-            return "one who does not wait is counted";
-        }
-        for (std::uint32_t seat = 0; seat < Barrier::kSeats; ++seat) {
-            if (row(arena).word[kFirstSeat + seat].load() != 0) {
-                return "seat " + std::to_string(seat) + " is still taken";
-            }
-        }
-        let_the_peer_wait(arena);
-        const auto passed = barrier(arena).arrive(arena.segment.lanes(), kPeer, Deadline{});
-        return passed == Barrier::Passed::AsTheLast && !does_the_peer_wait(arena)
-                   ? ""
-                   : "two have arrived, and wait";
+        return place_.check_next_round(arena, kPeer);
     }
 
   private:
-    std::uint32_t row_ = 0;
+    BarrierPlace place_;
 };
 
 /// Comes as the first, and leaves as its time is up. Meanwhile a peer comes and does the same.
@@ -209,8 +154,7 @@ class BarrierVisit : public BarrierOperation {
     [[nodiscard]] std::string name() const override { return "barrier visit"; }
 
     void peers(const Arena& arena) override {
-        arena.in_scratch<Results>().peers = 1 + static_cast<std::uint32_t>(barrier(arena).arrive(
-                                                    arena.segment.lanes(), kPeer, Deadline{}));
+        arena.in_scratch<Results>().peers = told(place().visit(arena, kPeer));
     }
 
     std::string verify(Arena& arena, Fate fate) override {
@@ -237,16 +181,14 @@ class BarrierLast : public BarrierOperation {
 
     void setup(const Arena& arena) override {
         BarrierOperation::setup(arena);
-        let_the_peer_wait(arena);
+        place().let_wait(arena, kPeer, kPeersSeat);
     }
 
     void peers(const Arena& arena) override {
         if (!does_peer_leave_) {
             return;
         }
-        const std::uint64_t bit = std::uint64_t{1} << kPeersSeat;
-        const bool was_there = (row(arena).word[kMask].fetch_and(~bit) & bit) != 0;
-        arena.in_scratch<Results>().peers = was_there ? kNo : kYes;
+        arena.in_scratch<Results>().peers = place().leave(arena, kPeersSeat) ? kNo : kYes;
     }
 
     std::string verify(Arena& arena, Fate fate) override {
@@ -257,11 +199,12 @@ class BarrierLast : public BarrierOperation {
         if (fate.is_done && results.victims != kLast && results.peers != kNo) {
             return "two have arrived, and wait";
         }
-        if (!does_the_peer_wait(arena) && results.peers == 0 && !is_peer_woken(arena)) {
+        if (!place().does_wait(arena, kPeersSeat) && results.peers == 0 &&
+            !is_woken(arena, kPeer)) {
             return "it may go, and sleeps";
         }
-        (void)row(arena).word[kMask].fetch_and(~(std::uint64_t{1} << kPeersSeat));
-        row(arena).word[kFirstSeat + kPeersSeat].store(0);
+        (void)place().leave(arena, kPeersSeat);
+        place().stand_up(arena, kPeersSeat);
         return check_next_round(arena);
     }
 
@@ -276,11 +219,10 @@ class BarrierSweep : public BarrierOperation {
 
     void setup(const Arena& arena) override {
         BarrierOperation::setup(arena);
-        row(arena).word[kFirstSeat + kVictimsSeat].store(kVictim.pack());
-        row(arena).word[kMask].store(std::uint64_t{1} << kVictimsSeat);
+        place().seat(arena, kVictim, kVictimsSeat);
     }
 
-    void run(const Arena& arena) override { barrier(arena).sweep(kVictim); }
+    void run(const Arena& arena) override { place().barrier(arena).sweep(kVictim); }
 
     std::string verify(Arena& arena, Fate /*fate*/) override { return check_next_round(arena); }
 

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 """Proves that the torture discriminates: takes away commit points and repair steps one by one,
-and expects the tests to notice. Needs a tree that is built: tests/torture/mutants.py build/dev [PART OF A NAME]
+and expects the tests to notice. Needs a tree that is built, each source alone:
+
+    cmake --preset dev -B build/mutants -DCMAKE_UNITY_BUILD=OFF
+    cmake --build build/mutants --target torture_shm
+    tests/torture/mutants.py build/mutants [PART OF A NAME]
 
 A mutant is a file, what is replaced in it by what, and the tests that must kill it. Of a header it
 says too which source includes it: that one is compiled against the mutant.
@@ -83,6 +87,26 @@ MUTANTS = [
      [("    if (waiting_.contains(dead.lane)) {", "    if (false) {")], "*MutexWait"),
     ("mutex: who has left goes on waiting", "shm/robust_mutex.cpp",
      [("        waiting_.erase(owner.lane);\n", "")], "*MutexWait"),
+    ("mutex: two die, and nobody is told of the first", "shm/robust_mutex.cpp",
+     [("return rc == EOWNERDEAD ? LockResult::OwnerDied : LockResult::Locked;",
+       "if (rc == EOWNERDEAD) { repaired(); } return LockResult::Locked;")],
+     "TwoVictimsTest.MutexLockedAndChanged:TwoVictimsTest.MutexRepairedAndChanged"),
+    ("mutex: nobody is told of a death amid a repair", "shm/robust_mutex.cpp",
+     [("        unrepaired_.store(1, std::memory_order_relaxed);\n",
+       "        rc = unrepaired_.exchange(1) == 0 ? rc : 0;\n")],
+     "TwoVictimsTest.MutexRepairedAndChanged"),
+    ("mutex: released before it is poisoned, by two", "shm/robust_mutex.cpp",
+     [("    poisoned_.store(1, std::memory_order_release);\n    release();\n",
+       "    release();\n    poisoned_.store(1, std::memory_order_release);\n")],
+     "TwoVictimsTest.MutexPoisoned"),
+    ("mutex: the dead owner is still shown", "shm/robust_mutex.cpp",
+     [("    (void)owner_.compare_exchange_strong(shown, 0, std::memory_order_relaxed);\n",
+       "    (void)shown;\n")], "TwoVictimsTest.Mutex*"),
+    ("TxCell: changed in place, by two", "shm/tx_cell.cpp",
+     [("copies_[(index + 1) & 1U], value", "copies_[index & 1U], value")],
+     "TwoVictimsTest.CellChanged"),
+    ("TxCell: nobody says that it is whole, after two deaths", "shm/tx_cell.cpp",
+     [("        mutex_.repaired();\n", "")], "TwoVictimsTest.CellChanged"),
     ("sweep: the lane is free before all is given back", "shm/sweep.cpp",
      [("    word.phase = LanePhase::Dead;\n", "    word.phase = LanePhase::Free;\n")], "*.Sweep"),
     ("sweep: gauges keep counting the dead", "shm/sweep.cpp",
@@ -95,8 +119,18 @@ MUTANTS = [
      [(" || word.phase == LanePhase::Dead) {", ") {")], "*.Sweep"),
     ("sweep: nobody is woken", "shm/sweep.cpp",
      [("    wake_everyone(segment.lanes());\n", "")], "*ParkingWake"),
+    ("sweep: nobody is woken, at an event", "shm/sweep.cpp",
+     [("    wake_everyone(segment.lanes());\n", "")], "TwoVictimsTest.Event*"),
+    ("sweep: nobody is woken, at a barrier", "shm/sweep.cpp",
+     [("    wake_everyone(segment.lanes());\n", "")], "TwoVictimsTest.Barrier*"),
+    ("sweep: nobody is woken, who waits for an answer", "shm/sweep.cpp",
+     [("    wake_everyone(segment.lanes());\n", "")], "TwoVictimsTest.Result*"),
     ("sweep: the dead go on waiting for an object", "shm/sweep.cpp",
-     [("        object.parking.forget(dead.lane);\n", "        (void)object;\n")], "*ParkingVisit"),
+     [("            segment.objects()[i].parking.forget(dead.lane);\n", "")],
+     "*ParkingVisit"),
+    ("sweep: the dead go on waiting for an event", "shm/sweep.cpp",
+     [("            segment.objects()[i].parking.forget(dead.lane);\n", "")],
+     "TwoVictimsTest.Event*"),
     ("sweep: the dead go on waiting for an array's element", "shm/sweep.cpp",
      [("        array.forget(dead.lane);\n", "        (void)array;\n")], "*ParkingVisitOfAnArray"),
     ("sweep: the dead keep their permits", "shm/sweep.cpp",
@@ -260,6 +294,17 @@ MUTANTS = [
      [("    tell(asker);\n", "    (void)asker;\n")], "*JobFailureOfOneWhoWaits"),
     ("results: the dead go on waiting", "shm/job_queue_sweep.cpp",
      [("    control_->askers.forget(dead.lane);\n", "")], "*JobResultSweep"),
+    ("results: two die, and the dead asker goes on asking", "shm/job_queue_results.cpp",
+     [("        (void)asker.compare_exchange_strong(seen, 0, std::memory_order_seq_cst);\n", "")],
+     "TwoVictimsTest.Result*"),
+    ("results: two die, and what is done for nobody stays", "shm/job_queue_results.cpp",
+     [("    if (is_done_for_nobody(number, word)) {\n", "    if (false) {\n")],
+     "TwoVictimsTest.Result*"),
+    ("results: done before it is there, and its consumer dies", "shm/job_queue_results.cpp",
+     [("    results_.store(number, result);\n", ""),
+      ("    if (is_done_for_nobody(number, done)) {\n",
+       "    results_.store(number, result);\n    if (is_done_for_nobody(number, done)) {\n")],
+     "TwoVictimsTest.Result*"),
     ("jobs: the sweep forgets what is later", "shm/job_queue_sweep.cpp",
      [("word.state == JobState::Later)", "false)")], "*JobSweepOfLater:*JobPutOff"),
     ("jobs: the sweep leaves half written items", "shm/job_queue_sweep.cpp",
@@ -305,6 +350,12 @@ MUTANTS = [
     ("barrier: the sweep frees the seat first", "shm/barrier.cpp",
      [("            (void)take_back(seat);", "            word.store(0); (void)take_back(seat);")],
      "*BarrierSweep"),
+    ("barrier: two die, and are still counted", "shm/barrier.cpp",
+     [("            (void)take_back(seat);", "            ;")], "TwoVictimsTest.Barrier*"),
+    ("events: taken by one without a look at the other", ("shm/event.hpp",
+                                        "tests/torture/two_victims_meetings_test.cpp"),
+     [("            if ((seen & kAuto) == 0 || word().compare_exchange_weak(seen, seen & ~kSet)) {",
+       "            if ((seen & kAuto) == 0 || true) {")], "TwoVictimsTest.Event*"),
     ("sweep: barriers are forgotten", "shm/sweep.cpp",
      [("            Barrier(array).sweep(dead);\n", "")], "*BarrierVisit"),
     ("histograms: a cell is emptied before it is counted up", ("shm/metrics.hpp",
@@ -323,27 +374,27 @@ MUTANTS = [
        "std::memory_order_acq_rel);\n",
        "    (void)word; lane.word.store(started.pack()); return true;\n")], "*LaneClaim"),
     ("blocks: allocated without a look at the word", "shm/block_pool.cpp",
-     [("        if (rows_[block].word.compare_exchange_strong(word, owned.pack(),\n"
-       "                                                      std::memory_order_acq_rel)) {\n",
-       "        rows_[block].word.store(owned.pack());\n        {\n")], "*BlockAllocate"),
+     [("        if (region.rows[index].word.compare_exchange_strong(word, owned.pack(),\n"
+       "                                                            std::memory_order_acq_rel)) {\n",
+       "        region.rows[index].word.store(owned.pack());\n        {\n")], "*BlockAllocate"),
     ("blocks: passed on and still owned", "shm/block_pool.cpp",
      [("                  {BlockState::Passed, ref.version, owner});",
        "                  {BlockState::Owned, ref.version, owner});")], "*BlockPass"),
     ("blocks: a ticket is good twice", "shm/block_pool.cpp",
      [("    return change(ref, passed, {BlockState::Owned, taken.version, owner}) ? ",
-       "    return (rows_[ref.block].word.store(BlockWord{BlockState::Owned, taken.version, "
+       "    return (row_of(ref.block)->word.store(BlockWord{BlockState::Owned, taken.version, "
        "owner}.pack()), passed.version == ref.version) ? ")], "*BlockTake"),
     ("blocks: freed under its readers", "shm/block_pool.cpp",
-     [("word.state == BlockState::Closed && !readers_[block].any()",
+     [("word.state == BlockState::Closed && !readers_of(block)->any()",
        "word.state == BlockState::Closed")], "*BlockShare"),
     ("blocks: a reader looks before it says that it is there", "shm/block_pool.cpp",
-     [("    readers_[ref.block].insert(lane);\n", ""),
+     [("    readers->insert(lane);\n", ""),
       ("word.version == ref.version) {\n        return true;",
-       "word.version == ref.version) {\n        readers_[ref.block].insert(lane);\n"
+       "word.version == ref.version) {\n        readers->insert(lane);\n"
        "        return true;")], "*BlockRead"),
     ("blocks: the last reader does not look whether it is the last", "shm/block_pool.cpp",
-     [("        readers_[ref.block].erase(lane);\n        free_if_unread(ref.block);\n",
-       "        readers_[ref.block].erase(lane);\n")], "*BlockRead"),
+     [("        readers->erase(lane);\n        free_if_unread(ref.block);\n",
+       "        readers->erase(lane);\n")], "*BlockRead"),
     ("blocks: the publisher does not look whether somebody reads", "shm/block_pool.cpp",
      [("        return false;\n    }\n    free_if_unread(ref.block);\n    return true;",
        "        return false;\n    }\n    return true;")], "*BlockShare"),
@@ -353,7 +404,7 @@ MUTANTS = [
      [("        change(ref, {BlockState::Passed, ref.version, owner}, free)) {",
        "        false) {")], "*BlockPass"),
     ("blocks: the dead go on reading", "shm/block_pool.cpp",
-     [("            readers_[block].erase(dead.lane);\n", "")], "*BlockRead"),
+     [("            readers->erase(dead.lane);\n", "")], "*BlockRead"),
     ("blocks: the sweep does not finish what the dead had closed", "shm/block_pool.cpp",
      [("        // Whether or not the dead one had a part in it: it may have died between its last "
        "step and\n        // the look at who is left.\n        free_if_unread(block);\n", "")],
@@ -419,7 +470,7 @@ def command_of(build, source):
     for entry in json.loads((build / "compile_commands.json").read_text()):
         if entry["file"] == str(source):
             return shlex.split(entry["command"]), entry["directory"]
-    sys.exit(f"{source} is not part of {build}")
+    sys.exit(f"{source} is not part of {build}, or not compiled alone there (CMAKE_UNITY_BUILD)")
 
 
 def link_command(build):

@@ -2,11 +2,8 @@
 // a real one.
 
 #include "expect.hpp"
+#include "guarded.hpp"
 #include "shm/base/check.hpp"
-
-#include <array>
-#include <sys/wait.h>
-#include <unistd.h>
 
 namespace topsman::torture {
 namespace {
@@ -14,28 +11,15 @@ namespace {
 using shm::LockResult;
 using shm::RobustMutex;
 
-std::chrono::steady_clock::time_point soon() {
-    return std::chrono::steady_clock::now() + std::chrono::seconds(10);
-}
-
-/// Two words that are equal whenever nobody is inside.
-struct Guarded {
-    std::uint64_t first = 1;
-    std::uint64_t second = 1;
-};
-
 class MutexOperation : public Operation {
   public:
     [[nodiscard]] bool needs_real_deaths() const override { return true; }
 
-    void setup(const Arena& arena) override {
-        arena.segment.mutexes()[0].init();
-        arena.in_scratch<Guarded>() = Guarded{};
-    }
+    void setup(const Arena& arena) override { Guarded::set_up(arena); }
 
     /// They never wait for the frozen one: they are told that it has the lock.
     void peers(const Arena& arena) override {
-        RobustMutex& mutex = arena.segment.mutexes()[0];
+        RobustMutex& mutex = mutex_of(arena);
         const LockResult result = mutex.try_lock(kPeer);
         if (result == LockResult::Locked) {
             mutex.unlock();
@@ -46,47 +30,9 @@ class MutexOperation : public Operation {
     }
 
   protected:
-    static RobustMutex& mutex_of(const Arena& arena) { return arena.segment.mutexes()[0]; }
+    static RobustMutex& mutex_of(const Arena& arena) { return Guarded::mutex(arena); }
 
-    static void repair(const Arena& arena) {
-        auto& guarded = arena.in_scratch<Guarded>();
-        guarded.second = guarded.first;
-    }
-
-    static void change(const Arena& arena) {
-        // Volatile: the two stores stay two, with instructions between them.
-        auto& guarded = const_cast<volatile Guarded&>(arena.in_scratch<Guarded>());
-        guarded.first = guarded.first + 1;
-        guarded.second = guarded.second + 1;
-    }
-
-    /// Everybody can go on with whole data.
-    static std::string is_usable(const Arena& arena) {
-        RobustMutex& mutex = mutex_of(arena);
-        for (int round = 0; round < 2; ++round) {
-            const LockResult result = mutex.lock_until(kPeer, soon());
-            if (result == LockResult::Busy) {
-                return "it is still locked by the dead";
-            }
-            if (result == LockResult::Poisoned) {
-                return "it is poisoned";
-            }
-            if (result == LockResult::OwnerDied && round > 0) {
-                return "the owner's death is told twice";
-            }
-            if (result == LockResult::OwnerDied) {
-                repair(arena);
-                mutex.repaired();
-            }
-            const Guarded& guarded = arena.in_scratch<Guarded>();
-            const bool is_whole = guarded.first == guarded.second;
-            mutex.unlock();
-            if (!is_whole) {
-                return "what it guards is broken, and nobody was told";
-            }
-        }
-        return "";
-    }
+    static std::string is_usable(const Arena& arena) { return Guarded::is_usable(arena, kPeer); }
 };
 
 class MutexLockUnlock : public MutexOperation {
@@ -95,7 +41,7 @@ class MutexLockUnlock : public MutexOperation {
 
     void run(const Arena& arena) override {
         (void)mutex_of(arena).lock(kVictim);
-        change(arena);
+        Guarded::change(arena);
         mutex_of(arena).unlock();
     }
 
@@ -104,7 +50,7 @@ class MutexLockUnlock : public MutexOperation {
         if (!wrong.empty()) {
             return wrong;
         }
-        const std::uint64_t value = arena.in_scratch<Guarded>().first;
+        const std::uint64_t value = Guarded::of(arena).first;
         return value == 2 || (value == 1 && !fate.is_done) ? "" : "the change is lost";
     }
 };
@@ -142,14 +88,7 @@ class OrphanedMutexOperation : public MutexOperation {
   public:
     void setup(const Arena& arena) override {
         MutexOperation::setup(arena);
-        const pid_t pid = ::fork();
-        CHECK(pid >= 0);
-        if (pid == 0) {
-            (void)mutex_of(arena).lock(kVictim);
-            arena.in_scratch<Guarded>().first = 2;
-            ::_exit(0);
-        }
-        CHECK(::waitpid(pid, nullptr, 0) == pid);
+        Guarded::leave_orphaned(arena);
     }
 
     void peers(const Arena& /*arena*/) override {}
@@ -161,7 +100,7 @@ class MutexRepair : public OrphanedMutexOperation {
 
     void run(const Arena& arena) override {
         CHECK(mutex_of(arena).lock(kVictim) == LockResult::OwnerDied);
-        repair(arena);
+        Guarded::repair(arena);
         mutex_of(arena).repaired();
         mutex_of(arena).unlock();
     }
@@ -186,13 +125,7 @@ class MutexPoison : public OrphanedMutexOperation {
         } else if (result != LockResult::Poisoned) {
             return "result " + std::to_string(static_cast<int>(result));
         }
-        for (int i = 0; i < 2; ++i) {
-            if (mutex.try_lock(kPeer) != LockResult::Poisoned ||
-                mutex.lock_until(kPeer, soon()) != LockResult::Poisoned) {
-                return "it does not stay poisoned";
-            }
-        }
-        return "";
+        return Guarded::is_poisoned_for_good(arena, kPeer);
     }
 };
 
@@ -203,61 +136,27 @@ class TxCellUpdate : public Operation {
     [[nodiscard]] bool needs_real_deaths() const override { return true; }
 
     void setup(const Arena& arena) override {
-        const Value value = value_of(1);
-        cell(arena).init(&value, sizeof(value));
+        GuardedCell::set_up(arena);
         arena.in_scratch<bool>() = true;
     }
 
-    void run(const Arena& arena) override {
-        Value value;
-        (void)cell(arena).begin(kVictim, &value, sizeof(value));
-        for (auto& word : value) {
-            ++word;
-        }
-        cell(arena).commit(&value, sizeof(value));
-    }
+    void run(const Arena& arena) override { GuardedCell::add_one(arena, kVictim); }
 
     /// Readers take no lock.
     void peers(const Arena& arena) override {
-        Value value{};
-        arena.in_scratch<bool>() =
-            cell(arena).read(&value, sizeof(value)) && value == value_of(value[0]);
+        arena.in_scratch<bool>() = GuardedCell::read(arena) != 0;
     }
 
     std::string verify(Arena& arena, Fate fate) override {
-        if (!arena.in_scratch<bool>()) {
+        const std::uint64_t before = GuardedCell::read(arena);
+        if (!arena.in_scratch<bool>() || before == 0) {
             return "a reader saw half a value";
         }
-        Value value{};
-        if (cell(arena).begin(kPeer, &value, sizeof(value)) != LockResult::Locked) {
-            return "it cannot be changed any more";
-        }
-        const Value before = value;
-        value = value_of(6);
-        cell(arena).commit(&value, sizeof(value));
-        if (cell(arena).begin(kPeer, &value, sizeof(value)) != LockResult::Locked) {
-            return "it can be changed only once";
-        }
-        value = value_of(7);
-        cell(arena).commit(&value, sizeof(value));
-        if (before != value_of(2) && (fate.is_done || before != value_of(1))) {
+        if (before != 2 && (fate.is_done || before != 1)) {
             return "it is neither the old value nor the new one";
         }
-        return cell(arena).read(&value, sizeof(value)) && value == value_of(7)
-                   ? ""
-                   : "the next change is lost";
+        return GuardedCell::is_usable(arena, kPeer);
     }
-
-  private:
-    using Value = std::array<std::uint64_t, 2>;
-
-    static Value value_of(std::uint64_t number) {
-        Value value;
-        value.fill(number);
-        return value;
-    }
-
-    static shm::TxCellStorage& cell(const Arena& arena) { return arena.segment.cells()[0]; }
 };
 
 TEST(TortureTest, MutexLockChangeUnlock) {

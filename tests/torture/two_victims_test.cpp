@@ -1,18 +1,14 @@
 // What two processes were doing to one object when both were killed: nothing that was done is lost,
 // and nothing is stuck.
 
-#include "two_victims.hpp"
-
-#include "expect.hpp"
+#include "expect_both.hpp"
 #include "shm/base/check.hpp"
 #include "shm/fence.hpp"
 #include "shm/inbox_reader.hpp"
 #include "shm/semaphore.hpp"
 
 #include <array>
-#include <cstdlib>
 #include <cstring>
-#include <string_view>
 
 namespace topsman::torture {
 namespace {
@@ -21,22 +17,6 @@ using shm::BlockPool;
 using shm::BlockRef;
 using shm::JobQueue;
 using shm::NameKind;
-
-constexpr std::uint64_t kPoints = 400;
-constexpr std::uint64_t kPointsOfANight = 40'000;
-
-/// `./dev torture` asks for the night's.
-std::uint64_t points() {
-    const char* how = std::getenv("TOPSMAN_TORTURE");
-    return how != nullptr && std::string_view(how) == "night" ? kPointsOfANight : kPoints;
-}
-
-void expect_both_survive(Pair& pair) {
-    const Report report = torture_both(pair, points());
-    EXPECT_GT(report.instructions, 0U);
-    EXPECT_GT(report.verifications, kPoints / 4);
-    EXPECT_EQ(report.failures, 0U) << report.first_failure;
-}
 
 std::span<const std::byte> bytes_of(const std::uint64_t& value) {
     return std::as_bytes(std::span(&value, 1));
@@ -369,13 +349,6 @@ class PermitsCounted : public Pair {
     }
 };
 
-template <class Object>
-void expect_two_victims_harm_nobody() {
-    SKIP_WITHOUT_PTRACE();
-    Object pair;
-    expect_both_survive(pair);
-}
-
 TEST(TwoVictimsTest, JobsSubmitted) {
     expect_two_victims_harm_nobody<JobsSubmitted>();
 }
@@ -407,9 +380,7 @@ TEST(TwoVictimsTest, BlockPassedAndTaken) {
 TEST(TwoVictimsTest, APlainCountOfPermitsIsCaught) {
     SKIP_WITHOUT_PTRACE();
     PermitsCounted pair;
-    const Report report = torture_both(pair, points());
-    EXPECT_GT(report.failures, 0U) << "survived";
-    std::printf("    caught: %s\n", report.first_failure.c_str());
+    expect_both_are_caught(pair);
 }
 
 }  // namespace
