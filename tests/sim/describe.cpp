@@ -47,8 +47,7 @@ struct ActionInWords {
     }
 
     std::string operator()(const core::Announce& announce) const {
-        return std::string(kNotices.at(static_cast<std::size_t>(announce.notice))) +
-               (announce.slot ? at(*announce.slot) : "") +
+        return name_of(announce.notice) + (announce.slot ? at(*announce.slot) : "") +
                (announce.worker ? who(*announce.worker) : "") + " " + announce.reason;
     }
 
@@ -59,7 +58,7 @@ struct ActionInWords {
 
     std::string operator()(const core::Reply& reply) const {
         std::string text = "Reply " + std::to_string(reply.ticket.value) + " " +
-                           kResults.at(static_cast<std::size_t>(reply.result)) + " " + reply.reason;
+                           name_of(reply.result) + " " + reply.reason;
         for (const std::string& line : reply.lines) {
             text += " | " + line;
         }
@@ -74,6 +73,14 @@ struct ActionInWords {
 };
 
 }  // namespace
+
+std::string name_of(core::Notice notice) {
+    return kNotices.at(static_cast<std::size_t>(notice));
+}
+
+std::string name_of(core::Reply::Result result) {
+    return kResults.at(static_cast<std::size_t>(result));
+}
 
 std::string describe(const core::Event& event) {
     std::string text = kEvents.at(event.index());

@@ -9,6 +9,11 @@
 
 namespace topsman::sim {
 
+/// "worker.ready": as the master's events are called.
+[[nodiscard]] std::string name_of(core::Notice notice);
+/// "rolled_back"
+[[nodiscard]] std::string name_of(core::Reply::Result result);
+
 [[nodiscard]] std::string describe(const core::Event& event);
 [[nodiscard]] std::string describe(const core::Action& action);
 

@@ -33,11 +33,12 @@ void FakeKernel::end_at(core::WorkerId id, Process& process, TimePoint at, ExitR
 
 void FakeKernel::spawn(const core::Spawn& spawn, const config::Pool& pool, TimePoint now) {
     Process process;
-    process.behaviour = plan_.draw(pool, healed_);
+    process.behaviour = script_ ? script_(spawn, pool) : plan_.draw(pool, healed_);
     process.spawned = now;
     process.ready_by = pool.ready.by;
     // It says so itself, though nobody has asked; `none` is no way to hear of it.
-    if (pool.ready.by == config::ReadyBy::None || (pool.ready.assumed && plan_.dice.chance(0.5))) {
+    if (pool.ready.by == config::ReadyBy::None ||
+        (pool.ready.assumed && !script_ && plan_.dice.chance(0.5))) {
         process.ready_by = config::ReadyBy::Notify;
     }
     const Behaviour& behaviour = process.behaviour;
@@ -48,8 +49,10 @@ void FakeKernel::spawn(const core::Spawn& spawn, const config::Pool& pool, TimeP
     };
     if (behaviour.spawn_fails) {
         end_at(spawn.worker, process, now + behaviour.exec_delay,
-               {ExitReport::Kind::SpawnFailed, plan_.dice.pick({ENOENT, EAGAIN}), false,
-                "exec: it cannot be"});
+               script_
+                   ? behaviour.exit
+                   : ExitReport{ExitReport::Kind::SpawnFailed, plan_.dice.pick({ENOENT, EAGAIN}),
+                                false, "exec: it cannot be"});
     } else {
         at(What::Executed, behaviour.exec_delay);
         at(What::Ready, behaviour.ready_after);
@@ -82,8 +85,9 @@ void FakeKernel::signal(const core::Signal& signal, TimePoint now) {
     switch (signal.kind) {
         case SignalKind::Terminate:
             if (behaviour.ends_on_terminate && !hangs(process, now)) {
-                end_at(signal.worker, process, now + *behaviour.ends_on_terminate,
-                       ExitReport{ExitReport::Kind::Exited, 0, false, {}});
+                end_at(
+                    signal.worker, process, now + *behaviour.ends_on_terminate,
+                    ExitReport{ExitReport::Kind::Exited, behaviour.code_on_terminate, false, {}});
             }
             break;
         case SignalKind::Abort:
@@ -98,7 +102,18 @@ void FakeKernel::signal(const core::Signal& signal, TimePoint now) {
     }
 }
 
+void FakeKernel::strike(core::WorkerId worker, TimePoint now) {
+    if (const auto found = processes_.find(worker); found != processes_.end()) {
+        end_at(worker, found->second, now + found->second.behaviour.ends_on_kill,
+               {ExitReport::Kind::Signaled, SIGKILL, false, {}});
+    }
+}
+
 void FakeKernel::park(core::WorkerId worker, TimePoint now) {
+    if (script_) {
+        schedule(worker, What::IsParked, now + std::chrono::milliseconds(1));
+        return;
+    }
     const bool fails = plan_.dice.chance(0.2);
     schedule(worker, fails ? What::CannotPark : What::IsParked,
              now + plan_.dice.time(std::chrono::microseconds(1),

@@ -8,19 +8,27 @@
 #include "tests/sim/fault_plan.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <queue>
+#include <utility>
 #include <vector>
 
 namespace topsman::sim {
 
 class FakeKernel {
   public:
-    explicit FakeKernel(FaultPlan& plan) : plan_(plan) {}
+    /// How a process behaves, where nothing is left to chance.
+    using Script = std::function<Behaviour(const core::Spawn&, const config::Pool&)>;
+
+    explicit FakeKernel(FaultPlan& plan, Script script = {})
+        : plan_(plan), script_(std::move(script)) {}
 
     void spawn(const core::Spawn& spawn, const config::Pool& pool, TimePoint now);
     void signal(const core::Signal& signal, TimePoint now);
+    /// Somebody who is not the master sends SIGKILL.
+    void strike(core::WorkerId worker, TimePoint now);
     /// The shell answers in time, whatever the process does.
     void park(core::WorkerId worker, TimePoint now);
     void release(core::WorkerId worker);
@@ -104,6 +112,7 @@ class FakeKernel {
     [[nodiscard]] bool hangs(const Process& process, TimePoint at) const;
 
     FaultPlan& plan_;
+    Script script_;
     bool healed_ = false;
     std::uint64_t order_ = 0;
     std::map<core::WorkerId, Process> processes_;

@@ -40,6 +40,7 @@ struct Behaviour {
     std::optional<Duration> asks_extension_after;
     Duration extension{};
     std::optional<Duration> ends_on_terminate;  ///< none: deaf
+    int code_on_terminate = 0;
     std::optional<Duration> ends_on_abort;
     bool dumps_core = false;
     Duration ends_on_kill{};

@@ -30,8 +30,7 @@ Simulation::Simulation(std::uint64_t seed, std::ostream* trace)
       kernel_(plan_),
       wanted_(plan_.first_config()),
       core_(std::in_place, wanted_, seed) {
-    install_specs(wanted_);
-    records_.keep(*core_, specs_);
+    shell_.begin(*core_, wanted_);
 }
 
 void Simulation::say(const std::string& line) {
@@ -92,21 +91,10 @@ void Simulation::deliver(const core::Event& event) {
 void Simulation::step(const core::Event& event) {
     actions_.clear();
     core_->step(event, now_, actions_);
-    const auto* reload = std::get_if<core::Reload>(&event);
-    if (reload != nullptr) {
-        install_specs(reload->config);
-    }
-    if (reload != nullptr || core_->revision() != kept_revision_) {
-        kept_revision_ = core_->revision();
-        records_.keep(*core_, specs_);
-    }
+    shell_.follow(*core_, event);
     mix(event.index());
     mix(static_cast<std::uint64_t>(now_.time_since_epoch().count()));
-    std::vector<core::Action> ordered = actions_;  // as the shell does
-    std::stable_partition(ordered.begin(), ordered.end(), [](const core::Action& action) {
-        return std::holds_alternative<core::Spawn>(action);
-    });
-    for (const core::Action& action : ordered) {
+    for (const core::Action& action : FakeShell::in_order(actions_)) {
         if (is_mortal_ && plan_.fate.chance(plan_.master_dies / 10)) {
             dying_ = true;
             say("    the master dies here");
@@ -114,53 +102,16 @@ void Simulation::step(const core::Event& event) {
         }
         mix(action);
         say("    " + describe(action));
-        carry_out(action);
-    }
-}
-
-void Simulation::install_specs(const config::Config& prepared) {
-    for (const core::PoolView& pool : core_->snapshot().pools) {
-        const config::Pool* spec = prepared.find_pool(pool.name);
-        const config::Pool* wanted = core_->config().find_pool(pool.name);
-        if (spec != nullptr && wanted != nullptr && *spec == *wanted) {
-            specs_[pool.generation][pool.name] = *spec;
+        if (const auto unknown = shell_.carry_out(*core_, action, now_)) {
+            oracle_.report("SpecIsKnown", *unknown);
         }
-    }
-}
-
-void Simulation::carry_out(const core::Action& action) {
-    if (const auto* spawn = std::get_if<core::Spawn>(&action)) {
-        std::string name;
-        for (const core::PoolView& pool : core_->snapshot().pools) {
-            name = pool.pool == spawn->slot.pool ? pool.name : name;
-        }
-        const auto known = specs_.find(spawn->generation);
-        if (known == specs_.end() || !known->second.contains(name)) {
-            oracle_.report("SpecIsKnown", "nobody knows what generation " +
-                                              std::to_string(spawn->generation.value) + " of " +
-                                              name + " is");
-            return;
-        }
-        config::Pool both = *core_->policy(spawn->slot.pool);
-        both.exec = known->second.at(name).exec;
-        records_.started(*spawn, name, now_);
-        kernel_.spawn(*spawn, both, now_);
-    } else if (const auto* signal = std::get_if<core::Signal>(&action)) {
-        kernel_.signal(*signal, now_);
-    } else if (const auto* park = std::get_if<core::Park>(&action)) {
-        kernel_.park(park->worker, now_);
-    } else if (const auto* release = std::get_if<core::Release>(&action)) {
-        kernel_.release(release->worker);
-    } else if (const auto* obituary = std::get_if<core::Obituary>(&action)) {
-        records_.buried(obituary->worker);
-        buried_.insert(obituary->worker);
     }
 }
 
 // Deaths are there to be seen by the next master, too; all else is lost.
 void Simulation::miss(const core::Event& event) {
     const auto* exited = std::get_if<core::Exited>(&event);
-    if (exited != nullptr && !buried_.contains(exited->worker)) {
+    if (exited != nullptr && !shell_.is_buried(exited->worker)) {
         unheard_.push_back(*exited);
     }
 }
@@ -168,14 +119,7 @@ void Simulation::miss(const core::Event& event) {
 void Simulation::end_turn() {
     dying_ = dying_ && !oracle_.ended();
     if (!dying_) {
-        const core::Snapshot snapshot = core_->snapshot();
-        records_.publish(snapshot);
-        std::set<core::Generation> used = core_->generations_in_use();
-        for (const core::PoolView& pool : snapshot.pools) {
-            used.insert(pool.generation);
-        }
-        std::erase_if(specs_, [&used](const auto& entry) { return !used.contains(entry.first); });
-        records_.keep(*core_, specs_);
+        shell_.publish(*core_);
     }
     while (dying_ && !oracle_.violation()) {
         succeed();
@@ -212,10 +156,9 @@ void Simulation::succeed() {
         miss(event);
     }
     for (const core::WorkerId worker : kernel_.end_unrecorded()) {
-        records_.buried(worker);
+        shell_.drop(worker);
     }
-    const core::Inheritance left =
-        records_.left([this](core::WorkerId worker) { return kernel_.has_said_ready(worker); });
+    const core::Inheritance left = shell_.left();
     const bool has_living = kernel_.living() > 0;
     say("a new master, with " + std::to_string(left.workers.size()) + " workers of the dead one");
     describe_left(left);
@@ -224,7 +167,7 @@ void Simulation::succeed() {
     std::vector<core::Exited> deaths = std::exchange(unheard_, {});
     if (has_living) {
         ++events_;
-        specs_ = records_.specs();
+        shell_.take_over();
         step(core::Adopt{left});
         if (dying_) {
             unheard_ = std::move(deaths);
@@ -235,13 +178,9 @@ void Simulation::succeed() {
         oracle_.after(actions_, *core_);
     } else {
         // What it left is of no use to anybody: the file is started from.
-        records_ = Records{};
-        specs_.clear();
-        buried_.clear();
-        kernel_.forget_the_dead();
+        shell_.forget();
         oracle_.begin_again({}, now_, *core_);
-        install_specs(wanted_);
-        records_.keep(*core_, specs_);
+        shell_.begin(*core_, wanted_);
         deaths.clear();
     }
     for (const core::Exited& death : deaths) {
@@ -297,7 +236,7 @@ void Simulation::upgrade() {
     core_.emplace(left.legacy->current.config, plan_.fate.number());
     actions_.clear();
     core_->step(core::Adopt{left}, now_, actions_);
-    records_.keep(*core_, specs_);
+    shell_.keep(*core_);
     std::erase_if(actions_, [](const core::Action& action) {
         // The shell knows nothing yet, and looks anew at those that it was parking.
         return std::holds_alternative<core::ServiceUp>(action) ||

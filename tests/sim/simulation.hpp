@@ -4,9 +4,9 @@
 // with faults, where only safety counts; then everything is healed, and it must come right in time.
 
 #include "tests/sim/fake_kernel.hpp"
+#include "tests/sim/fake_shell.hpp"
 #include "tests/sim/fault_plan.hpp"
 #include "tests/sim/oracle.hpp"
-#include "tests/sim/records.hpp"
 
 #include <cstdint>
 #include <iosfwd>
@@ -38,8 +38,6 @@ class Simulation {
   private:
     void deliver(const core::Event& event);
     void step(const core::Event& event);
-    void install_specs(const config::Config& prepared);
-    void carry_out(const core::Action& action);
     void miss(const core::Event& event);
     void end_turn();
     void succeed();
@@ -70,16 +68,13 @@ class Simulation {
     FakeKernel kernel_;
     config::Config wanted_;  ///< the operator's file
     std::optional<core::SupervisorCore> core_;
-    Records records_;
+    FakeShell shell_{kernel_};
     Oracle oracle_;
     TimePoint now_{std::chrono::hours(1)};
-    Specs specs_;
     std::vector<core::Action> actions_;
     bool is_mortal_ = false;
     bool dying_ = false;                 ///< somewhere in this turn
     std::vector<core::Exited> unheard_;  ///< for the next master to see
-    std::set<core::WorkerId> buried_;
-    std::uint64_t kept_revision_ = 0;
     std::uint64_t tickets_ = 0;
     std::uint64_t events_ = 0;
     std::uint64_t trace_ = 0xcbf29ce484222325U;

@@ -1,4 +1,5 @@
 // A worker that does one of the things that workers should not do; a good one without options.
+// With --then it does one thing at first and another one when its slot has been refilled.
 
 #include <algorithm>
 #include <cerrno>
@@ -8,6 +9,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -43,6 +46,10 @@ On signals
   --abort-deaf           ignore SIGABRT, and beat no more
   --slow-stop MS         on SIGTERM say STOPPING=1 and go on for MS milliseconds
   --exit CODE            the exit code of the end that was asked for (0)
+One slot's processes, one after the other
+  --then                 what stands before it is for the first process, what follows for the next,
+                         and the last part for all later ones; they are counted by a file in the
+                         working directory
 )";
 
 struct Options {
@@ -67,10 +74,50 @@ struct Options {
     std::exit(2);
 }
 
+constexpr const char* kThen = "--then";
+
+/// How many processes of this slot with this command line there were before: each leaves a byte.
+std::size_t incarnation(const std::vector<std::string>& words) {
+    const auto or_none = [](const char* name) {
+        const char* value = std::getenv(name);
+        return std::string(value == nullptr ? "none" : value);
+    };
+    std::string all;
+    for (const std::string& word : words) {
+        all += word + '\n';
+    }
+    const std::string file = "processes." + or_none("TOPSMAN_POOL") + "." +
+                             or_none("TOPSMAN_SLOT") + "." +
+                             std::to_string(std::hash<std::string>{}(all));
+    const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    const bool is_left = fd >= 0 && ::write(fd, "1", 1) == 1;
+    const off_t size = is_left ? ::lseek(fd, 0, SEEK_CUR) : 0;
+    if (size <= 0) {
+        std::perror(file.c_str());
+        std::exit(2);
+    }
+    (void)::close(fd);
+    return static_cast<std::size_t>(size) - 1;
+}
+
+/// Those of its words that are for this process.
+std::vector<std::string> own_part(const std::vector<std::string>& words) {
+    std::vector<std::vector<std::string>> parts{{}};
+    for (const std::string& word : words) {
+        if (word == kThen) {
+            parts.emplace_back();
+        } else {
+            parts.back().push_back(word);
+        }
+    }
+    const std::size_t last = parts.size() - 1;
+    return parts[last == 0 ? 0 : std::min(incarnation(words), last)];
+}
+
 /// The words of the command line, one after the other.
 class Words {
   public:
-    Words(int argc, char** argv) : words_(argv + 1, argv + argc) {}
+    Words(int argc, char** argv) : words_(own_part({argv + 1, argv + argc})) {}
 
     std::optional<std::string> next() {
         return at_ < words_.size() ? std::optional(words_[at_++]) : std::nullopt;
