@@ -38,10 +38,6 @@ Channel::Channel(std::byte* memory, const ChannelShape& shape, std::span<Lane> l
     CHECK(is_sound(shape));
 }
 
-std::uint32_t Channel::slots() const noexcept {
-    return std::min(control_->slots.load(std::memory_order_relaxed), shape_.slots);
-}
-
 void Channel::set_slots(std::uint32_t slots) const noexcept {
     if (control_->slots.exchange(slots, std::memory_order_seq_cst) > slots) {
         for (std::uint32_t slot = std::min(slots, shape_.slots); slot < shape_.slots; ++slot) {

@@ -36,6 +36,7 @@
 #include "shm/limits.hpp"
 #include "shm/parking.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -86,7 +87,9 @@ class Channel {
     [[nodiscard]] const ChannelShape& shape() const noexcept { return shape_; }
 
     /// How many slots there are to send to, now; never more than the shape has.
-    [[nodiscard]] std::uint32_t slots() const noexcept;
+    [[nodiscard]] std::uint32_t slots() const noexcept {
+        return std::min(control_->slots.load(std::memory_order_relaxed), shape_.slots);
+    }
 
     /// The master's: the pool has so many slots. Who waits for room in one that is gone is woken.
     void set_slots(std::uint32_t slots) const noexcept;

@@ -8,8 +8,6 @@
 namespace topsman::shm {
 namespace {
 
-std::atomic<bool> is_reached = false;
-
 bool membarrier(int command) noexcept {
     return ::syscall(SYS_membarrier, command, 0, 0) == 0;
 }
@@ -17,17 +15,9 @@ bool membarrier(int command) noexcept {
 }  // namespace
 
 void join_fences() noexcept {
-    if (!is_reached.load(std::memory_order_relaxed) &&
+    if (!detail::fences_are_joined.load(std::memory_order_relaxed) &&
         membarrier(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED)) {
-        is_reached.store(true, std::memory_order_relaxed);
-    }
-}
-
-void light_fence() noexcept {
-    if (is_reached.load(std::memory_order_relaxed)) {
-        std::atomic_signal_fence(std::memory_order_seq_cst);
-    } else {
-        full_fence();
+        detail::fences_are_joined.store(true, std::memory_order_relaxed);
     }
 }
 

@@ -28,8 +28,19 @@ inline void full_fence() noexcept {
 /// not say so again, an executed program does. Once is enough; any thread.
 void join_fences() noexcept;
 
+namespace detail {
+/// Heavy fences of others reach this process.
+inline std::atomic<bool> fences_are_joined = false;
+}  // namespace detail
+
 /// For the many: between a store and a load. A full fence where the kernel cannot help.
-void light_fence() noexcept;
+inline void light_fence() noexcept {
+    if (detail::fences_are_joined.load(std::memory_order_relaxed)) {
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    } else {
+        full_fence();
+    }
+}
 
 /// For the few.
 void heavy_fence() noexcept;

@@ -71,6 +71,7 @@ void InboxReader::find_place() noexcept {
         publish_freed();
     }
     next_ = freed_;
+    handed_out_ = inbox_->handed_out.load(std::memory_order_acquire);
     if (channel_.shape().delivery == Delivery::AtMostOnce) {
         pass_over_handed_out();
     }
@@ -78,9 +79,8 @@ void InboxReader::find_place() noexcept {
 
 /// What was handed out is gone; what its senders had not finished by then is still to come.
 void InboxReader::pass_over_handed_out() noexcept {
-    const Position end = inbox_->handed_out.load(std::memory_order_acquire);
-    for (std::uint64_t left = distance(next_, end); left != 0 && left <= channel_.cells();
-         left = distance(next_, end)) {
+    for (std::uint64_t left = distance(next_, handed_out_); left != 0 && left <= channel_.cells();
+         left = distance(next_, handed_out_)) {
         const CellWord word = word_at(next_);
         if (!is_of_this_turn(word, next_) || !word.is_legal()) {
             break;
@@ -107,22 +107,49 @@ void InboxReader::leave() noexcept {
 // -- receiving ----------------------------------------------------------------------------------
 
 std::optional<ReceivedMessage> InboxReader::receive() noexcept {
+    const ReceivedRow row = receive_row(1);
+    return row ? std::optional<ReceivedMessage>({row.first, bytes_at(row.first)}) : std::nullopt;
+}
+
+ReceivedRow InboxReader::receive_row(std::uint32_t most) noexcept {
     if (!become_receiver()) {
-        return std::nullopt;
+        return {};
     }
     Look look = Look::Again;
     while (look == Look::Again) {
         look = look_at_next();
     }
-    // After the look: what one sender has sent before it is seen here, if it was a gap before.
-    if (Position position = 0; !gaps_.empty() && find_in_gaps(position)) {
-        return hand_out(position);
+    ReceivedRow row{next_, 0};
+    if (look == Look::Message) {
+        const std::uint64_t unseen = channel_.cells() - distance(freed_, next_);
+        row.count = 1 + ready_from(after(next_, 1), std::min<std::uint64_t>(most, unseen) - 1);
     }
-    if (look == Look::Nothing) {
-        return std::nullopt;
+    // After all looks: what one sender has sent before it is seen here, if it was a gap before.
+    if (!gaps_.empty()) {
+        if (const ReceivedRow before = find_in_gaps(most)) {
+            return hand_out(before);
+        }
     }
-    next_ = after(next_, 1);
-    return hand_out(after(next_, kPositionMask));
+    if (!row) {
+        return row;
+    }
+    next_ = after(next_, row.count);
+    return hand_out(row);
+}
+
+/// How many cells from there on have messages, at most `most`.
+std::uint32_t InboxReader::ready_from(Position first, std::uint64_t most) const noexcept {
+    std::uint32_t count = 0;
+    while (count < most) {
+        const Position position = after(first, count);
+        const CellWord word = word_at(position);
+        if (word.state != CellState::Ready || word.turn != channel_.turn_of(position) ||
+            !word.is_legal()) {
+            break;
+        }
+        ++count;
+    }
+    return count;
 }
 
 /// Passes by what is no message, until there is one at `next_` or nothing.
@@ -158,7 +185,7 @@ InboxReader::Look InboxReader::look_at_next() noexcept {
     return Look::Again;
 }
 
-bool InboxReader::find_in_gaps(Position& position) noexcept {
+ReceivedRow InboxReader::find_in_gaps(std::uint32_t most) noexcept {
     for (auto gap = gaps_.begin(); gap != gaps_.end();) {
         const CellWord word = word_at(gap->position);
         const bool is_sound = is_of_this_turn(word, gap->position) && word.is_legal();
@@ -175,27 +202,43 @@ bool InboxReader::find_in_gaps(Position& position) noexcept {
             continue;
         }
         if (word.state == CellState::Ready) {
-            position = std::exchange(gap->position, after(gap->position, 1));
-            if (--gap->count == 0) {
+            const ReceivedRow row{gap->position,
+                                  1 + ready_from(after(gap->position, 1),
+                                                 std::min(most, gap->count) - std::uint64_t{1})};
+            gap->position = after(gap->position, row.count);
+            gap->count -= row.count;
+            if (gap->count == 0) {
                 gaps_.erase(gap);
             }
-            return true;
+            return row;
         }
         ++gap;
     }
-    return false;
+    return {};
 }
 
-ReceivedMessage InboxReader::hand_out(Position position) noexcept {
-    if (channel_.shape().delivery == Delivery::AtMostOnce && after(position, 1) == next_) {
+ReceivedRow InboxReader::hand_out(const ReceivedRow& row) noexcept {
+    const Position end = after(row.first, row.count);
+    // Of what was a gap others behind it may have been handed out already.
+    if (channel_.shape().delivery == Delivery::AtMostOnce && ahead(end) > ahead(handed_out_)) {
+        handed_out_ = end;
         // The commit point of receiving at most once.
-        inbox_->handed_out.store(next_, std::memory_order_release);
+        inbox_->handed_out.store(end, std::memory_order_release);
     }
-    ++in_hand_;
+    in_hand_ += row.count;
+    return row;
+}
+
+/// How far behind what is received; what lies before that, or nowhere, is not.
+std::uint64_t InboxReader::ahead(Position position) const noexcept {
+    const std::uint64_t far = distance(freed_, position);
+    return far <= channel_.cells() ? far : 0;
+}
+
+std::span<const std::byte> InboxReader::bytes_at(Position position) const noexcept {
     const std::uint32_t length =
         channel_.cell(slot_, position).length.load(std::memory_order_relaxed);
-    return {position,
-            {channel_.message(slot_, position), std::min(length, channel_.shape().message_size)}};
+    return {channel_.message(slot_, position), std::min(length, channel_.shape().message_size)};
 }
 
 std::optional<ReceivedMessage> InboxReader::receive_until(Deadline deadline,
@@ -217,24 +260,30 @@ bool InboxReader::has_something() noexcept {
 
 // -- the end of a message -----------------------------------------------------------------------
 
-void InboxReader::done(Position position) noexcept {
-    CHECK(in_hand_ != 0);
-    --in_hand_;
-    finish(position, 1);
-}
-
-void InboxReader::put_back(Position position) noexcept {
-    if (channel_.shape().delivery == Delivery::AtMostOnce) {
-        done(position);
+void InboxReader::done(const ReceivedRow& row) noexcept {
+    CHECK(in_hand_ >= row.count);
+    in_hand_ -= row.count;
+    if (row.first == freed_) {
+        finish(row.first, row.count);
         return;
     }
-    CHECK(in_hand_ != 0);
-    --in_hand_;
+    for (std::uint32_t i = 0; i < row.count; ++i) {
+        finish(after(row.first, i), 1);
+    }
+}
+
+void InboxReader::put_back(const ReceivedRow& row) noexcept {
+    if (channel_.shape().delivery == Delivery::AtMostOnce) {
+        done(row);
+        return;
+    }
+    CHECK(in_hand_ >= row.count);
+    in_hand_ -= row.count;
     const auto at = std::lower_bound(
-        gaps_.begin(), gaps_.end(), position, [this](const Gap& gap, Position wanted) {
+        gaps_.begin(), gaps_.end(), row.first, [this](const Gap& gap, Position wanted) {
             return distance(freed_, gap.position) < distance(freed_, wanted);
         });
-    gaps_.insert(at, {position, 1});
+    gaps_.insert(at, {row.first, row.count});
 }
 
 /// They are received, or there never was anything.

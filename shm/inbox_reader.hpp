@@ -10,7 +10,7 @@
 // At least once: a message is received when done() has moved the cursor `freed` past it, or, if an
 // earlier one is not yet received, has written DONE into its cell. A receiver that dies before
 // leaves it to the next one. At most once: the cursor `handed_out` has passed it before anybody
-// sees it.
+// sees it. A row of messages is received by one store of either cursor, like a single one.
 
 #include "shm/channel.hpp"
 
@@ -27,6 +27,14 @@ struct ReceivedMessage {
     std::span<const std::byte> bytes;
 };
 
+/// Messages that lie one behind the other, in the receiver's hands until done() or put_back().
+struct ReceivedRow {
+    Position first = 0;
+    std::uint32_t count = 0;  ///< 0: there is none
+
+    explicit operator bool() const noexcept { return count != 0; }
+};
+
 class InboxReader {
   public:
     using IsOver = Channel::IsOver;
@@ -37,15 +45,26 @@ class InboxReader {
     /// is the receiver. Becomes it if nobody is.
     [[nodiscard]] std::optional<ReceivedMessage> receive() noexcept;
 
+    /// The same, with those that lie behind it, as far as they are sent: at most `most`, at least
+    /// one of which is asked for.
+    [[nodiscard]] ReceivedRow receive_row(std::uint32_t most) noexcept;
+
+    /// What was sent there. Only for a message in the receiver's hands.
+    [[nodiscard]] std::span<const std::byte> bytes_at(Position position) const noexcept;
+
     /// Waits until the deadline has passed, or `is_over()` says that nobody wants it any more.
     [[nodiscard]] std::optional<ReceivedMessage> receive_until(Deadline deadline,
                                                                IsOver is_over) noexcept;
 
-    /// It is received. Not more than once for each.
-    void done(Position position) noexcept;
+    /// They are received. Not more than once for each.
+    void done(const ReceivedRow& row) noexcept;
 
-    /// It is not: the next receive() gives it again. At most once: it is gone all the same.
-    void put_back(Position position) noexcept;
+    void done(Position position) noexcept { done({position, 1}); }
+
+    /// They are not: the next receive() gives them again. At most once: they are gone all the same.
+    void put_back(const ReceivedRow& row) noexcept;
+
+    void put_back(Position position) noexcept { put_back({position, 1}); }
 
     /// Messages that were given and not ended.
     [[nodiscard]] std::uint32_t in_hand() const noexcept { return in_hand_; }
@@ -77,8 +96,10 @@ class InboxReader {
     [[nodiscard]] CellWord word_at(Position position) const noexcept;
     [[nodiscard]] bool is_of_this_turn(const CellWord& word, Position position) const noexcept;
     [[nodiscard]] Look look_at_next() noexcept;
-    [[nodiscard]] bool find_in_gaps(Position& position) noexcept;
-    [[nodiscard]] ReceivedMessage hand_out(Position position) noexcept;
+    [[nodiscard]] std::uint32_t ready_from(Position first, std::uint64_t most) const noexcept;
+    [[nodiscard]] ReceivedRow find_in_gaps(std::uint32_t most) noexcept;
+    [[nodiscard]] ReceivedRow hand_out(const ReceivedRow& row) noexcept;
+    [[nodiscard]] std::uint64_t ahead(Position position) const noexcept;
     void finish(Position position, std::uint32_t count) noexcept;
     void publish_freed() noexcept;
 
@@ -88,6 +109,7 @@ class InboxReader {
     InboxControl* inbox_;
     Position next_ = 0;   ///< not looked at yet
     Position freed_ = 0;  ///< what was stored last
+    Position handed_out_ = 0;
     std::uint32_t in_hand_ = 0;
     bool has_place_ = false;
     std::vector<Gap> gaps_;         ///< by position; never more than there are cells

@@ -34,19 +34,30 @@ Error no_slot(const ChannelState& state, std::uint32_t slot) {
                    std::errc::no_such_device_or_address);
 }
 
-/// Why a message of this size cannot be sent at all; no error when it can.
-std::optional<Error> problem_with(const ChannelState& state, std::size_t size) {
+bool can_be_sent(const ChannelState& state, std::size_t size) noexcept {
+    return !detail::is_detached() && size <= state.channel.shape().message_size;
+}
+
+/// Why a message of this size cannot be sent at all.
+Error problem_with(const ChannelState& state, std::size_t size) {
     if (detail::is_detached()) {
         return detail::detached_error();
     }
-    const std::size_t most = state.channel.shape().message_size;
-    if (size > most) {
-        return refusal(state,
-                       "a message has at most " + std::to_string(most) + " bytes, this one has " +
-                           std::to_string(size),
-                       std::errc::message_size);
+    return refusal(state,
+                   "a message has at most " + std::to_string(state.channel.shape().message_size) +
+                       " bytes, this one has " + std::to_string(size),
+                   std::errc::message_size);
+}
+
+/// Why this process cannot receive.
+Error not_ours(const ChannelState& state) {
+    if (detail::is_detached()) {
+        return detail::detached_error();
     }
-    return std::nullopt;
+    return refusal(state,
+                   "its messages are for pool " + state.pool + ", slots 0 to " +
+                       std::to_string(state.channel.shape().slots - 1),
+                   std::errc::operation_not_permitted);
 }
 
 Error full_error(const ChannelState& state, Channel::Deadline deadline) {
@@ -140,8 +151,8 @@ Result<std::uint32_t> Channel::try_send(To to, std::span<const std::byte> messag
 
 Result<std::uint32_t> Channel::send_until(To to, std::span<const std::byte> message,
                                           Deadline deadline) {
-    if (auto problem = problem_with(*state_, message.size())) {
-        return *std::move(problem);
+    if (!can_be_sent(*state_, message.size())) {
+        return problem_with(*state_, message.size());
     }
     const shm::Channel& channel = state_->channel;
     if (to.kind_ == To::Kind::All) {
@@ -211,8 +222,8 @@ Result<std::size_t> Channel::send_many(std::uint32_t slot,
     for (const std::string_view message : messages) {
         longest = std::max(longest, message.size());
     }
-    if (auto problem = problem_with(*state_, longest)) {
-        return *std::move(problem);
+    if (!can_be_sent(*state_, longest)) {
+        return problem_with(*state_, longest);
     }
     const shm::Channel& channel = state_->channel;
     std::array<shm::Channel::Bytes, shm::kMostOfRun> run;
@@ -251,24 +262,39 @@ Result<std::optional<Message>> Channel::try_receive() {
 }
 
 Result<std::optional<Message>> Channel::receive_until(Deadline deadline) {
-    if (detail::is_detached()) {
-        return detail::detached_error();
+    if (!state_->can_receive()) {
+        return not_ours(*state_);
     }
-    if (!state_->reader) {
-        return refusal(*state_,
-                       "its messages are for pool " + state_->pool + ", slots 0 to " +
-                           std::to_string(state_->channel.shape().slots - 1),
-                       std::errc::operation_not_permitted);
+    const shm::ReceivedRow row = state_->receive_until(deadline, 1);
+    if (!row) {
+        return std::nullopt;
     }
-    const auto look = [this] {
-        const auto hold = state_->hold_reader();
-        return state_->receive();
-    };
-    const auto received = shm::Channel::until_done(
-        state_->channel.inbox(state_->reader->slot()).receivers, state_->channel.lanes(),
-        state_->owner.lane, deadline, &detail::is_leaving, look);
-    return received ? std::optional<Message>(Message(state_, received->position, received->bytes))
-                    : std::nullopt;
+    return {boost::system::in_place_value,
+            Message(state_, row.first, state_->reader->bytes_at(row.first))};
+}
+
+Result<std::optional<Messages>> Channel::receive_all(std::size_t most) {
+    return receive_all_until(Deadline::max(), most);
+}
+
+Result<std::optional<Messages>> Channel::try_receive_all(std::size_t most) {
+    return receive_all_until(Deadline{}, most);
+}
+
+Result<std::optional<Messages>> Channel::receive_all_until(Deadline deadline, std::size_t most) {
+    if (most == 0) {
+        return refusal(*state_, "0 messages were asked for: ask for at least 1",
+                       std::errc::invalid_argument);
+    }
+    if (!state_->can_receive()) {
+        return not_ours(*state_);
+    }
+    const shm::ReceivedRow row = state_->receive_until(
+        deadline, static_cast<std::uint32_t>(std::min<std::size_t>(most, UINT32_MAX)));
+    if (!row) {
+        return std::nullopt;
+    }
+    return {boost::system::in_place_value, Messages(state_, row.first, row.count)};
 }
 
 Result<int> Channel::event_fd() {
@@ -298,11 +324,6 @@ std::uint32_t Channel::slots() const noexcept {
 
 // -- messages -----------------------------------------------------------------------------------
 
-Message::Message(Message&& other) noexcept
-    : state_(std::exchange(other.state_, nullptr)),
-      position_(other.position_),
-      data_(std::exchange(other.data_, {})) {}
-
 Message& Message::operator=(Message&& other) noexcept {
     std::swap(state_, other.state_);
     std::swap(position_, other.position_);
@@ -310,11 +331,9 @@ Message& Message::operator=(Message&& other) noexcept {
     return *this;
 }
 
-Message::~Message() {
-    if (state_ != nullptr && !detail::is_detached()) {
-        const auto hold = state_->hold_reader();
-        state_->reader->put_back(position_);
-        state_->leave_if_draining();
+void Message::put_back() noexcept {
+    if (!detail::is_detached()) {
+        state_->end({position_, 1}, false);
     }
 }
 
@@ -327,9 +346,7 @@ Result<void> Message::ack() {
         return plain_error("this message has been acknowledged already",
                            std::errc::operation_not_permitted);
     }
-    const auto hold = state->hold_reader();
-    state->reader->done(position_);
-    state->leave_if_draining();
+    state->end({position_, 1}, true);
     return {};
 }
 

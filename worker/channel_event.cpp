@@ -12,13 +12,35 @@
 
 namespace topsman::detail {
 
-std::optional<shm::ReceivedMessage> ChannelState::receive() noexcept {
-    leave_if_draining();
-    auto received = is_leaving() ? std::nullopt : reader->receive();
+shm::ReceivedRow ChannelState::receive(std::uint32_t most) noexcept {
+    shm::ReceivedRow received;
+    if (is_leaving()) {
+        leave_if_draining();
+    } else {
+        received = reader->receive_row(most);
+    }
     if (!received && event.is_on()) {
         event.rearm();
     }
     return received;
+}
+
+shm::ReceivedRow ChannelState::receive_until(shm::Deadline deadline, std::uint32_t most) noexcept {
+    return shm::Channel::until_done(channel.inbox(reader->slot()).receivers, channel.lanes(),
+                                    owner.lane, deadline, &is_leaving, [this, most] {
+                                        const auto hold = hold_reader();
+                                        return receive(most);
+                                    });
+}
+
+void ChannelState::end(const shm::ReceivedRow& row, bool is_received) noexcept {
+    const auto hold = hold_reader();
+    if (is_received) {
+        reader->done(row);
+    } else {
+        reader->put_back(row);
+    }
+    leave_if_draining();
 }
 
 void ChannelState::leave_if_draining() noexcept {

@@ -5,6 +5,7 @@
 #include "shm/base/result.hpp"
 #include "shm/base/unique_fd.hpp"
 #include "shm/inbox_reader.hpp"
+#include "worker/process.hpp"
 
 #include <atomic>
 #include <memory>
@@ -69,8 +70,17 @@ struct ChannelState {
         return event.is_on() ? std::unique_lock(reader_lock) : std::unique_lock<std::mutex>();
     }
 
-    /// The next message, if this worker shall have it; under hold_reader().
-    [[nodiscard]] std::optional<shm::ReceivedMessage> receive() noexcept;
+    /// The next messages, if this worker shall have them; under hold_reader().
+    [[nodiscard]] shm::ReceivedRow receive(std::uint32_t most) noexcept;
+
+    [[nodiscard]] bool can_receive() const noexcept { return !is_detached() && reader.has_value(); }
+
+    /// The same with patience, for any thread; only if can_receive().
+    [[nodiscard]] shm::ReceivedRow receive_until(shm::Deadline deadline,
+                                                 std::uint32_t most) noexcept;
+
+    /// They are received, or to be given again.
+    void end(const shm::ReceivedRow& row, bool is_received) noexcept;
 
     /// Nothing in its hands, and it drains: another process may receive; under hold_reader().
     void leave_if_draining() noexcept;

@@ -28,6 +28,7 @@ constexpr std::uint32_t kSlots = 2;    // two workers contend for each
 constexpr std::uint64_t kMostKills = 5'000;
 constexpr std::uint64_t kMostEach = 4'000'000;
 constexpr std::uint32_t kRun = 3;
+constexpr std::uint32_t kRow = 5;
 
 /// Outside of the segment.
 struct Ledger {
@@ -86,27 +87,53 @@ void send_some(const Channel& channel, Owner me) {
     }
 }
 
+/// Whole, and in its sender's order.
+Message look_at(const InboxReader& reader, Owner me, shm::Position position) {
+    const std::span<const std::byte> bytes = reader.bytes_at(position);
+    Message message{};
+    CHECK(bytes.size() == sizeof(message));
+    std::memcpy(&message, bytes.data(), sizeof(message));
+    const Message whole = message_of(message.lane, message.number);
+    CHECK(std::memcmp(&message, &whole, sizeof(message)) == 0);
+    (void)ledger->received[message.lane][message.number].fetch_add(1);
+    // Again only what was received before and not ended.
+    if (message.number + 1 < ledger->last[reader.slot()][message.lane].load()) {
+        ledger->out_of_order.fetch_add(1);
+    }
+    ledger->progress[me.lane].fetch_add(1);
+    if (message.number % 16 == 0) {
+        (void)::sched_yield();  // so that some die with a message in their hands
+    }
+    return message;
+}
+
+void note_end(const InboxReader& reader, const Message& message) {
+    ledger->last[reader.slot()][message.lane].store(message.number + 1);
+}
+
+/// Those that lie behind, by one store: a death before it gives all of them again.
+void receive_row(InboxReader& reader, Owner me) {
+    std::array<Message, kRow> messages{};
+    const shm::ReceivedRow row = reader.receive_row(kRow);
+    for (std::uint32_t i = 0; i < row.count; ++i) {
+        messages[i] = look_at(reader, me, shm::after(row.first, i));
+    }
+    if (row) {
+        reader.done(row);
+    }
+    for (std::uint32_t i = 0; i < row.count; ++i) {
+        note_end(reader, messages[i]);
+    }
+}
+
+/// In turns one message and a row of them.
 void receive_all(const Channel& channel, Owner me) {
-    const std::uint32_t slot = me.lane / 2 % kSlots;
-    InboxReader reader(channel, slot, me);
+    InboxReader reader(channel, me.lane / 2 % kSlots, me);
     while (const auto received = reader.receive_until(shm::kNoDeadline, is_over)) {
-        Message message{};
-        CHECK(received->bytes.size() == sizeof(message));
-        std::memcpy(&message, received->bytes.data(), sizeof(message));
-        const Message whole = message_of(message.lane, message.number);
-        CHECK(std::memcmp(&message, &whole, sizeof(message)) == 0);
-        (void)ledger->received[message.lane][message.number].fetch_add(1);
-        // Again only what was received before and not ended.
-        std::atomic<std::uint64_t>& last = ledger->last[slot][message.lane];
-        if (message.number + 1 < last.load()) {
-            ledger->out_of_order.fetch_add(1);
-        }
-        ledger->progress[me.lane].fetch_add(1);
-        if (message.number % 16 == 0) {
-            (void)::sched_yield();  // so that some die with a message in their hands
-        }
-        last.store(message.number + 1);
+        const Message message = look_at(reader, me, received->position);
+        note_end(reader, message);
         reader.done(received->position);
+        receive_row(reader, me);
         if (message.number % 64 == 0 && reader.in_hand() == 0) {
             reader.leave();  // for the other one
         }

@@ -62,6 +62,27 @@ class ChannelTest : public testing::Test {
         return values;
     }
 
+    static Values values_of(const InboxReader& reader, const ReceivedRow& row) {
+        Values values;
+        for (std::uint32_t i = 0; i < row.count; ++i) {
+            const Position position = after(row.first, i);
+            values.push_back(value_of({position, reader.bytes_at(position)}));
+        }
+        return values;
+    }
+
+    /// As a sender that goes on after its claim of cells from `first` on.
+    static void put(Channel& channel, Position first, std::uint32_t count) {
+        for (std::uint32_t i = count; i-- != 0;) {
+            const std::uint64_t value = first + i + 1;
+            channel.cell(0, first + i).length.store(sizeof(value));
+            std::memcpy(channel.message(0, first + i), &value, sizeof(value));
+            const CellWord ready{CellState::Ready, kOther.lane, kOther.generation,
+                                 i == 0 ? count : 1U, 1};
+            channel.cell(0, first + i).word.store(ready.pack());
+        }
+    }
+
     static void expect_whole(Channel& channel, InboxReader& reader) {
         for (std::uint64_t round = 0; round < 3; ++round) {
             std::uint32_t sent = 0;
@@ -162,15 +183,104 @@ TEST_F(ChannelTest, AtMostOnceASenderThatStoodStillIsHeardAfterTheReceiversDeath
     (void)channel.sweep(kReceiver);
     InboxReader next(channel, 0, kNext);
     EXPECT_FALSE(next.receive());
-    for (Position at : {Position{1}, Position{0}}) {
-        const std::uint64_t value = at + 1;
-        channel.cell(0, at).length.store(8);
-        std::memcpy(channel.message(0, at), &value, sizeof(value));
-        channel.cell(0, at).word.store(
-            CellWord{CellState::Ready, kOther.lane, 7, at == 0 ? 2U : 1U, 1}.pack());
-    }
+    put(channel, 0, 2);
     EXPECT_EQ(drain(next), (Values{1, 2}));
     expect_whole(channel, next);
+}
+
+TEST_F(ChannelTest, AtMostOnceTheFirstOfALateRunIsGoneWithItsReceiver) {
+    Channel channel(memory_, at_most_once(), lanes_);
+    InboxReader reader(channel, 0, kReceiver);
+    claim_only(kOther, 3);
+    channel.cell(0, 0).word.store(
+        CellWord{CellState::Writing, kOther.lane, kOther.generation, 3, 1}.pack());
+    EXPECT_FALSE(reader.receive()) << "it passes by the claim";
+    put(channel, 0, 3);
+    EXPECT_EQ(value_of(*reader.receive()), 1U);
+    EXPECT_EQ(channel.unread(0), 2U);
+    (void)channel.sweep(kReceiver);
+    InboxReader next(channel, 0, kNext);
+    EXPECT_EQ(drain(next), (Values{2, 3}));
+    expect_whole(channel, next);
+}
+
+TEST_F(ChannelTest, ARowIsReceivedTogether) {
+    EXPECT_FALSE(reader_.receive_row(8));
+    for (std::uint64_t round = 0; round < 20; ++round) {
+        ASSERT_EQ(send_run({1, 2}), 2U);
+        ASSERT_TRUE(send(3, kOther));
+        ASSERT_EQ(send_run({4, 5}), 2U);
+        const ReceivedRow row = reader_.receive_row(3);
+        EXPECT_EQ(values_of(reader_, row), (Values{1, 2, 3}));
+        const ReceivedRow rest = reader_.receive_row(UINT32_MAX);
+        EXPECT_EQ(values_of(reader_, rest), (Values{4, 5}));
+        EXPECT_EQ(reader_.in_hand(), 5U);
+        EXPECT_EQ(channel_.unread(0), 5U);
+        reader_.done(round % 2 == 0 ? row : rest);
+        EXPECT_EQ(channel_.unread(0), round % 2 == 0 ? 2U : 5U);
+        reader_.done(round % 2 == 0 ? rest : row);
+        EXPECT_EQ(channel_.unread(0), 0U);
+        EXPECT_EQ(reader_.in_hand(), 0U);
+    }
+    expect_whole(channel_, reader_);
+}
+
+TEST_F(ChannelTest, ARowEndsWhereAMessageIsMissingAndAGapComesFirst) {
+    ASSERT_TRUE(send(1));
+    claim_only(kOther, 2);
+    ASSERT_EQ(send_run({4, 5}), 2U);
+    EXPECT_EQ(values_of(reader_, reader_.receive_row(8)), (Values{1}));
+    const ReceivedRow behind = reader_.receive_row(8);
+    EXPECT_EQ(values_of(reader_, behind), (Values{4, 5}));
+    reader_.done(behind);
+    put(channel_, 1, 2);
+    const ReceivedRow late = reader_.receive_row(8);
+    EXPECT_EQ(values_of(reader_, late), (Values{2, 3}));
+    reader_.done(late);
+    (void)channel_.sweep(kReceiver);
+    InboxReader next(channel_, 0, kNext);
+    EXPECT_EQ(drain(next), (Values{1})) << "the others were received past it";
+    expect_whole(channel_, next);
+}
+
+TEST_F(ChannelTest, ARowThatIsPutBackComesFirst) {
+    ASSERT_EQ(send_run({1, 2, 3, 4, 5}), 5U);
+    const ReceivedRow first = reader_.receive_row(2);
+    const ReceivedRow second = reader_.receive_row(2);
+    reader_.put_back(second);
+    reader_.put_back(first);
+    EXPECT_EQ(values_of(reader_, reader_.receive_row(8)), (Values{1, 2}));
+    EXPECT_EQ(values_of(reader_, reader_.receive_row(1)), (Values{3}));
+    EXPECT_EQ(values_of(reader_, reader_.receive_row(8)), (Values{4}));
+    EXPECT_EQ(values_of(reader_, reader_.receive_row(8)), (Values{5}));
+    EXPECT_FALSE(reader_.receive_row(8));
+}
+
+TEST_F(ChannelTest, AtMostOnceARowIsGoneWithItsReceiver) {
+    Channel channel(memory_, at_most_once(), lanes_);
+    InboxReader reader(channel, 0, kReceiver);
+    ASSERT_EQ(send_run({1, 2, 3, 4}), 4U);
+    EXPECT_EQ(values_of(reader, reader.receive_row(3)), (Values{1, 2, 3}));
+    EXPECT_EQ(channel.unread(0), 1U);
+    (void)channel.sweep(kReceiver);
+    InboxReader next(channel, 0, kNext);
+    EXPECT_EQ(drain(next), (Values{4}));
+    expect_whole(channel, next);
+}
+
+TEST_F(ChannelTest, ARowIsNeverLongerThanTheInboxWhateverItsWordsSay) {
+    for (Position at = 0; at < 3 * channel_.cells(); ++at) {
+        channel_.cell(0, at).length.store(UINT32_MAX);
+        channel_.cell(0, at).word.store(
+            CellWord{CellState::Ready, kOther.lane, 7, 1, channel_.turn_of(at)}.pack());
+        if ((at + 1) % channel_.cells() == 0) {
+            const ReceivedRow row = reader_.receive_row(UINT32_MAX);
+            EXPECT_EQ(row.count, channel_.cells());
+            EXPECT_EQ(reader_.bytes_at(row.first).size(), kShape.message_size);
+            EXPECT_FALSE(reader_.receive_row(UINT32_MAX));
+            reader_.done(row);
+        }
+    }
 }
 
 TEST_F(ChannelTest, TheReceiverLeavesAndAnotherComes) {

@@ -167,6 +167,53 @@ TEST_F(WorkersChannelTest, AMessageThatIsNotAcknowledgedComesAgain) {
     EXPECT_EQ(herd_.reap(worker), 0);
 }
 
+TEST_F(WorkersChannelTest, MessagesThatAreReceivedTogetherAreAcknowledgedTogether) {
+    Member worker = herd_.spawn(in_slot(0), [] {
+        Channel channel = news();
+        CHILD_EXPECT(!channel.try_receive_all(9).value());
+        CHILD_EXPECT(!channel.receive_all_until(std::chrono::steady_clock::now() + 1ms, 9).value());
+        const std::vector<std::string_view> sent = {"one", "two", "three", "four"};
+        CHILD_EXPECT(channel.send_all(0, sent).value() == 4);
+        { CHILD_EXPECT(channel.receive_all(9).value()->size() == 4); }  // and not acknowledged
+        auto first = channel.receive_all(3).value();
+        CHILD_EXPECT(std::vector<std::string_view>(first->begin(), first->end()) ==
+                     std::vector<std::string_view>(sent.begin(), sent.end() - 1));
+        CHILD_EXPECT(first->data(2).size() == 5 && first->text(2) == "three");
+        Messages moved = std::move(*first);
+        CHILD_EXPECT(first->size() == 0 && !first->ack() && moved.ack().has_value());
+        CHILD_EXPECT(moved.size() == 0 && moved.begin() == moved.end() && !moved.ack());
+        auto last = channel.receive_all(9).value();
+        CHILD_EXPECT(last->size() == 1 && last->text(0) == "four");
+        moved = std::move(*last);
+        CHILD_EXPECT(moved.size() == 1 && moved.ack().has_value());
+        CHILD_EXPECT(!channel.try_receive().value());
+        return 0;
+    });
+    EXPECT_EQ(herd_.reap(worker), 0);
+    EXPECT_EQ(unread(0), 0U);
+}
+
+TEST_F(WorkersChannelTest, WhatADeadWorkerHadReceivedTogetherItsSlotsNextOneReceives) {
+    Member victim = herd_.spawn(in_slot(0), [] {
+        Channel channel = news();
+        for (const char* text : {"one", "two", "three", "four"}) {
+            (void)channel.send(To::slot(0), text).value();
+        }
+        auto ended = channel.receive_all(2).value();
+        CHILD_EXPECT(ended->size() == 2 && ended->ack().has_value());
+        const auto held = channel.receive_all(9).value();
+        ::_exit(held->size() == 2 ? 0 : 1);
+    });
+    EXPECT_EQ(herd_.reap(victim), 0);
+    Member heir = herd_.spawn(in_slot(0), [] {
+        Channel channel = news();
+        const auto again = channel.receive_all(9).value();
+        CHILD_EXPECT(again->size() == 2 && again->text(0) == "three" && again->text(1) == "four");
+        return 0;
+    });
+    EXPECT_EQ(herd_.reap(heir), 0);
+}
+
 TEST_F(WorkersChannelTest, AtMostOnceNobodyReceivesItAgain) {
     herd_.segment().channel(1).set_slots(1);
     Member first = herd_.spawn(in_slot(0), [] {
@@ -235,6 +282,9 @@ TEST_F(WorkersChannelTest, WhatCannotBeIsSaidInTheOperatorsWords) {
             return error.message.find(text) != std::string::npos;
         };
         CHILD_EXPECT(has(channel.receive().error(), "channel news: its messages are for pool web"));
+        CHILD_EXPECT(
+            has(channel.receive_all(9).error(), "channel news: its messages are for pool web"));
+        CHILD_EXPECT(has(channel.receive_all(0).error(), "ask for at least 1"));
         CHILD_EXPECT(has(channel.event_fd().error(), "pool web"));
         CHILD_EXPECT(has(channel.send(To::slot(3), "x").error(), "there is no web/3 now"));
         CHILD_EXPECT(has(channel.send(To::slot(4), "x").error(),
@@ -257,20 +307,26 @@ TEST_F(WorkersChannelTest, AForkedChildHasNoPartInIt) {
     Member parent = herd_.spawn(in_slot(0), [] {
         Channel channel = news();
         (void)channel.send(To::slot(0), "one").value();
+        (void)channel.send(To::slot(0), "two").value();
         auto held = channel.receive().value();
+        auto more = channel.receive_all(9).value();
         (void)channel.event_fd().value();
         const pid_t child = ::fork();
         if (child == 0) {
             const bool is_refused =
                 channel.send(To::slot(0), "x").error().code == std::errc::not_connected &&
                 channel.receive().error().code == std::errc::not_connected &&
+                channel.receive_all(9).error().code == std::errc::not_connected &&
+                more->ack().error().code == std::errc::not_connected &&
                 held->ack().error().code == std::errc::not_connected;
             held.reset();
+            more.reset();
             ::_exit(is_refused ? 0 : 1);
         }
         int status = 0;
         CHILD_EXPECT(::waitpid(child, &status, 0) == child && status == 0);
-        CHILD_EXPECT(held->ack().has_value() && !channel.try_receive().value());
+        CHILD_EXPECT(held->ack().has_value() && more->ack().has_value());
+        CHILD_EXPECT(!channel.try_receive().value());
         return 0;
     });
     EXPECT_EQ(herd_.reap(parent), 0);

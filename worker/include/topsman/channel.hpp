@@ -1,6 +1,7 @@
 #pragma once
 
 #include "shm/base/result.hpp"
+#include "topsman/messages.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -8,12 +9,9 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 namespace topsman {
-
-namespace detail {
-struct ChannelState;
-}
 
 /// The size of a channel for a process that runs without a supervisor, which is then its only
 /// receiver, in slot 0. In a cluster the file says it:
@@ -52,11 +50,20 @@ class To {
 /// before, the next receive() gives it again (at most once: it is gone). Threads: see Channel.
 class Message {
   public:
-    Message(Message&& other) noexcept;
+    Message(Message&& other) noexcept
+        : state_(std::exchange(other.state_, nullptr)),
+          position_(other.position_),
+          data_(std::exchange(other.data_, {})) {}
+
     Message& operator=(Message&& other) noexcept;
     Message(const Message&) = delete;
     Message& operator=(const Message&) = delete;
-    ~Message();
+
+    ~Message() {
+        if (state_ != nullptr) {
+            put_back();
+        }
+    }
 
     /// What was sent; in shared memory, not copied. Not to be used after ack().
     [[nodiscard]] std::span<const std::byte> data() const noexcept { return data_; }
@@ -75,6 +82,8 @@ class Message {
     Message(detail::ChannelState* state, std::uint64_t position,
             std::span<const std::byte> data) noexcept
         : state_(state), position_(position), data_(data) {}
+
+    void put_back() noexcept;
 
     detail::ChannelState* state_;  ///< null: ended
     std::uint64_t position_ = 0;
@@ -155,6 +164,15 @@ class Channel {
     [[nodiscard]] Result<std::optional<Message>> receive();
     [[nodiscard]] Result<std::optional<Message>> try_receive();
     [[nodiscard]] Result<std::optional<Message>> receive_until(Deadline deadline);
+
+    /// As many as have been sent, at most `most`: one or more in a row, to be ended together. Waits
+    /// as the others do. What is not acknowledged keeps its room in the inbox: ask for at most half
+    /// of its capacity, else senders wait meanwhile. Errors, further: `std::errc::invalid_argument`
+    /// `most` is 0. See Messages.
+    [[nodiscard]] Result<std::optional<Messages>> receive_all(std::size_t most);
+    [[nodiscard]] Result<std::optional<Messages>> try_receive_all(std::size_t most);
+    [[nodiscard]] Result<std::optional<Messages>> receive_all_until(Deadline deadline,
+                                                                    std::size_t most);
 
     /// Readable when try_receive() may give something, and when the worker drains; for poll, epoll
     /// and Asio. It is the SDK's: do not read or close it. Call try_receive() until it gives
