@@ -1,7 +1,10 @@
-// The channel: messages of 64 bytes one way, beside a pipe(2); there and back, awake and asleep,
-// beside a bare futex; and a block of 1 MiB that goes with a message. Prints JSON: by name,
-// nanoseconds for a message, a way there and back, or a block.
+// The channel: messages of 64 bytes one way, beside bare lines of cache and a pipe(2); there and
+// back, awake and asleep, beside bare lines and a bare futex; and a block of 1 MiB that goes with a
+// message. Prints JSON: by name, nanoseconds for a message, a way there and back, or a block.
+//
+// `channel_bench COUNT ROUNDS [NAME...]`: only these.
 
+#include "bare_lines.hpp"
 #include "shm/base/check.hpp"
 #include "shm/futex.hpp"
 #include "together.hpp"
@@ -12,7 +15,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <sched.h>
+#include <functional>
+#include <span>
+#include <string_view>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,7 +25,8 @@ namespace topsman {
 namespace {
 
 using Bytes = std::array<std::byte, 64>;
-using Work = std::vector<std::function<int()>>;
+
+constexpr std::size_t kRow = 32;  // messages sent, and asked for, together
 
 Channel channel() {
     return Worker::attach().value().channel("bench").value();
@@ -37,6 +43,7 @@ void receive(Channel& from, Bytes& bytes, bool may_sleep = true) {
 }
 
 int receive_all(std::uint64_t count) {
+    stay_on_processor(0);
     Channel from = channel();
     Bytes bytes{};
     for (std::uint64_t i = 0; i < count; ++i) {
@@ -61,6 +68,7 @@ double one_way(test::Herd& herd, std::uint64_t count) {
     return measure(herd, count,
                    {[=] { return receive_all(count); },
                     [=] {
+                        stay_on_processor(1);
                         Channel to = channel();
                         const Bytes bytes{};
                         for (std::uint64_t i = 0; i < count; ++i) {
@@ -70,13 +78,29 @@ double one_way(test::Herd& herd, std::uint64_t count) {
                     }});
 }
 
+int receive_rows(std::uint64_t count) {
+    stay_on_processor(0);
+    Channel from = channel();
+    Bytes bytes{};
+    for (std::uint64_t received = 0; received < count;) {
+        auto row = from.receive_all(kRow).value();
+        for (const std::string_view message : *row) {
+            std::memcpy(bytes.data(), message.data(), bytes.size());
+        }
+        received += row->size();
+        (void)row->ack().value();
+    }
+    return 0;
+}
+
 double one_way_together(test::Herd& herd, std::uint64_t count) {
     return measure(herd, count,
-                   {[=] { return receive_all(count); },
+                   {[=] { return receive_rows(count); },
                     [=] {
+                        stay_on_processor(1);
                         Channel to = channel();
                         const std::string text(sizeof(Bytes), 'x');
-                        const std::vector<std::string_view> many(32, text);
+                        const std::vector<std::string_view> many(kRow, text);
                         for (std::uint64_t sent = 0; sent < count;) {
                             sent += to.send_all(0, std::span(many).first(std::min<std::uint64_t>(
                                                        many.size(), count - sent)))
@@ -84,6 +108,31 @@ double one_way_together(test::Herd& herd, std::uint64_t count) {
                         }
                         return 0;
                     }});
+}
+
+double one_way_bare(test::Herd& herd, std::uint64_t count, std::uint64_t row) {
+    const BareLines lines;
+    return measure(herd, count,
+                   {[&] {
+                        stay_on_processor(0);
+                        lines.read(count, row);
+                        return 0;
+                    },
+                    [&] {
+                        stay_on_processor(1);
+                        lines.write(count, row);
+                        return 0;
+                    }});
+}
+
+double there_and_back_bare(test::Herd& herd, std::uint64_t count) {
+    const BareLines lines;
+    const auto play = [&](bool begins) {
+        stay_on_processor(begins ? 0 : 1);
+        lines.play(begins, count);
+        return 0;
+    };
+    return measure(herd, count, {[&] { return play(true); }, [&] { return play(false); }});
 }
 
 double through_a_pipe(test::Herd& herd, std::uint64_t count) {
@@ -110,17 +159,9 @@ double through_a_pipe(test::Herd& herd, std::uint64_t count) {
     return time;
 }
 
-/// On one processor who waits cannot but sleep: nothing could come while it looks.
-void stay_on_one_processor(bool is_wanted) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(0, &set);
-    CHECK(!is_wanted || ::sched_setaffinity(0, sizeof(set), &set) == 0);
-}
-
 double there_and_back(test::Herd& herd, std::uint64_t count, bool is_asleep) {
     const auto play = [=](bool begins) {
-        stay_on_one_processor(is_asleep);
+        stay_on_processor(begins || is_asleep ? 0 : 1);
         Channel both = channel();
         const To other = To::slot(begins ? 1 : 0);
         Bytes bytes{};
@@ -145,7 +186,7 @@ double there_and_back_by_futex(test::Herd& herd, std::uint64_t count) {
     CHECK(memory != MAP_FAILED);
     auto* words = static_cast<std::atomic<std::uint32_t>*>(memory);
     const auto play = [=](std::size_t me) {
-        stay_on_one_processor(true);
+        stay_on_processor(0);
         for (std::uint32_t i = 0; i < count; ++i) {
             if (me == 0) {
                 words[32].fetch_add(1);
@@ -196,25 +237,35 @@ int main(int argc, char** argv) {
     test::Herd herd({}, {{{std::uint64_t{1} << 20U, 2}}},
                     {{"bench", "web", {2, 1'024, sizeof(Bytes)}}});
     herd.segment().channel(0).set_slots(2);
-    const std::pair<const char*, std::function<double()>> measures[] = {
+    std::vector<std::pair<std::string_view, std::function<double()>>> measures = {
         {"in_one_process", [&] { return in_one_process(herd, count); }},
         {"one_way", [&] { return one_way(herd, count); }},
+        {"one_way_bare", [&] { return one_way_bare(herd, count, 1); }},
         {"one_way_together", [&] { return one_way_together(herd, count); }},
+        {"one_way_together_bare", [&] { return one_way_bare(herd, count, kRow); }},
         {"pipe", [&] { return through_a_pipe(herd, few); }},
         {"there_and_back", [&] { return there_and_back(herd, count / 4, false); }},
+        {"there_and_back_bare", [&] { return there_and_back_bare(herd, count / 4); }},
         {"there_and_back_asleep", [&] { return there_and_back(herd, few, true); }},
         {"futex_there_and_back", [&] { return there_and_back_by_futex(herd, few); }},
         {"block", [&] { return block_handed_over(herd, count); }},
     };
-    std::vector<std::vector<double>> times(std::size(measures));
+    if (argc > 3) {
+        const std::span<char*> wanted(argv + 3, argv + argc);
+        std::erase_if(measures, [wanted](const auto& measure) {
+            return std::find(wanted.begin(), wanted.end(), measure.first) == wanted.end();
+        });
+    }
+    std::vector<std::vector<double>> times(measures.size());
     // In turns: what disturbs one disturbs the others too.
     for (std::uint64_t round = 0; round < rounds; ++round) {
-        for (std::size_t i = 0; i < std::size(measures); ++i) {
+        for (std::size_t i = 0; i < measures.size(); ++i) {
             times[i].push_back(measures[i].second());
         }
     }
-    for (std::size_t i = 0; i < std::size(measures); ++i) {
-        std::printf("%s\"%s\": %.2f", i == 0 ? "{" : ", ", measures[i].first, median(times[i]));
+    for (std::size_t i = 0; i < measures.size(); ++i) {
+        std::printf("%s\"%s\": %.2f", i == 0 ? "{" : ", ", measures[i].first.data(),
+                    median(times[i]));
     }
     std::printf("}\n");
     return 0;
