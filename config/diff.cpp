@@ -71,6 +71,7 @@ Keys policy_changes(const Pool& a, const Pool& b) {
     note(keys, "rollout.max_surge", a.rollout.max_surge, b.rollout.max_surge);
     note(keys, "rollout.max_unavailable", a.rollout.max_unavailable, b.rollout.max_unavailable);
     note(keys, "rollout.observe", a.rollout.observe, b.rollout.observe);
+    note(keys, "rollout.delay", a.rollout.delay, b.rollout.delay);
     note(keys, "rollout.on_failure", a.rollout.on_failure, b.rollout.on_failure);
     note(keys, "spares", a.spares, b.spares);
     note(keys, "spare_lifetime", a.spare_lifetime, b.spare_lifetime);

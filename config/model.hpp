@@ -84,6 +84,7 @@ struct Rollout {
     std::uint32_t max_surge = 1;
     std::uint32_t max_unavailable = 0;
     Duration observe{1'000};  ///< so long the first new worker has to stay ready
+    Duration delay{0};        ///< from one that has replaced its predecessor to the next
     OnFailure on_failure = OnFailure::Rollback;
     friend bool operator==(const Rollout&, const Rollout&) = default;
 };

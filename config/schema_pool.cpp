@@ -153,6 +153,7 @@ constexpr Field<Rollout> kRollout[] = {
     {"max_surge", "1", value<&Rollout::max_surge, parse_count>},
     {"max_unavailable", "0", value<&Rollout::max_unavailable, parse_count>},
     {"observe", "1s", value<&Rollout::observe, parse_duration>},
+    {"delay", "0s", value<&Rollout::delay, parse_duration>},
     {"on_failure", "rollback", value<&Rollout::on_failure, parse_on_failure>},
 };
 

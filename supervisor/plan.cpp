@@ -97,6 +97,9 @@ void say(const Row& row, const config::Config& wanted, Lines& lines) {
             line += plan.replaced == 1 ? ", the new one ready for " : ", one first, ready for ";
             line += core::in_words(core::clock_duration(rollout.observe));
         }
+        if (plan.replaced > 1 && rollout.delay.count() > 0) {
+            line += ", " + core::in_words(core::clock_duration(rollout.delay)) + " apart";
+        }
     } else if (!row.keys.empty()) {
         line += row.replaces ? "applies to the next worker" : "applies at once";
     }

@@ -211,6 +211,9 @@ void SupervisorCore::State::take_seat(Worker& worker) {
     if (pool.rollout && worker.rollout == pool.rollout->id) {
         slot->renewal = Renewal::None;
         ++pool.rollout->done;
+        if (pool.rollout->stage == RolloutStage::Rolling) {  // going back waits for nothing
+            pool.rollout->not_before = now + clock_duration(pool.spec.rollout.delay);
+        }
     }
     if (slot->successor() == worker.id) {
         const WorkerId replaced = slot->promote();

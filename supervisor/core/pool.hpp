@@ -31,9 +31,8 @@ struct Rollout {
     std::optional<WorkerId> canary;
     std::optional<TimePoint> observed_since;
 
-    // RollingBack does not give up: how often it failed, and when it tries again.
-    std::uint32_t failures = 0;
-    TimePoint not_before{};
+    std::uint32_t failures = 0;  ///< RollingBack does not give up
+    TimePoint not_before{};      ///< the next one: after rollout.delay, or a failure of RollingBack
 };
 
 struct Pool {

@@ -50,7 +50,7 @@ void keep_earlier(std::optional<TimePoint>& earliest, std::optional<TimePoint> o
     }
 }
 
-/// When the canary has been observed for long enough; when going back is tried again.
+/// When the canary has been observed for long enough; when the next one is replaced.
 std::optional<TimePoint> next_of_rollout(const Pool& pool, const Workers& workers, TimePoint now) {
     if (!pool.rollout) {
         return std::nullopt;

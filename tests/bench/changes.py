@@ -91,10 +91,11 @@ class Changing(Cluster):
     def address(self):
         return self.http  # whatever other listeners there are
 
-    def write_new(self, good=True, **more):
+    def write_new(self, good=True, delay="0s", **more):
         """Another version: each of its workers has to be replaced."""
         self.turn += 1
-        pool = f"    environment: {{ TURN: '{self.turn}' }}\n    rollout: {{ observe: 0s }}\n"
+        pool = f"    environment: {{ TURN: '{self.turn}' }}\n" \
+               f"    rollout: {{ observe: 0s, delay: {delay} }}\n"
         self.write(pool if good else "    workres: 3\n", address="{}:{}".format(*self.http), **more)
 
     def kill_master(self):
@@ -175,9 +176,11 @@ def storm(cluster, seconds):
     return f"{saved} files saved, every other one bad,"
 
 
-def p99_while_restarting(lab, cluster):
+def p99_while_restarting(lab, cluster, delay):
     """At half of the highest rate: at the highest, a new process's start takes its time from the
     clients, whatever the supervisor does."""
+    cluster.write_new(delay=delay)
+    cluster.topsman_says("reload")
     seconds, rounds = (1, 1) if lab.quick else (3, 3)
 
     def rate_of(*words, change=lambda: wait_ms(100)):
@@ -195,7 +198,7 @@ def p99_while_restarting(lab, cluster):
         times["restarting"].append(
             rate_of("--rate", half, change=lambda: cluster.topsman_says("restart", "web"))["p99_us"])
     best = {name: min(values) for name, values in times.items()}
-    return Row("changes: p99 while all workers are replaced", f"{best['restarting']} us",
+    return Row(f"changes: p99 while all are replaced, {delay} apart", f"{best['restarting']} us",
                f"{best['undisturbed']} us undisturbed, {half:.0f} requests/s",
                best["restarting"] / max(1, best["undisturbed"]), "<=", 2.0, raw=times)
 
@@ -211,4 +214,5 @@ def changes(lab):
         for name, change, count in turns:
             yield under_load(lab, cluster, f"changes: {name}",
                              lambda: change(cluster, max(1, int(count * few))))
-        yield p99_while_restarting(lab, cluster)
+        for delay in ("0s", "100ms"):
+            yield p99_while_restarting(lab, cluster, delay)

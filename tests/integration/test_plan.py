@@ -1,5 +1,6 @@
 """What a reload would do, said before it is done; and what is told while it is done."""
 
+import datetime
 import json
 import os
 import pty
@@ -57,6 +58,20 @@ class Plan(TestCase):
                     self.assertEqual(len(before - after), pool["ended"] + pool["replaced"])
                 self.assertEqual({p["pool"] for p in planned}, {n for n in old if old[n] != new.get(n)})
                 self.assertEqual(self.plan(c, 0), ["nothing would change"])
+
+    def test_between_two_replacements_passes_the_delay(self):
+        apart = "    rollout: { observe: 0s, delay: 200ms }\n"
+        c = self.cluster(http_yaml(3, more=apart)).start()
+        c.write_yaml(http_yaml(3, more=apart + BLUE))
+        self.assertEqual(self.plan(c), [
+            "web: environment changed: 3 workers are replaced, one first, ready for 0s, 200ms apart"])
+        seq = c.last_seq()
+        c.cli("reload")
+        started = [datetime.datetime.strptime(e["time"], "%Y-%m-%dT%H:%M:%S.%fZ")
+                   for e in c.events(seq) if e["event"] == "worker.spawned"]
+        self.assertEqual(len(started), 3)
+        for before, after in zip(started, started[1:]):
+            self.assertGreaterEqual(after - before, datetime.timedelta(milliseconds=199))  # cut to ms
 
     def test_what_was_scaled_would_be_so_no_longer(self):
         c = self.cluster(http_yaml(2)).start()

@@ -113,6 +113,7 @@ void FaultPlan::draw_policies(config::Pool& pool) {
     pool.rollout.max_unavailable =
         static_cast<std::uint32_t>(dice.between(pool.rollout.max_surge == 0 ? 1 : 0, 2));
     pool.rollout.observe = ms(dice.pick<std::uint64_t>({0, 200, 1000, 5000}));
+    pool.rollout.delay = ms(dice.pick<std::uint64_t>({0, 0, 100, 2000}));
     pool.rollout.on_failure =
         dice.chance(0.7) ? config::OnFailure::Rollback : config::OnFailure::Pause;
     pool.spares = dice.chance(0.4) ? static_cast<std::uint32_t>(dice.between(1, 3)) : 0;

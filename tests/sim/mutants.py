@@ -44,6 +44,8 @@ MUTANTS = [
            "fail_rollout(pool, why);", "slot.renewal = Renewal::Wanted;"),
     Mutant("CanaryIsObserved", "rollout.cpp",
            "if (until && *until <= now &&", "if (until &&"),
+    Mutant("RolloutKeepsDelay", "lifecycle.cpp",
+           "now + clock_duration(pool.spec.rollout.delay)", "now"),
     Mutant("RollbackGoesBack", "rollout.cpp",
            "(goes_back && !slot.current())", "goes_back"),
     Mutant("BackoffRespected", "death.cpp",

@@ -28,6 +28,7 @@ inline constexpr std::array kProperties{
     "BadGenerationNeverEmptiesPool",
     "RolloutStopsAtFirstFailure",
     "CanaryIsObserved",
+    "RolloutKeepsDelay",
     "RollbackGoesBack",
     "BackoffRespected",
     "PoolIsPaced",
@@ -147,6 +148,8 @@ class Oracle {
         bool went_back = false;                 ///< in this turn
         std::uint32_t served_before = 0;
         core::WorkerId last_before_rollout;
+        std::optional<TimePoint> replaced_at;          ///< by the rollout under way, the last one
+        std::optional<core::WorkerId> replaces_early;  ///< in this turn
     };
 
     struct TicketBook {
@@ -208,6 +211,8 @@ class Oracle {
     void judge(const core::ServiceUp& up);
     void judge(const core::Exit& exit);
     void judge_delay(const core::Spawn& spawn, const PoolBook& pool, const SlotBook& slot);
+    void judge_rollout_delay(const core::Spawn& spawn, PoolBook& pool);
+    void note_replacement(core::WorkerId replaced, const Life& life);
     void judge_canary(const core::Announce& announce);
     void judge_abort(core::WorkerId id, const Life& life);
     void judge_kill(core::WorkerId id, const Life& life);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 namespace topsman::sim {
 namespace {
@@ -233,6 +234,10 @@ void Oracle::check_canary(const core::PoolView& view) {
     if (pool.stage_before == RolloutStage::Canary && view.stage == RolloutStage::Rolling &&
         !pool.canary_passed && !finished_ && !started_anew_) {
         report("CanaryIsObserved", view.name + " rolls on without it");
+    }
+    if (const auto early = std::exchange(pool.replaces_early, std::nullopt);
+        early && view.stage == RolloutStage::Rolling && !started_anew_) {
+        report("RolloutKeepsDelay", say(*early) + " is started too early after another");
     }
     if (view.stage != RolloutStage::Canary) {
         return;

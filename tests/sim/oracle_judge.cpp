@@ -80,6 +80,7 @@ void Oracle::judge(const core::Spawn& spawn) {
         report("IntensityRespected", say(spawn.worker) + " is started beyond the start limit");
     }
     judge_delay(spawn, pool, slot);
+    judge_rollout_delay(spawn, pool);
     slot.early_death.reset();
     Life life;
     life.slot = spawn.slot;
@@ -160,6 +161,30 @@ void Oracle::judge_delay(const core::Spawn& spawn, const PoolBook& pool, const S
     }
 }
 
+// One that joins a worker of its own seat while the pool rolls is the next to be replaced. Whether
+// it still rolls, or has recycled somebody, is seen when the turn is over.
+void Oracle::judge_rollout_delay(const core::Spawn& spawn, PoolBook& pool) {
+    const bool replaces = std::any_of(living_.begin(), living_.end(), [&spawn](const auto& entry) {
+        return entry.second.slot == spawn.slot && entry.second.serves();
+    });
+    if (replaces && pool.stage_before == core::RolloutStage::Rolling && pool.replaced_at &&
+        now_ < *pool.replaced_at + pool.spec.rollout.delay) {
+        pool.replaces_early = spawn.worker;
+    }
+}
+
+// Somebody is sent away whose successor serves.
+void Oracle::note_replacement(WorkerId replaced, const Life& life) {
+    const bool has_successor =
+        std::any_of(living_.begin(), living_.end(), [replaced, &life](const auto& entry) {
+            return entry.first > replaced && entry.second.slot == life.slot &&
+                   entry.second.serves();
+        });
+    if (has_successor) {
+        pools_[life.slot.pool].replaced_at = now_;
+    }
+}
+
 void Oracle::judge(const core::Signal& signal) {
     Life* life = find(signal.worker);
     if (life == nullptr) {
@@ -172,6 +197,7 @@ void Oracle::judge(const core::Signal& signal) {
                 report("EscalationOrder", say(signal.worker) + " is told to stop too late");
             }
             life->terminated = true;
+            note_replacement(signal.worker, *life);
             life->is_parked = false;  // it is continued, so that it can end
             if (life->served_before) {
                 sent_away_.push_back(signal.worker);
@@ -237,6 +263,7 @@ void Oracle::judge(const core::Announce& announce) {
                 pool.spec = *spec;
             }
             forgive(pool);
+            pool.replaced_at.reset();  // whatever delay held then
         }
     }
     const bool goes_back = announce.notice == Notice::RolloutRolledBack ||
@@ -250,6 +277,7 @@ void Oracle::judge(const core::Announce& announce) {
     if (announce.notice == Notice::RolloutStarted && announce.pool) {
         started_anew_ = true;
         pools_[*announce.pool].last_before_rollout = newest_;
+        pools_[*announce.pool].replaced_at.reset();
     }
     if (announce.notice != Notice::WorkerReady) {
         return;

@@ -91,6 +91,7 @@ const std::map<std::string, std::string> kOtherValues = {
     {"rollout.max_surge", "2"},
     {"rollout.max_unavailable", "1"},
     {"rollout.observe", "5s"},
+    {"rollout.delay", "2s"},
     {"rollout.on_failure", "pause"},
     {"spares", "2"},
     {"spare_lifetime", "1h"},

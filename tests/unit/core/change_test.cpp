@@ -99,6 +99,22 @@ TEST(Canary, ThatDiesWhileItIsObservedCostsNobody) {
     EXPECT_EQ(stage.all<Spawn>().at(0).generation, kOld);
 }
 
+TEST(GoingBack, WaitsForNoDelay) {
+    config::Pool pool = safe_pool("web", 3);
+    pool.rollout.observe = 0s;
+    pool.rollout.delay = 5s;
+    Serving stage(cluster_of({pool}));
+    pool.exec.command = {"other"};
+    stage.step(Reload{Ticket{1}, cluster_of({pool})});
+    for (std::uint32_t slot = 0; slot < 2; ++slot) {
+        stage.ready(stage.holder(slot, Role::Successor));
+        stage.pass(5s);
+    }
+    stage.exit(stage.holder(2, Role::Successor), exited(1));
+    stage.ready(stage.holder(0, Role::Successor));
+    EXPECT_EQ(stage.all<Spawn>().size(), 1U) << "the next one";
+}
+
 TEST(Canary, IsObservedForLongerWhenTheMasterStoodStill) {
     Serving stage(cluster_of({safe_pool("web", 1)}));
     stage.step(Reload{Ticket{1}, cluster_of({safe_pool("web", 1, "other")})});

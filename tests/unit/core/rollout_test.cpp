@@ -58,6 +58,21 @@ TEST(Rollout, AStormOfReloadsPilesUpOneGenerationThatLeavesAndNobodyIsCutShort) 
     EXPECT_EQ(stage.worker(stage.holder(2)).generation, stage.pool().generation);
 }
 
+TEST(Rollout, ReplacesNobodyForItsDelayAfterOneTookASeat) {
+    config::Pool pool = pool_of("web", 2);
+    pool.rollout.delay = 5s;
+    Rolling stage(pool);
+    stage.ready(stage.holder(0, Role::Successor));
+    EXPECT_TRUE(stage.all<Spawn>().empty());
+    EXPECT_EQ(stage.core.next_deadline(), stage.now + 5s);
+    stage.pass(4'999ms);
+    EXPECT_TRUE(stage.all<Spawn>().empty());
+    stage.pass(1ms);
+    EXPECT_EQ(stage.all<Spawn>().size(), 1U);
+    stage.ready(stage.holder(1, Role::Successor));
+    EXPECT_EQ(stage.pool().rollout, "") << "nobody is left to wait for";
+}
+
 TEST(Rollout, ReplacesOneByOneSuccessorFirst) {
     Rolling stage(pool_of("web", 2));
     const WorkerId old0 = stage.holder(0);
