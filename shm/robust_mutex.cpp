@@ -3,10 +3,51 @@
 #include "shm/base/check.hpp"
 
 #include <cerrno>
+#include <climits>
+#include <csignal>
+#include <linux/futex.h>
 #include <time.h>
 
 namespace topsman::shm {
 namespace {
+
+constexpr std::uint32_t kNotRepaired = 1;  // values of poisoned_
+constexpr std::uint32_t kOverwritten = 2;
+
+/// glibc's PTHREAD_MUTEX_NOTRECOVERABLE. None of ours is ever left so, see release().
+constexpr int kNotRecoverable = INT_MAX - 1;
+
+/// Words of glibc's, which others may write meanwhile.
+int look_at(int& word) noexcept {
+    return std::atomic_ref(word).load(std::memory_order_relaxed);
+}
+
+void init_pthread(pthread_mutex_t& mutex) noexcept {
+    pthread_mutexattr_t attributes;
+    CHECK(::pthread_mutexattr_init(&attributes) == 0);
+    CHECK(::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) == 0);
+    CHECK(::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) == 0);
+    // Error-checking: a second lock by the same thread is refused instead of hanging for ever, and
+    // unlocking what the thread does not hold does nothing. No priority inheritance: it makes a
+    // contended lock twenty times slower.
+    CHECK(::pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK) == 0);
+    CHECK(::pthread_mutex_init(&mutex, &attributes) == 0);
+    (void)::pthread_mutexattr_destroy(&attributes);
+}
+
+/// What kind of mutex ours are, as this process's glibc writes it down.
+int our_kind() noexcept {
+    static const int kind = [] {
+        pthread_mutex_t made;
+        init_pthread(made);
+        return made.__data.__kind;
+    }();
+    return kind;
+}
+
+bool is_thread(pid_t id) noexcept {
+    return ::kill(id, 0) == 0 || errno != ESRCH;
+}
 
 /// A few nanoseconds, where the exact time would double the price of a lock.
 std::int64_t coarse_now_ns() noexcept {
@@ -18,16 +59,7 @@ std::int64_t coarse_now_ns() noexcept {
 }  // namespace
 
 void RobustMutex::init() noexcept {
-    pthread_mutexattr_t attributes;
-    CHECK(::pthread_mutexattr_init(&attributes) == 0);
-    CHECK(::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) == 0);
-    CHECK(::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST) == 0);
-    // Error-checking: a second lock by the same thread is refused instead of hanging for ever, and
-    // unlocking what the thread does not hold does nothing. No priority inheritance: it makes a
-    // contended lock twenty times slower.
-    CHECK(::pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK) == 0);
-    CHECK(::pthread_mutex_init(&mutex_, &attributes) == 0);
-    (void)::pthread_mutexattr_destroy(&attributes);
+    init_pthread(mutex_);
     owner_.store(0, std::memory_order_relaxed);
     owner_deaths_.store(0, std::memory_order_relaxed);
     poisoned_.store(0, std::memory_order_relaxed);
@@ -35,10 +67,52 @@ void RobustMutex::init() noexcept {
     unrepaired_.store(0, std::memory_order_release);
 }
 
+bool RobustMutex::has_our_words() noexcept {
+    return look_at(mutex_.__data.__kind) == our_kind() &&
+           look_at(mutex_.__data.__owner) != kNotRecoverable;
+}
+
+/// Before each lock: nobody waits for what is poisoned, and glibc is shown nothing but its own.
+bool RobustMutex::is_refused() noexcept {
+    if (is_poisoned()) [[unlikely]] {
+        return true;
+    }
+    if (!has_our_words()) [[unlikely]] {
+        (void)refuse_as_overwritten();
+        return true;
+    }
+    return false;
+}
+
+/// Locked, and no thread has it. The kernel marks the locks of a thread before its id is free: so
+/// when there is no such thread, and the word is still the same, none of ours has written it.
+/// Looked at twice, as the id may be another thread's by now, which has locked it.
+bool RobustMutex::is_held_by_nobody() noexcept {
+    const int seen = look_at(mutex_.__data.__lock);
+    const auto word = static_cast<std::uint32_t>(seen);
+    if (word == 0 || (word & FUTEX_OWNER_DIED) != 0) {
+        return false;
+    }
+    const auto holder = static_cast<pid_t>(word & FUTEX_TID_MASK);
+    return holder == 0 ||
+           (!is_thread(holder) && look_at(mutex_.__data.__lock) == seen && !is_thread(holder));
+}
+
+LockResult RobustMutex::refuse_as_overwritten() noexcept {
+    poisoned_.store(kOverwritten, std::memory_order_release);
+    return LockResult::Poisoned;
+}
+
 template <class Wait>
 LockResult RobustMutex::enter(Owner owner, Wait&& wait) noexcept {
+    if (is_refused()) {
+        return LockResult::Poisoned;
+    }
     int rc = ::pthread_mutex_trylock(&mutex_);
     if (rc == EBUSY) {
+        if (is_held_by_nobody()) {
+            return refuse_as_overwritten();
+        }
         waiting_.insert(owner.lane);
         rc = wait();
         waiting_.erase(owner.lane);
@@ -51,7 +125,7 @@ LockResult RobustMutex::lock(Owner owner) noexcept {
 }
 
 LockResult RobustMutex::try_lock(Owner owner) noexcept {
-    return entered(::pthread_mutex_trylock(&mutex_), owner);
+    return is_refused() ? LockResult::Poisoned : entered(::pthread_mutex_trylock(&mutex_), owner);
 }
 
 LockResult RobustMutex::lock_until(Owner owner,
@@ -75,9 +149,8 @@ LockResult RobustMutex::entered(int rc, Owner owner) noexcept {
         case EDEADLK:
             return LockResult::Busy;
         default:
-            // EINVAL and the like: hostile bytes lie here.
-            poisoned_.store(1, std::memory_order_release);
-            return LockResult::Poisoned;
+            // EINVAL and the like: it was overwritten since the look at it.
+            return refuse_as_overwritten();
     }
     if (rc == EOWNERDEAD) {
         // pthread_mutex_consistent(3) comes with the answer: who dies before that leaves the
@@ -97,7 +170,7 @@ LockResult RobustMutex::entered(int rc, Owner owner) noexcept {
 
 void RobustMutex::unlock() noexcept {
     if (unrepaired_.load(std::memory_order_relaxed) != 0) {
-        poisoned_.store(1, std::memory_order_release);
+        poisoned_.store(kNotRepaired, std::memory_order_release);
     }
     release();
 }
@@ -105,6 +178,11 @@ void RobustMutex::unlock() noexcept {
 /// Poisoned or not, pthread's own mutex is always left consistent: once ENOTRECOVERABLE, a trylock
 /// of it would refuse and yet leave it locked (glibc 2.36), and everybody after that would hang.
 void RobustMutex::release() noexcept {
+    if (look_at(mutex_.__data.__kind) != our_kind()) [[unlikely]] {
+        // Overwritten while it was held: glibc would not release it as what it is now.
+        (void)refuse_as_overwritten();
+        std::atomic_ref(mutex_.__data.__kind).store(our_kind(), std::memory_order_relaxed);
+    }
     if (unrepaired_.load(std::memory_order_relaxed) != 0) {
         repaired();
     }
@@ -118,12 +196,16 @@ void RobustMutex::repaired() noexcept {
 }
 
 void RobustMutex::poison() noexcept {
-    poisoned_.store(1, std::memory_order_release);
+    poisoned_.store(kNotRepaired, std::memory_order_release);
     release();
 }
 
 bool RobustMutex::is_poisoned() const noexcept {
     return poisoned_.load(std::memory_order_acquire) != 0;
+}
+
+bool RobustMutex::is_overwritten() const noexcept {
+    return poisoned_.load(std::memory_order_acquire) > kNotRepaired;
 }
 
 Owner RobustMutex::owner() const noexcept {

@@ -21,6 +21,11 @@ Error refusal(const detail::MutexState& state, LockResult why, std::errc busy) {
         case LockResult::OwnerDied:
             break;
     }
+    if (state.mutex->is_overwritten()) {
+        return plain_error(mutex + "overwritten: what lies in the segment is not the lock that " +
+                               "topsman has put there, and only a new segment has it again",
+                           std::errc::state_not_recoverable);
+    }
     return plain_error(mutex + "poisoned: a holder died and what it guards could not be repaired",
                        std::errc::state_not_recoverable);
 }

@@ -372,7 +372,7 @@ void ViewReader::read_mutexes() {
                        .owner_deaths = mutex.owner_deaths()};
         const shm::Owner owner = mutex.owner();
         if (mutex.is_poisoned()) {
-            line.state = "poisoned";
+            line.state = mutex.is_overwritten() ? "overwritten" : "poisoned";
         } else if (owner.lane != 0) {
             line.state = "held";
             line.owner = owner_name(owner);

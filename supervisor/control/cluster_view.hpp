@@ -77,7 +77,7 @@ struct GaugeLine {
 
 struct MutexLine {
     std::string name;
-    std::string state;  ///< free | held | poisoned
+    std::string state;  ///< free | held | poisoned | overwritten
     std::string owner;  ///< "web/2", empty when free
     std::uint64_t owner_deaths = 0;
     std::uint32_t pid = 0;      ///< of the owner; 0: free, or nobody knows it

@@ -213,6 +213,11 @@ void append_pools(std::string& out, const ClusterView& view, const TextStyle& st
     }
 }
 
+/// What is refused to all is bad.
+Tint mutex_tint(const MutexLine& mutex) {
+    return mutex.state == "free" || mutex.state == "held" ? Tint::Plain : Tint::Bad;
+}
+
 void append_mutexes(std::string& out, const ClusterView& view, const TextStyle& style) {
     if (view.mutexes.empty()) {
         return;
@@ -220,7 +225,7 @@ void append_mutexes(std::string& out, const ClusterView& view, const TextStyle& 
     Table table({{"MUTEX", false, 100}, {"STATE", false, 90}, {"OWNERS DIED", true, 10}});
     for (const MutexLine& mutex : view.mutexes) {
         const bool is_held = mutex.state == "held";
-        const Tint tint = mutex.state == "poisoned" ? Tint::Bad : Tint::Plain;
+        const Tint tint = mutex_tint(mutex);
         table.add(
             {{mutex.name, Tint::Plain},
              {is_held ? "held by " + mutex.owner : mutex.state, tint},
@@ -281,7 +286,7 @@ std::string locks_text(const ClusterView& view, const TextStyle& style) {
     for (const MutexLine& mutex : view.mutexes) {
         const bool is_held = mutex.state == "held";
         table.add({{mutex.name, Tint::Plain},
-                   {mutex.state, mutex.state == "poisoned" ? Tint::Bad : Tint::Plain},
+                   {mutex.state, mutex_tint(mutex)},
                    {mutex.owner, Tint::Plain},
                    {number(mutex.pid), Tint::Plain},
                    {is_held ? format_duration(mutex.held_s) : "", Tint::Plain},

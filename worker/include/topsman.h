@@ -222,7 +222,8 @@ TOPSMAN_EXPORT int topsman_mutex_open(topsman_worker* worker, const char* name,
                                       topsman_repair repair, void* context, topsman_mutex** mutex);
 
 /* Locks. Errors: -EBUSY: held by another, with a timeout of 0; -ETIMEDOUT: until the timeout;
- * -ENOTRECOVERABLE: poisoned; -EDEADLK: this thread holds it already. */
+ * -ENOTRECOVERABLE: poisoned, or overwritten by a worker gone wild; -EDEADLK: this thread holds it
+ * already. */
 TOPSMAN_EXPORT int topsman_mutex_lock(topsman_mutex* mutex, int64_t timeout_ns);
 
 /* By the thread that has locked it. */

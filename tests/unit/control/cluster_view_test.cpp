@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstring>
 #include <random>
 #include <sys/wait.h>
 #include <thread>
@@ -300,6 +301,21 @@ TEST(ClusterViewTest, CountersGaugesAndMutexesAreRead) {
     EXPECT_EQ(view.mutexes[0].waiting, 0U);
     mutex.unlock();
     EXPECT_EQ(cluster.look().mutexes[0].state, "free");
+}
+
+TEST(ClusterViewTest, AMutexThatIsRefusedSaysWhy) {
+    HandMadeCluster cluster;
+    shm::Segment& segment = cluster.segment();
+    const auto row =
+        segment.mutex_names().find_or_add("stock", shm::NameKind::Mutex, 0, {},
+                                          [&](std::uint32_t i) { segment.mutexes()[i].init(); });
+    shm::RobustMutex& mutex = segment.mutexes()[row.value()];
+    mutex.poison();
+    EXPECT_EQ(cluster.look().mutexes.at(0).state, "poisoned");
+    mutex.init();
+    std::memset(static_cast<void*>(&mutex), 0xff, sizeof(pthread_mutex_t));
+    EXPECT_EQ(mutex.try_lock({.lane = 5, .generation = 7}), shm::LockResult::Poisoned);
+    EXPECT_EQ(cluster.look().mutexes.at(0).state, "overwritten");
 }
 
 TEST(ClusterViewTest, WhoWaitsForAMutexIsCountedAndADeadOwnerIsNobody) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstring>
 #include <mutex>
 #include <sys/wait.h>
 #include <thread>
@@ -216,6 +217,20 @@ TEST(SharedTest, WhatCannotBeRepairedIsRefusedForEver) {
         EXPECT_EQ(herd.reap(next), 0);
     }
     EXPECT_TRUE(herd.segment().mutexes()[0].is_poisoned());
+}
+
+TEST(SharedTest, AMutexThatWasOverwrittenIsRefusedAndSaysSo) {
+    Herd herd;
+    Member worker = herd.spawn({}, [&herd] {
+        Mutex files = Worker::attach().value().mutex("files", [] { return true; }).value();
+        std::memset(static_cast<void*>(&herd.segment().mutexes()[0]), 0xff,
+                    sizeof(pthread_mutex_t));
+        const auto hold = files.acquire();
+        CHILD_EXPECT(hold.error().code == std::errc::state_not_recoverable);
+        CHILD_EXPECT(hold.error().message.starts_with("mutex files: overwritten"));
+        return 0;
+    });
+    EXPECT_EQ(herd.reap(worker), 0);
 }
 
 TEST(SharedTest, ARepairThatThrowsPoisons) {

@@ -32,7 +32,7 @@ class MutexError : public std::system_error {
 /// poisoned: every later lock is refused, visibly (`topsman locks`), instead of guessing. For data
 /// that needs no repair use TxCell.
 /// Returns: acquire() gives a Guard or an Error; its codes are
-///   - `std::errc::state_not_recoverable`: poisoned;
+///   - `std::errc::state_not_recoverable`: poisoned, or overwritten by a worker gone wild;
 ///   - `std::errc::not_connected`: detached: this is a forked child of the worker;
 ///   - `std::errc::timed_out`, `std::errc::device_or_resource_busy`: held by another, for the
 ///     variants that do not wait for ever;
