@@ -81,6 +81,18 @@ boost::json::object seen(const core::WorkerView& worker, const core::PoolView& p
     return line;
 }
 
+/// What `topsman status` has a line for though nobody is in it.
+bool is_empty(const core::SlotView& slot, const core::Snapshot& snapshot) {
+    const bool waits_for_who_leaves =
+        slot.phase == core::SlotPhase::Vacant || slot.phase == core::SlotPhase::Drained;
+    return slot.phase != core::SlotPhase::Occupied &&
+           std::none_of(snapshot.workers.begin(), snapshot.workers.end(),
+                        [&](const core::WorkerView& worker) {
+                            return worker.slot == slot.slot &&
+                                   (worker.role != core::Role::Leaving || waits_for_who_leaves);
+                        });
+}
+
 boost::json::object seen(const core::PoolView& pool, const core::Snapshot& snapshot) {
     boost::json::array lines;
     for (const core::WorkerView& worker : snapshot.workers) {
@@ -89,7 +101,7 @@ boost::json::object seen(const core::PoolView& pool, const core::Snapshot& snaps
         }
     }
     for (const core::SlotView& slot : pool.slots) {
-        if (slot.phase != core::SlotPhase::Occupied) {
+        if (is_empty(slot, snapshot)) {
             lines.emplace_back(boost::json::object{{"slot", slot.slot.index},
                                                    {"role", ""},
                                                    {"state", in_words(kPhases, slot.phase)},
@@ -279,6 +291,7 @@ void Play::succeed() {
 Result<void> Play::kill(const std::vector<std::string>& words) {
     if (word(words, 1) == "master") {
         core_.reset();
+        asked_.clear();  // nobody answers any more
         return {};
     }
     const Place place = place_of(word(words, 1));
