@@ -151,6 +151,22 @@ class Scripts(TestCase):
         c.stop()
         self.assertIn("the master is stopping", waiting.communicate(timeout=DEADLINE)[1])
 
+    def test_who_waits_for_a_result_hears_of_an_upgrade_and_the_job_goes_on(self):
+        c = self.up()
+        waiting = self.wait_behind_another(c)
+        c.cli("upgrade")
+        said = waiting.communicate(timeout=DEADLINE)
+        self.assertEqual((waiting.returncode, said[0]), (1, ""))
+        self.assertIn("the master executes another program; the job goes on", said[1])
+        jobs = c.status()["queues"]["jobs"]
+        self.assertEqual((jobs["ready"], jobs["running"], jobs["done"]), (1, 1, 0))
+        # Executed, and kept for nobody.
+        c.cli("restart", "consumers")
+        c.wait_status(lambda s: s["counters"]["done"]["total"] == 2)
+        c.wait_status(lambda s: s["queues"]["jobs"]["running"] == s["queues"]["jobs"]["done"] == s["queues"]["jobs"]["ready"] == 0)
+        # And who asks the new program is answered.
+        self.assertEqual(c.cli("queue submit", "jobs", "echo 2", "--wait").stdout, "echo 2")
+
     def test_sending(self):
         c = self.cluster(MESSAGES).start()
         self.assertEqual(c.cli("channel send", "news", "--slot", "1", stdin="good\n").stdout, "receivers/1\n")
