@@ -138,7 +138,8 @@ Result<void> Play::run() {
 
 Behaviour Play::behaviour(const core::Spawn& spawn, const config::Pool& pool) {
     std::size_t& count = incarnations_[{pool.name, spawn.slot.index, pool.exec.command}];
-    Result<Behaviour> found = behaviour_of(pool.exec.command, count++, pool.watchdog.timeout);
+    Result<Behaviour> found =
+        behaviour_of(pool.exec.command, {spawn.slot.index, count++}, pool.watchdog.timeout);
     if (!found) {
         trouble_ = found.error();
         return {};

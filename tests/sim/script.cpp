@@ -15,8 +15,9 @@ constexpr Duration kExec = 1ms;
 constexpr Duration kStep = 2ms;  // whatever a process does at once
 
 /// The words of one incarnation: those between `--then`, of which the last stand for all later
-/// ones.
-std::vector<std::string> part_of(const std::vector<std::string>& command, std::size_t incarnation) {
+/// ones, without what is another slot's.
+std::vector<std::string> part_of(const std::vector<std::string>& command,
+                                 const Incarnation& incarnation) {
     std::vector<std::vector<std::string>> parts{{}};
     for (std::size_t i = 1; i < command.size(); ++i) {
         if (command[i] == "--then") {
@@ -25,7 +26,13 @@ std::vector<std::string> part_of(const std::vector<std::string>& command, std::s
             parts.back().push_back(command[i]);
         }
     }
-    return parts[std::min(incarnation, parts.size() - 1)];
+    std::vector<std::string>& own = parts[std::min(incarnation.number, parts.size() - 1)];
+    if (const auto limit = std::find(own.begin(), own.end(), "--slot"); limit != own.end()) {
+        const bool is_own =
+            limit + 1 != own.end() && *(limit + 1) == std::to_string(incarnation.slot);
+        own.erase(limit, is_own ? limit + 2 : own.end());
+    }
+    return own;
 }
 
 ExitReport code(int number) {
@@ -90,8 +97,8 @@ Behaviour good(Duration watchdog) {
 
 }  // namespace
 
-Result<Behaviour> behaviour_of(const std::vector<std::string>& command, std::size_t incarnation,
-                               Duration watchdog) {
+Result<Behaviour> behaviour_of(const std::vector<std::string>& command,
+                               const Incarnation& incarnation, Duration watchdog) {
     Behaviour behaviour = good(watchdog);
     if (command.front() != "misbehaving_worker") {
         behaviour.spawn_fails = true;

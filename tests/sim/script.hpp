@@ -12,9 +12,14 @@
 
 namespace topsman::sim {
 
-/// How the `incarnation`th process (from 0) of a slot behaves that executes this command. An error:
-/// a word of it is not known here.
+/// Which of a slot's processes with the same command it is, from 0 on.
+struct Incarnation {
+    std::uint32_t slot = 0;
+    std::size_t number = 0;
+};
+
+/// How it behaves when it executes this command. An error: a word of it is not known here.
 [[nodiscard]] Result<Behaviour> behaviour_of(const std::vector<std::string>& command,
-                                             std::size_t incarnation, Duration watchdog);
+                                             const Incarnation& incarnation, Duration watchdog);
 
 }  // namespace topsman::sim

@@ -50,6 +50,7 @@ One slot's processes, one after the other
   --then                 what stands before it is for the first process, what follows for the next,
                          and the last part for all later ones; they are counted by a file in the
                          working directory
+  --slot N               what follows, up to the next --then, is for slot N alone
 )";
 
 struct Options {
@@ -75,6 +76,7 @@ struct Options {
 }
 
 constexpr const char* kThen = "--then";
+constexpr const char* kSlot = "--slot";
 
 /// How many processes of this slot with this command line there were before: each leaves a byte.
 std::size_t incarnation(const std::vector<std::string>& words) {
@@ -100,6 +102,16 @@ std::size_t incarnation(const std::vector<std::string>& words) {
     return static_cast<std::size_t>(size) - 1;
 }
 
+/// Without what is another slot's.
+std::vector<std::string> of_own_slot(std::vector<std::string> words) {
+    const char* slot = std::getenv("TOPSMAN_SLOT");
+    const auto limit = std::find(words.begin(), words.end(), kSlot);
+    const bool is_own =
+        limit != words.end() && limit + 1 != words.end() && slot != nullptr && *(limit + 1) == slot;
+    words.erase(limit, is_own ? limit + 2 : words.end());
+    return words;
+}
+
 /// Those of its words that are for this process.
 std::vector<std::string> own_part(const std::vector<std::string>& words) {
     std::vector<std::vector<std::string>> parts{{}};
@@ -111,7 +123,7 @@ std::vector<std::string> own_part(const std::vector<std::string>& words) {
         }
     }
     const std::size_t last = parts.size() - 1;
-    return parts[last == 0 ? 0 : std::min(incarnation(words), last)];
+    return of_own_slot(parts[last == 0 ? 0 : std::min(incarnation(words), last)]);
 }
 
 /// The words of the command line, one after the other.
