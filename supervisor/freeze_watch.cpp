@@ -4,6 +4,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -27,7 +28,7 @@ constexpr std::uint32_t kMostTries = 3;
 
 FreezeWatch::FreezeWatch(boost::asio::io_context& io, const posix::Child& child,
                          std::vector<int> listeners)
-    : timer_(io),
+    : later_(io),
       child_(child),
       listeners_(std::move(listeners)),
       until_(Clock::now() + kLongestTry) {}

@@ -4,13 +4,13 @@
 // do, and a look at what it holds once it stands still. If it took a connection in between it goes
 // on at once, and another moment is waited for, three times in all.
 
+#include "supervisor/later.hpp"
 #include "supervisor/posix/child.hpp"
-
-#include <boost/asio/steady_timer.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace topsman::supervisor {
@@ -25,12 +25,7 @@ class FreezeWatch {
     /// Calls `then` when it is time to look.
     template <class Handler>
     void wait(Handler then) {
-        timer_.expires_after(pause_);
-        timer_.async_wait([then](const boost::system::error_code& error) {
-            if (!error) {
-                then();
-            }
-        });
+        later_.in(pause_, std::move(then));
     }
 
     /// Failed: it runs, and why is in reason().
@@ -46,7 +41,7 @@ class FreezeWatch {
     State fail_try();
     void thaw() const;
 
-    boost::asio::steady_timer timer_;
+    Later later_;
     const posix::Child& child_;
     std::vector<int> listeners_;
     std::chrono::microseconds pause_{0};

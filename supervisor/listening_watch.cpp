@@ -22,7 +22,7 @@ constexpr int kShare = 16;
 
 ListeningWatch::ListeningWatch(boost::asio::io_context& io, std::uint32_t pid,
                                const std::vector<int>& sockets)
-    : timer_(io), pid_(pid), doubt_(kFirstDoubt) {
+    : later_(io), pid_(pid), doubt_(kFirstDoubt) {
     for (const int socket : sockets) {
         struct stat info {};
 

@@ -4,12 +4,13 @@
 // ms, less often the longer it takes, and never again once it does. Two looks in a row, 10 ms
 // apart, must see it.
 
-#include <boost/asio/steady_timer.hpp>
+#include "supervisor/later.hpp"
 
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace topsman::supervisor {
@@ -22,12 +23,7 @@ class ListeningWatch {
     /// Calls `then` when it is time to look.
     template <class Handler>
     void wait(Handler then) {
-        timer_.expires_after(pause_);
-        timer_.async_wait([then](const boost::system::error_code& error) {
-            if (!error) {
-                then();
-            }
-        });
+        later_.in(pause_, std::move(then));
     }
 
     /// True: it waits for connections.
@@ -39,7 +35,7 @@ class ListeningWatch {
     [[nodiscard]] bool had_trouble() const { return !trouble_.empty(); }
 
   private:
-    boost::asio::steady_timer timer_;
+    Later later_;
     std::uint32_t pid_;
     std::vector<std::uint64_t> inodes_;
     std::chrono::milliseconds pause_{1};

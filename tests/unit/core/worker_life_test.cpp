@@ -203,13 +203,28 @@ TEST(WorkerLife, ALoopOfWorkersThatSayStoppingAtOnceIsPacedAllTheSame) {
     EXPECT_EQ(stage.slot(0).phase, SlotPhase::Waiting);
 }
 
-TEST(WorkerLife, OnlyWhatThePoolAsksForMakesReady) {
-    config::Pool pool = pool_of("web", 1);
+/// Ready when it is seen listening, because the file says so, or `assumed` for want of a word.
+config::Config listening(std::uint32_t workers, bool assumed) {
+    config::Pool pool = pool_of("web", workers);
     pool.ready.by = config::ReadyBy::Listening;
-    Stage stage(cluster_of({pool}));
-    stage.start();
-    const WorkerId worker = stage.holder(0);
-    stage.step(Spawned{worker});
+    pool.ready.assumed = assumed;
+    return cluster_of({pool});
+}
+
+/// One that has just been executed.
+struct JustExecuted : Stage {
+    explicit JustExecuted(bool assumed) : Stage(listening(1, assumed)) {
+        start();
+        worker_id = holder(0);
+        step(Spawned{worker_id});
+    }
+
+    WorkerId worker_id;
+};
+
+TEST(WorkerLife, OnlyWhatThePoolAsksForMakesReady) {
+    JustExecuted stage(false);
+    const WorkerId worker = stage.worker_id;
     stage.step(BecameReady{worker});
     EXPECT_EQ(stage.worker(worker).state, WorkerState::Starting) << "READY=1 was not asked for";
     EXPECT_EQ(stage.core.next_deadline(), stage.now + 30s) << "and it has a start deadline";
@@ -217,16 +232,9 @@ TEST(WorkerLife, OnlyWhatThePoolAsksForMakesReady) {
     EXPECT_EQ(stage.worker(worker).state, WorkerState::Serving);
 }
 
-config::Config assumed(std::uint32_t workers) {
-    config::Pool pool = pool_of("web", workers);
-    pool.ready.by = config::ReadyBy::Listening;
-    pool.ready.assumed = true;
-    return cluster_of({pool});
-}
-
 TEST(WorkerLife, WhereNobodySaidByWhatWhoIsSeenListeningOrSaysSoIsReady) {
     for (const config::ReadyBy by : {config::ReadyBy::Listening, config::ReadyBy::Notify}) {
-        Stage stage(assumed(1));
+        Stage stage(listening(1, true));
         stage.start();
         stage.step(Spawned{stage.holder(0)});
         stage.step(BecameReady{stage.holder(0), by});
@@ -235,7 +243,7 @@ TEST(WorkerLife, WhereNobodySaidByWhatWhoIsSeenListeningOrSaysSoIsReady) {
 }
 
 TEST(WorkerLife, WhereNobodySaidByWhatAndNobodyCanTellItsAgeHasToDo) {
-    Stage stage(assumed(1));
+    Stage stage(listening(1, true));
     stage.start();
     stage.pass(2s);
     stage.step(Spawned{stage.holder(0)});
@@ -248,12 +256,8 @@ TEST(WorkerLife, WhereNobodySaidByWhatAndNobodyCanTellItsAgeHasToDo) {
 }
 
 TEST(WorkerLife, WhereItWasSaidThatItListensNobodyIsBelievedWithoutBeingSeen) {
-    config::Pool pool = pool_of("web", 1);
-    pool.ready.by = config::ReadyBy::Listening;
-    Stage stage(cluster_of({pool}));
-    stage.start();
-    const WorkerId worker = stage.holder(0);
-    stage.step(Spawned{worker});
+    JustExecuted stage(false);
+    const WorkerId worker = stage.worker_id;
     stage.step(CannotTell{worker});
     stage.pass(29s);
     EXPECT_EQ(stage.pool().ready, 0U);
@@ -262,7 +266,7 @@ TEST(WorkerLife, WhereItWasSaidThatItListensNobodyIsBelievedWithoutBeingSeen) {
 }
 
 TEST(WorkerLife, WhoIsNeverSeenListeningIsReadyInTheEndAndItsLikeAreNotWaitedFor) {
-    Stage stage(assumed(1));
+    Stage stage(listening(1, true));
     stage.start();
     stage.step(Spawned{stage.holder(0)});
     stage.pass(29'999ms);
@@ -278,7 +282,7 @@ TEST(WorkerLife, WhoIsNeverSeenListeningIsReadyInTheEndAndItsLikeAreNotWaitedFor
     stage.pass(1s);
     EXPECT_EQ(stage.pool().ready, 1U) << "another of that generation";
 
-    config::Config next = assumed(1);
+    config::Config next = listening(1, true);
     next.pools[0].exec.command = {"other"};
     stage.step(Reload{Ticket{}, next});
     stage.step(Spawned{stage.holder(0, Role::Successor)});
@@ -291,7 +295,7 @@ TEST(WorkerLife, WhoIsNeverSeenListeningIsReadyInTheEndAndItsLikeAreNotWaitedFor
 }
 
 TEST(WorkerLife, WhoWasNotExecutedIsLateWhateverIsAssumed) {
-    Stage stage(assumed(1));
+    Stage stage(listening(1, true));
     stage.start();
     const WorkerId worker = stage.holder(0);
     stage.pass(30s);
