@@ -265,9 +265,14 @@ Result<void> declare_shared(shm::Segment& segment, const config::Shared& shared)
             return Error{row.error().code, "shared.counters: " + row.error().message};
         }
     }
+    const auto mutexes = segment.mutexes();
     for (const std::string& name : shared.mutexes) {
-        const auto row =
-            segment.mutex_names().find_or_add(name, shm::NameKind::Mutex, 0, {}, nothing);
+        const auto row = segment.mutex_names().find_or_add(name, shm::NameKind::Mutex, 0, {},
+                                                           [mutexes](std::uint32_t i) {
+                                                               if (i < mutexes.size()) {
+                                                                   mutexes[i].init();
+                                                               }
+                                                           });
         if (!row) {
             return Error{row.error().code, "shared.mutexes: " + row.error().message};
         }

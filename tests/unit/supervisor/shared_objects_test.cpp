@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace topsman::supervisor {
@@ -61,6 +62,28 @@ TEST_F(SharedObjectsTest, WhatIsNewIsAddedAndWhatIsThereStays) {
     EXPECT_TRUE(counter("refunds"));
     EXPECT_EQ(shm::counter_total(segment_.metrics(), counter("orders")->row), 17U);
     EXPECT_TRUE(segment_.mutex_names().find("stock", shm::NameKind::Mutex));
+}
+
+TEST_F(SharedObjectsTest, AMutexIsOneThatOutlivesItsHolder) {
+    shared_.mutexes = {"stock"};
+    ASSERT_TRUE(declare_shared(segment_, shared_));
+    const auto entry = segment_.mutex_names().find("stock", shm::NameKind::Mutex);
+    ASSERT_TRUE(entry);
+    shm::RobustMutex& stock = segment_.mutexes()[entry->row];
+    const pid_t holder = ::fork();
+    if (holder == 0) {
+        ::_exit(stock.lock({1, 1}) == shm::LockResult::Locked ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(holder, &status, 0), holder);
+    EXPECT_EQ(status, 0);
+    ASSERT_EQ(stock.try_lock({2, 1}), shm::LockResult::OwnerDied);
+    stock.repaired();
+    stock.unlock();
+    ASSERT_EQ(stock.lock({2, 1}), shm::LockResult::Locked);
+    ASSERT_TRUE(declare_shared(segment_, shared_)) << "at each reload";
+    EXPECT_EQ(stock.owner(), (shm::Owner{2, 1}));
+    stock.unlock();
 }
 
 TEST_F(SharedObjectsTest, NumbersAreThoseOfTheFile) {
