@@ -24,7 +24,7 @@ inline std::uint64_t pair_points() {
 inline void expect_both_survive(Pair& pair) {
     const Report report = torture_both(pair, pair_points());
     EXPECT_GT(report.instructions, 0U);
-    EXPECT_GT(report.verifications, kPairPoints / 4);
+    EXPECT_GT(report.verifications, kPairPoints / 8) << "at other points one was done already";
     EXPECT_EQ(report.failures, 0U) << report.first_failure;
 }
 
