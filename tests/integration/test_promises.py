@@ -24,9 +24,9 @@ def ask_again(connection):
 
 class Load:
     """Clients that ask, half of them on connections that they keep, without pause; with `pause` all
-    keep theirs and ask at random moments, so many seconds apart at most."""
+    keep theirs and ask at random moments, so many seconds apart at most. None if they `keep` none."""
 
-    def __init__(self, port, clients=4, pause=0.0):
+    def __init__(self, port, clients=4, pause=0.0, keep=True):
         self.port = port
         self.pause = pause
         self.kept = 0  # answers on a connection that had been idle
@@ -35,7 +35,7 @@ class Load:
         self.failures = []
         self.lock = threading.Lock()
         self.going = threading.Barrier(clients + 1)
-        self.threads = [threading.Thread(target=self.ask, args=(pause > 0 or i % 2 == 0, random.Random(i)))
+        self.threads = [threading.Thread(target=self.ask, args=(keep and (pause > 0 or i % 2 == 0), random.Random(i)))
                         for i in range(clients)]
 
     def __enter__(self):
