@@ -25,13 +25,6 @@ std::string events_json(const shm::EventRing& ring, std::uint64_t since) {
     return text + "]";
 }
 
-/// Those who replace go first: they do not wait for what is said and written about the dead one.
-int urgency(const core::Action& action) {
-    return std::holds_alternative<core::Release>(action) ? 0
-           : std::holds_alternative<core::Spawn>(action) ? 1
-                                                         : 2;
-}
-
 }  // namespace
 
 Master::Master(Foundation foundation, Journal& journal)
@@ -237,8 +230,7 @@ void Master::step(const core::Event& event, core::TimePoint now) {
         keep_generations();
     }
     any_stop_ = any_stop_ || std::holds_alternative<core::Parked>(event);
-    std::stable_sort(actions.begin(), actions.end(),
-                     [](const auto& a, const auto& b) { return urgency(a) < urgency(b); });
+    core::sort_by_urgency(actions);
     for (const core::Action& action : actions) {
         carry_out(action);
     }

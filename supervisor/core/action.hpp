@@ -4,6 +4,7 @@
 
 #include "supervisor/core/types.hpp"
 
+#include <algorithm>
 #include <string>
 #include <variant>
 #include <vector>
@@ -107,5 +108,17 @@ struct Exit {
 
 using Action =
     std::variant<Spawn, Park, Release, Signal, Announce, Obituary, Reply, ServiceUp, Exit>;
+
+/// The order in which the actions of one step are carried out, where it is not their own: those who
+/// replace do not wait for what is said and written about the dead one.
+inline void sort_by_urgency(std::vector<Action>& actions) {
+    const auto rank = [](const Action& action) {
+        return std::holds_alternative<Release>(action) ? 0
+               : std::holds_alternative<Spawn>(action) ? 1
+                                                       : 2;
+    };
+    std::stable_sort(actions.begin(), actions.end(),
+                     [rank](const Action& a, const Action& b) { return rank(a) < rank(b); });
+}
 
 }  // namespace topsman::core

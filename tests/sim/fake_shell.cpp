@@ -32,9 +32,7 @@ void FakeShell::follow(const core::SupervisorCore& core, const core::Event& even
 }
 
 std::vector<core::Action> FakeShell::in_order(std::vector<core::Action> actions) {
-    std::stable_partition(actions.begin(), actions.end(), [](const core::Action& action) {
-        return std::holds_alternative<core::Spawn>(action);
-    });
+    core::sort_by_urgency(actions);
     return actions;
 }
 

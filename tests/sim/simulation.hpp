@@ -38,13 +38,7 @@ class Simulation {
   private:
     void deliver(const core::Event& event);
     void step(const core::Event& event);
-    void miss(const core::Event& event);
     void end_turn();
-    void succeed();
-    void describe_left(const core::Inheritance& left);
-    void look_for_the_forgotten();
-    void upgrade();
-    [[nodiscard]] bool is_remembered(const core::WorkerView& worker) const;
     void turn();
     void look_who_is_busy();
     void put_back();
@@ -60,6 +54,14 @@ class Simulation {
     core::Ticket ticket();
     void mix(std::uint64_t number);
     void mix(const core::Action& action);
+
+    // simulation_succession.cpp: one master after another
+    void miss(const core::Event& event);
+    void succeed();
+    void describe_left(const core::Inheritance& left);
+    void look_for_the_forgotten();
+    void upgrade();
+    [[nodiscard]] bool is_remembered(const core::WorkerView& worker) const;
 
     void say(const std::string& line);
 
