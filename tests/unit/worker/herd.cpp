@@ -28,6 +28,7 @@ constexpr int kSafe = 200;  // above every number that a child's descriptors are
 shm::Segment make_segment(const std::string& name, std::vector<shm::NamedQueue> queues,
                           const shm::BlockClasses& blocks,
                           std::vector<shm::NamedChannel> channels) {
+    (void)shm::Segment::remove(name);  // of a test that was killed and had our pid
     auto made = shm::Segment::create({.name = name,
                                       .lanes = 16,
                                       .queues = std::move(queues),
