@@ -2,6 +2,7 @@
 
 #include "config/names.hpp"
 #include "shm/histogram.hpp"
+#include "shm/named_mutex.hpp"
 #include "shm/rate_limit.hpp"
 #include "shm/semaphore.hpp"
 #include "supervisor/control/text.hpp"
@@ -265,14 +266,9 @@ Result<void> declare_shared(shm::Segment& segment, const config::Shared& shared)
             return Error{row.error().code, "shared.counters: " + row.error().message};
         }
     }
-    const auto mutexes = segment.mutexes();
     for (const std::string& name : shared.mutexes) {
-        const auto row = segment.mutex_names().find_or_add(name, shm::NameKind::Mutex, 0, {},
-                                                           [mutexes](std::uint32_t i) {
-                                                               if (i < mutexes.size()) {
-                                                                   mutexes[i].init();
-                                                               }
-                                                           });
+        const auto row =
+            shm::find_or_make_mutex(segment.mutex_names(), segment.mutexes(), name, {});
         if (!row) {
             return Error{row.error().code, "shared.mutexes: " + row.error().message};
         }

@@ -2,6 +2,7 @@
 // payload of a new row before the row is published.
 
 #include "shm/atomic_words.hpp"
+#include "shm/named_mutex.hpp"
 #include "topsman/worker.hpp"
 #include "worker/mutex_state.hpp"
 #include "worker/process.hpp"
@@ -51,8 +52,11 @@ Result<Mutex> Worker::mutex(std::string_view name, Mutex::Repair repair) {
         return plain_error("mutex " + std::string(name) +
                            ": say how to repair what it guards when a holder dies");
     }
-    const auto row = row_of(*process_, *process_->mutex_names, name, shm::NameKind::Mutex, 0,
-                            [this](std::uint32_t i) { process_->mutexes[i].init(); });
+    if (detail::is_detached()) {
+        return detail::detached_error();
+    }
+    const auto row =
+        shm::find_or_make_mutex(*process_->mutex_names, process_->mutexes, name, process_->owner);
     if (!row) {
         return row.error();
     }

@@ -1,5 +1,6 @@
 #include "supervisor/control/cluster_view.hpp"
 
+#include "shm/named_mutex.hpp"
 #include "supervisor/control/status_json.hpp"
 #include "supervisor/control/status_text.hpp"
 #include "supervisor/posix/process_info.hpp"
@@ -258,6 +259,12 @@ TEST(ClusterViewTest, BesideADeadMasterTheLivingAreCounted) {
     EXPECT_EQ(view.pools.at(0).slots.at(1).state, "gone");
 }
 
+/// The mutex "stock".
+shm::RobustMutex& stock_of(shm::Segment& segment) {
+    const auto row = shm::find_or_make_mutex(segment.mutex_names(), segment.mutexes(), "stock", {});
+    return segment.mutexes()[row.value()];
+}
+
 TEST(ClusterViewTest, CountersGaugesAndMutexesAreRead) {
     HandMadeCluster cluster;
     cluster.set_tables(1, 1, 0);
@@ -271,10 +278,8 @@ TEST(ClusterViewTest, CountersGaugesAndMutexesAreRead) {
         segment.metric_names().find_or_add("orders", shm::NameKind::Counter, 0, master, nothing);
     const auto open =
         segment.metric_names().find_or_add("open", shm::NameKind::Gauge, 0, master, nothing);
-    const auto prepare = [&](std::uint32_t row) { segment.mutexes()[row].init(); };
-    const auto stock =
-        segment.mutex_names().find_or_add("stock", shm::NameKind::Mutex, 0, master, prepare);
-    ASSERT_TRUE(orders && open && stock);
+    ASSERT_TRUE(orders && open);
+    shm::RobustMutex& mutex = stock_of(segment);
     segment.metrics().cell(3, *orders).store(40);
     segment.metrics().cell(5, *orders).store(2);
     segment.metrics().cell(5, *open).store(static_cast<std::uint64_t>(-4));
@@ -289,7 +294,6 @@ TEST(ClusterViewTest, CountersGaugesAndMutexesAreRead) {
     ASSERT_EQ(view.mutexes.size(), 1U);
     EXPECT_EQ(view.mutexes[0].state, "free");
 
-    shm::RobustMutex& mutex = segment.mutexes()[*stock];
     ASSERT_EQ(mutex.lock({.lane = 5, .generation = 7}), shm::LockResult::Locked);
     view = cluster.look();
     EXPECT_EQ(view.mutexes[0].state, "held");
@@ -306,10 +310,7 @@ TEST(ClusterViewTest, CountersGaugesAndMutexesAreRead) {
 TEST(ClusterViewTest, AMutexThatIsRefusedSaysWhy) {
     HandMadeCluster cluster;
     shm::Segment& segment = cluster.segment();
-    const auto row =
-        segment.mutex_names().find_or_add("stock", shm::NameKind::Mutex, 0, {},
-                                          [&](std::uint32_t i) { segment.mutexes()[i].init(); });
-    shm::RobustMutex& mutex = segment.mutexes()[row.value()];
+    shm::RobustMutex& mutex = stock_of(segment);
     mutex.poison();
     EXPECT_EQ(cluster.look().mutexes.at(0).state, "poisoned");
     mutex.init();
@@ -321,10 +322,7 @@ TEST(ClusterViewTest, AMutexThatIsRefusedSaysWhy) {
 TEST(ClusterViewTest, WhoWaitsForAMutexIsCountedAndADeadOwnerIsNobody) {
     HandMadeCluster cluster;
     shm::Segment& segment = cluster.segment();
-    const auto row =
-        segment.mutex_names().find_or_add("stock", shm::NameKind::Mutex, 0, {},
-                                          [&](std::uint32_t i) { segment.mutexes()[i].init(); });
-    shm::RobustMutex& mutex = segment.mutexes()[row.value()];
+    shm::RobustMutex& mutex = stock_of(segment);
     ASSERT_EQ(mutex.lock({.lane = 5, .generation = 7}), shm::LockResult::Locked);
     std::vector<std::thread> waiters;
     for (const std::uint32_t lane : {2U, 3U}) {
