@@ -12,6 +12,7 @@ namespace topsman::supervisor {
 namespace {
 
 namespace json = boost::json;
+using json_reading::document;
 using json_reading::generation;
 using json_reading::number;
 using json_reading::text;
@@ -409,19 +410,15 @@ std::string to_text(const Handover& handover) {
 }
 
 Result<Handover> parse_handover(std::string_view text) {
-    json::parse_options options;
-    options.allow_invalid_utf8 = true;  // a status may be anything
-    boost::system::error_code error;
-    const json::value value = json::parse({text.data(), text.size()}, error, {}, options);
-    if (error || !value.is_object()) {
+    const std::optional<json::object> root = document(text);
+    if (!root) {
         return plain_error(kNotUnderstood);
     }
     try {
-        const json::object& root = value.get_object();
-        if (number<std::uint64_t>(root.at("format")) != kHandoverFormat) {
+        if (number<std::uint64_t>(root->at("format")) != kHandoverFormat) {
             return plain_error(kNotUnderstood);
         }
-        Handover handover = read_handover(root);
+        Handover handover = read_handover(*root);
         if (fits_together(handover)) {
             return handover;
         }

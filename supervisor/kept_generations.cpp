@@ -234,19 +234,15 @@ Result<void> write_generations(const std::string& path, const core::Legacy& lega
 }
 
 Result<KeptGenerations> parse_generations(std::string_view text) {
-    json::parse_options options;
-    options.allow_invalid_utf8 = true;  // a variable may hold anything
-    boost::system::error_code error;
-    const json::value value = json::parse({text.data(), text.size()}, error, {}, options);
-    if (error || !value.is_object()) {
+    const std::optional<json::object> root = json_reading::document(text);
+    if (!root) {
         return plain_error(kNotOurs);
     }
-    const json::object& root = value.get_object();
     try {
-        if (number<std::uint64_t>(root.at("format")) != kGenerationsFormat) {
+        if (number<std::uint64_t>(root->at("format")) != kGenerationsFormat) {
             return plain_error(kNotOurs);
         }
-        return GenerationsReader(root).read();
+        return GenerationsReader(*root).read();
     } catch (const Unloadable& why) {
         return plain_error(why.what());
     } catch (const std::exception&) {
