@@ -1,6 +1,7 @@
 #include "supervisor/core/pool.hpp"
 
 #include "shm/base/check.hpp"
+#include "supervisor/core/words.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -103,7 +104,12 @@ std::string Pool::rollout_in_words(const Census& census) const {
         may_add_leaver(*this, census)
             ? ""
             : ": waits until some of " + std::to_string(census.leaving) + " workers have left";
-    return verb + std::to_string(rollout->done) + "/" + std::to_string(rollout->total) + held;
+    const bool keeps_delay =
+        rollout->stage == RolloutStage::Rolling && spec.rollout.delay.count() > 0;
+    const std::string apart =
+        keeps_delay ? ", " + in_words(clock_duration(spec.rollout.delay)) + " apart" : "";
+    return verb + std::to_string(rollout->done) + "/" + std::to_string(rollout->total) + apart +
+           held;
 }
 
 std::optional<TimePoint> Pool::observed_until() const {

@@ -77,7 +77,7 @@ struct Pool {
 
     [[nodiscard]] RolloutStage rollout_stage() const;
     /// "", "canary 0/4", "rolling 2/4", "paused: web/0: new worker exited with code 1",
-    /// "rolling 2/4: waits until some of 5 workers have left".
+    /// "rolling 2/4, 5s apart", "rolling 2/4: waits until some of 5 workers have left".
     [[nodiscard]] std::string rollout_in_words(const Census& census) const;
     /// When the canary has been ready for long enough; none: it is not ready.
     [[nodiscard]] std::optional<TimePoint> observed_until() const;

@@ -65,6 +65,7 @@ TEST(Rollout, ReplacesNobodyForItsDelayAfterOneTookASeat) {
     stage.ready(stage.holder(0, Role::Successor));
     EXPECT_TRUE(stage.all<Spawn>().empty());
     EXPECT_EQ(stage.core.next_deadline(), stage.now + 5s);
+    EXPECT_EQ(stage.pool().rollout, "rolling 1/2, 5s apart");
     stage.pass(4'999ms);
     EXPECT_TRUE(stage.all<Spawn>().empty());
     stage.pass(1ms);
