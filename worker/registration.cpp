@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <unistd.h>
 
 namespace topsman::detail {
 
@@ -16,6 +18,14 @@ struct Close {
 
     void operator()(std::FILE* file) const noexcept { (void)std::fclose(file); }
 };
+
+/// One call for each descriptor, where reading what the kernel says of it takes five.
+bool is_epoll(int folder, const char* number) noexcept {
+    constexpr std::string_view kEpoll = "anon_inode:[eventpoll]";
+    char link[kEpoll.size() + 1];
+    const ssize_t length = ::readlinkat(folder, number, link, sizeof link);
+    return length > 0 && std::string_view(link, static_cast<std::size_t>(length)) == kEpoll;
+}
 
 /// Lines of an epoll descriptor's fdinfo: "tfd: 5 events: 19 data: 7f01 pos:0 ino:2 sdev:3".
 void collect(std::FILE* info, int epoll, int fd, std::optional<Registration>& found, int& count) {
@@ -36,13 +46,16 @@ void collect(std::FILE* info, int epoll, int fd, std::optional<Registration>& fo
 }  // namespace
 
 std::optional<Registration> find_registration(int fd) {
-    const std::unique_ptr<DIR, Close> folder(::opendir("/proc/self/fdinfo"));
+    const std::unique_ptr<DIR, Close> folder(::opendir("/proc/self/fd"));
     if (!folder) {
         return std::nullopt;
     }
     std::optional<Registration> found;
     int count = 0;
     while (const dirent* entry = ::readdir(folder.get())) {
+        if (!is_epoll(::dirfd(folder.get()), entry->d_name)) {
+            continue;
+        }
         const std::string path = std::string("/proc/self/fdinfo/") + entry->d_name;
         const std::unique_ptr<std::FILE, Close> info(std::fopen(path.c_str(), "re"));
         if (info) {
