@@ -53,6 +53,25 @@ class BareLines {
         }
     }
 
+    /// The same with what a message cannot do without: 64 bytes beside its number, in the next cell
+    /// of a ring each time, and a cursor that says that they were read.
+    void exchange(bool begins, std::uint64_t count) const {
+        const std::size_t mine = begins ? 0 : 1;
+        Cell* to = lines_->cells[mine];
+        const Cell* from = lines_->cells[1 - mine];
+        Bytes bytes{};
+        for (std::uint64_t i = 0; i < count; ++i) {
+            if (begins) {
+                fill(to[i % kCells], bytes, i + 1);
+            }
+            empty(from[i % kCells], bytes, i + 1);
+            lines_->words[mine].number.store(i + 1, std::memory_order_release);
+            if (!begins) {
+                fill(to[i % kCells], bytes, i + 1);
+            }
+        }
+    }
+
     /// A ring of one writer and one reader: `row` messages at a time, each with a word that says
     /// that it is there; the reader's cursor once for a row.
     void write(std::uint64_t count, std::uint64_t row) const {
@@ -62,22 +81,17 @@ class BareLines {
             while (end - lines_->words[1].number.load(std::memory_order_acquire) > kCells) {
             }
             for (std::uint64_t i = at; i < end; ++i) {
-                Cell& cell = lines_->cells[i % kCells];
-                cell.bytes = bytes;
-                cell.number.store(i + 1, std::memory_order_release);
+                fill(lines_->cells[0][i % kCells], bytes, i + 1);
             }
         }
     }
 
     void read(std::uint64_t count, std::uint64_t row) const {
+        Bytes bytes{};
         for (std::uint64_t at = 0; at < count; at += row) {
             const std::uint64_t end = std::min(at + row, count);
             for (std::uint64_t i = at; i < end; ++i) {
-                const Cell& cell = lines_->cells[i % kCells];
-                while (cell.number.load(std::memory_order_acquire) != i + 1) {
-                }
-                Bytes bytes = cell.bytes;
-                asm volatile("" : : "r"(bytes.data()) : "memory");  // it is looked at
+                empty(lines_->cells[0][i % kCells], bytes, i + 1);
             }
             lines_->words[1].number.store(end, std::memory_order_release);
         }
@@ -98,8 +112,20 @@ class BareLines {
 
     struct Lines {
         Word words[2];
-        Cell cells[kCells];
+        Cell cells[2][kCells];
     };
+
+    static void fill(Cell& cell, const Bytes& bytes, std::uint64_t number) {
+        cell.bytes = bytes;
+        cell.number.store(number, std::memory_order_release);
+    }
+
+    static void empty(const Cell& cell, Bytes& bytes, std::uint64_t number) {
+        while (cell.number.load(std::memory_order_acquire) != number) {
+        }
+        bytes = cell.bytes;
+        asm volatile("" : : "r"(bytes.data()) : "memory");  // it is looked at
+    }
 
     static Lines* map() {
         void* memory = ::mmap(nullptr, sizeof(Lines), PROT_READ | PROT_WRITE,

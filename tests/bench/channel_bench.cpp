@@ -125,11 +125,12 @@ double one_way_bare(test::Herd& herd, std::uint64_t count, std::uint64_t row) {
                     }});
 }
 
-double there_and_back_bare(test::Herd& herd, std::uint64_t count) {
+double there_and_back_bare(test::Herd& herd, std::uint64_t count,
+                           void (BareLines::*game)(bool, std::uint64_t) const) {
     const BareLines lines;
     const auto play = [&](bool begins) {
         stay_on_processor(begins ? 0 : 1);
-        lines.play(begins, count);
+        (lines.*game)(begins, count);
         return 0;
     };
     return measure(herd, count, {[&] { return play(true); }, [&] { return play(false); }});
@@ -245,7 +246,10 @@ int main(int argc, char** argv) {
         {"one_way_together_bare", [&] { return one_way_bare(herd, count, kRow); }},
         {"pipe", [&] { return through_a_pipe(herd, few); }},
         {"there_and_back", [&] { return there_and_back(herd, count / 4, false); }},
-        {"there_and_back_bare", [&] { return there_and_back_bare(herd, count / 4); }},
+        {"there_and_back_bare",
+         [&] { return there_and_back_bare(herd, count / 4, &BareLines::exchange); }},
+        {"there_and_back_bare_word",
+         [&] { return there_and_back_bare(herd, count / 4, &BareLines::play); }},
         {"there_and_back_asleep", [&] { return there_and_back(herd, few, true); }},
         {"futex_there_and_back", [&] { return there_and_back_by_futex(herd, few); }},
         {"block", [&] { return block_handed_over(herd, count); }},
