@@ -3,6 +3,7 @@
 #include "shm/base/check.hpp"
 #include "shm/channel_wait.hpp"
 #include "shm/fence.hpp"
+#include "shm/prefetch.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -11,13 +12,33 @@
 namespace topsman::shm {
 namespace {
 
+/// No line of cache has parts of two cells: the receiver looks for the next message all the time,
+/// and would take the line away from the sender who is still writing the one before it.
 constexpr std::size_t stride_of(const ChannelShape& shape) noexcept {
-    return rounded_up(sizeof(CellHeader) + shape.message_size, 16);
+    return rounded_up(sizeof(CellHeader) + shape.message_size, kLine);
 }
 
 constexpr std::size_t inbox_bytes_of(const ChannelShape& shape) noexcept {
     return sizeof(InboxControl) +
            rounded_up(stride_of(shape) * std::bit_ceil(shape.capacity), kCacheLine);
+}
+
+/// How far beyond the next run senders ask for the lines of cells. The receiver has them from the
+/// last turn: a store waits for its line, and the next claim for all stores before it.
+constexpr std::uint32_t kAskedBeyond = 3;
+
+/// What lies in the line of the word comes last, together with the word: the receiver looks at that
+/// line all the time, and would take it away in between.
+inline void copy(std::byte* to, std::span<const std::byte> bytes) noexcept {
+    constexpr std::size_t kBesideWord = kLine - sizeof(CellHeader);
+    const std::size_t first = std::min(bytes.size(), kBesideWord);
+    if (bytes.size() > first) {
+        std::memcpy(to + first, bytes.data() + first, bytes.size() - first);
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+    if (first != 0) {
+        std::memcpy(to, bytes.data(), first);
+    }
 }
 
 }  // namespace
@@ -34,6 +55,7 @@ Channel::Channel(std::byte* memory, const ChannelShape& shape, std::span<Lane> l
       stride_(stride_of(shape)),
       mask_(std::bit_ceil(shape.capacity) - 1),
       shift_(static_cast<unsigned>(std::countr_zero(mask_ + 1))),
+      asked_(std::min(stride_, 2 * kLine)),
       lanes_(lanes) {
     CHECK(is_sound(shape));
 }
@@ -54,17 +76,21 @@ std::uint32_t Channel::send(Owner me, std::uint32_t slot,
     CHECK(slot < shape_.slots);
     const auto most =
         static_cast<std::uint32_t>(std::min<std::size_t>(messages.size(), kMostOfRun));
-    const Run run = claim(me, slot, most);
-    if (run.count != 0) {
-        put(slot, run, messages);
+    const Claim claimed = claim(me, slot, most);
+    if (claimed.run.count != 0) {
+        put(slot, claimed.run, messages);
+        if (claimed.is_alone) {
+            // After READY, which whoever sees this sees too.
+            inbox(slot).sent.store(claimed.run.pack(), std::memory_order_release);
+        }
         wake_receivers(slot);
     }
-    return run.count;
+    return claimed.run.count;
 }
 
 /// How many cells there are free from `position` on, at most `most`.
-std::uint32_t Channel::room_at(InboxControl& inbox, Position position,
-                               std::uint32_t most) const noexcept {
+inline std::uint32_t Channel::room_at(InboxControl& inbox, Position position,
+                                      std::uint32_t most) const noexcept {
     std::uint64_t used = distance(inbox.seen_freed.load(std::memory_order_relaxed), position);
     if (used + most > shape_.capacity) {
         const Position freed = inbox.freed.load(std::memory_order_acquire);
@@ -100,7 +126,15 @@ bool Channel::record(InboxControl& inbox, std::uint32_t slot,
 
 /// The next cells, at most `most`. Whoever dies from the exchange on until put() is done leaves a
 /// claim that names it.
-Channel::Run Channel::claim(Owner me, std::uint32_t slot, std::uint32_t most) const noexcept {
+///
+/// A sender that is alone would read back from its receiver the line of its last message, only to
+/// see in record() that it has sent it: `sent` says so in the line of the tail. It is stored after
+/// READY, so if it is the tail's word, the cell has this turn's word, and that is all record() sees
+/// to. Whoever dies between the two has left an older word there, and record() looks. An older word
+/// is the tail's again only when positions have wrapped. Where several send nobody writes it: the
+/// line of the tail would go to and fro twice.
+inline Channel::Claim Channel::claim(Owner me, std::uint32_t slot,
+                                     std::uint32_t most) const noexcept {
     InboxControl& inbox = this->inbox(slot);
     if (!inbox.users.contains(me.lane)) {
         inbox.users.insert(me.lane);
@@ -108,11 +142,12 @@ Channel::Run Channel::claim(Owner me, std::uint32_t slot, std::uint32_t most) co
     std::uint64_t packed = inbox.tail.load(std::memory_order_acquire);
     // Each pass but the last one finds that somebody else has claimed something.
     for (;;) {
-        if (!record(inbox, slot, packed)) {
+        if (inbox.sent.load(std::memory_order_acquire) != packed && !record(inbox, slot, packed)) {
             packed = inbox.tail.load(std::memory_order_acquire);
             continue;
         }
-        const Position end = TailWord::unpack(packed).end();
+        const TailWord last = TailWord::unpack(packed);
+        const Position end = last.end();
         const std::uint32_t count = room_at(inbox, end, most);
         if (count == 0) {
             const std::uint64_t now = inbox.tail.load(std::memory_order_acquire);
@@ -124,27 +159,27 @@ Channel::Run Channel::claim(Owner me, std::uint32_t slot, std::uint32_t most) co
         }
         const Run mine{end, count, me.lane, me.generation & 0xfU};
         if (inbox.tail.compare_exchange_strong(packed, mine.pack(), std::memory_order_acq_rel)) {
-            return mine;
+            return {mine, last.lane == mine.lane && last.generation == mine.generation};
         }
     }
 }
 
-void Channel::put(std::uint32_t slot, const Run& run,
-                  std::span<const Bytes> messages) const noexcept {
+inline void Channel::put(std::uint32_t slot, const Run& run,
+                         std::span<const Bytes> messages) const noexcept {
     for (std::uint32_t i = run.count; i-- != 0;) {
         const Position position = after(run.position, i);
         const Bytes& bytes = messages[i];
         CHECK(bytes.size() <= shape_.message_size);
         CellHeader& header = cell(slot, position);
+        std::byte* const to = message(slot, position);
+        copy(to, bytes);
         header.length.store(static_cast<std::uint32_t>(bytes.size()), std::memory_order_relaxed);
-        if (!bytes.empty()) {
-            std::memcpy(message(slot, position), bytes.data(), bytes.size());
-        }
         // The last of these stores is the commit point: the receiver comes to the others only past
         // the first cell.
         const CellWord ready{CellState::Ready, run.lane, run.generation, i == 0 ? run.count : 1,
                              turn_of(position)};
         header.word.store(ready.pack(), std::memory_order_release);
+        prefetch_to_write(&cell(slot, after(position, run.count + kAskedBeyond)), asked_);
     }
 }
 

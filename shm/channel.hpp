@@ -56,6 +56,9 @@ struct alignas(kCacheLine) ChannelControl {
 struct InboxControl {
     alignas(kCacheLine) std::atomic<std::uint64_t> tail;  ///< TailWord
     std::atomic<std::uint64_t> seen_freed;  ///< `freed` as senders saw it last, a hint
+    /// A claim that was sent: as long as the tail is the same its cell need not be looked at. A
+    /// hint; any other word says nothing.
+    std::atomic<std::uint64_t> sent;
     alignas(kCacheLine) std::atomic<std::uint64_t> freed;
     std::atomic<std::uint64_t> handed_out;  ///< at most once: all before are not given again
     std::atomic<std::uint64_t> receiver;    ///< Owner: who receives; 0: nobody
@@ -169,10 +172,19 @@ class Channel {
                            Deadline deadline, Over&& is_over, Attempt&& attempt) noexcept;
 
   private:
-    /// What claim() has got: a count of 0 if there is no room.
     using Run = TailWord;
 
-    [[nodiscard]] Run claim(Owner me, std::uint32_t slot, std::uint32_t most) const noexcept;
+    /// What claim() has got: a count of 0 if there is no room.
+    struct Claim {
+        Run run;
+        bool is_alone = false;  ///< the claim before was its own, too
+    };
+
+    template <class Attempt, class Over>
+    static auto wait_until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane,
+                                Deadline deadline, Over&& is_over, Attempt&& attempt) noexcept;
+
+    [[nodiscard]] Claim claim(Owner me, std::uint32_t slot, std::uint32_t most) const noexcept;
     [[nodiscard]] std::uint32_t room_at(InboxControl& inbox, Position position,
                                         std::uint32_t most) const noexcept;
     [[nodiscard]] bool record(InboxControl& inbox, std::uint32_t slot,
@@ -187,6 +199,7 @@ class Channel {
     std::size_t stride_;
     std::uint64_t mask_;
     unsigned shift_;
+    std::size_t asked_;  ///< bytes of a cell that are asked for ahead of time
     std::span<Lane> lanes_;
 };
 

@@ -13,16 +13,18 @@ namespace topsman::shm {
 /// How long to sleep at once where the kernel has no heavy fence.
 inline constexpr std::chrono::milliseconds kBlindSleep{10};
 
+/// After an attempt in vain. Apart, so that a message that does not wait for anything has nothing
+/// of this in its way.
 template <class Attempt, class Over>
-auto Channel::until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane,
-                         Deadline deadline, Over&& is_over, Attempt&& attempt) noexcept {
-    auto done = attempt();
+[[gnu::noinline]] auto Channel::wait_until_done(Parking& parking, std::span<Lane> lanes,
+                                                std::uint32_t lane, Deadline deadline,
+                                                Over&& is_over, Attempt&& attempt) noexcept {
+    decltype(attempt()) done{};
     const auto still_needed = [&] {
         done = attempt();
         return !done && !is_over();
     };
-    // A deadline of zero is an attempt: there is no need to look at the clock.
-    while (!done && deadline != Deadline{} && !is_over()) {
+    while (!done && !is_over()) {
         Deadline until = deadline;
         if (deadline != kNoDeadline || !has_heavy_fence()) {
             const Deadline now = Deadline::clock::now();
@@ -34,6 +36,16 @@ auto Channel::until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t 
         (void)parking.park(lanes, lane, until, still_needed, heavy_fence);
     }
     return done;
+}
+
+template <class Attempt, class Over>
+auto Channel::until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane,
+                         Deadline deadline, Over&& is_over, Attempt&& attempt) noexcept {
+    // A deadline of zero is an attempt: there is no need to look at the clock.
+    if (auto done = attempt(); done || deadline == Deadline{}) {
+        return done;
+    }
+    return wait_until_done(parking, lanes, lane, deadline, is_over, attempt);
 }
 
 }  // namespace topsman::shm

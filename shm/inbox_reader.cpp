@@ -2,6 +2,7 @@
 
 #include "shm/base/check.hpp"
 #include "shm/channel_wait.hpp"
+#include "shm/prefetch.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -17,17 +18,27 @@ std::uint32_t cells_of(const CellWord& word) noexcept {
 }  // namespace
 
 InboxReader::InboxReader(const Channel& channel, std::uint32_t slot, Owner me)
-    : channel_(channel), slot_(slot), me_(me), inbox_(&channel.inbox(slot)) {
+    : channel_(channel),
+      slot_(slot),
+      me_(me),
+      inbox_(&channel.inbox(slot)),
+      far_(std::min<std::size_t>(channel.shape().message_size - 1, kLine - 1)) {
     CHECK(slot < channel.shape().slots);
     gaps_.reserve(channel.cells());
 }
 
-CellWord InboxReader::word_at(Position position) const noexcept {
+inline CellWord InboxReader::word_at(Position position) const noexcept {
     return CellWord::unpack(channel_.cell(slot_, position).word.load(std::memory_order_acquire));
 }
 
+/// Of a message that goes on in a second line: it shall come together with the first one, in which
+/// the word is, and not after it.
+inline void InboxReader::ask_for_rest(Position position) const noexcept {
+    prefetch_to_read(channel_.message(slot_, position) + far_);
+}
+
 /// A sender has claimed it.
-bool InboxReader::is_of_this_turn(const CellWord& word, Position position) const noexcept {
+inline bool InboxReader::is_of_this_turn(const CellWord& word, Position position) const noexcept {
     return word.turn == channel_.turn_of(position) && word.state != CellState::Empty;
 }
 
@@ -37,12 +48,14 @@ bool InboxReader::is_receiver() const noexcept {
     return inbox_->receiver.load(std::memory_order_relaxed) == me_.pack();
 }
 
-bool InboxReader::become_receiver() noexcept {
-    std::uint64_t seen = inbox_->receiver.load(std::memory_order_acquire);
+inline bool InboxReader::become_receiver() noexcept {
+    const std::uint64_t seen = inbox_->receiver.load(std::memory_order_acquire);
+    return (has_place_ && seen == me_.pack()) || ask_to_receive(seen);
+}
+
+bool InboxReader::ask_to_receive(std::uint64_t seen) noexcept {
     if (seen == me_.pack()) {
-        if (!has_place_) {
-            find_place();
-        }
+        find_place();
         return true;
     }
     const Owner other = Owner::unpack(seen);
@@ -138,10 +151,11 @@ ReceivedRow InboxReader::receive_row(std::uint32_t most) noexcept {
 }
 
 /// How many cells from there on have messages, at most `most`.
-std::uint32_t InboxReader::ready_from(Position first, std::uint64_t most) const noexcept {
+inline std::uint32_t InboxReader::ready_from(Position first, std::uint64_t most) const noexcept {
     std::uint32_t count = 0;
     while (count < most) {
         const Position position = after(first, count);
+        ask_for_rest(position);
         const CellWord word = word_at(position);
         if (word.state != CellState::Ready || word.turn != channel_.turn_of(position) ||
             !word.is_legal()) {
@@ -153,7 +167,8 @@ std::uint32_t InboxReader::ready_from(Position first, std::uint64_t most) const 
 }
 
 /// Passes by what is no message, until there is one at `next_` or nothing.
-InboxReader::Look InboxReader::look_at_next() noexcept {
+inline InboxReader::Look InboxReader::look_at_next() noexcept {
+    ask_for_rest(next_);
     const CellWord word = word_at(next_);
     if (!is_of_this_turn(word, next_)) {
         return Look::Nothing;
@@ -217,7 +232,7 @@ ReceivedRow InboxReader::find_in_gaps(std::uint32_t most) noexcept {
     return {};
 }
 
-ReceivedRow InboxReader::hand_out(const ReceivedRow& row) noexcept {
+inline ReceivedRow InboxReader::hand_out(const ReceivedRow& row) noexcept {
     const Position end = after(row.first, row.count);
     // Of what was a gap others behind it may have been handed out already.
     if (channel_.shape().delivery == Delivery::AtMostOnce && ahead(end) > ahead(handed_out_)) {

@@ -91,8 +91,10 @@ class InboxReader {
     enum class Look : std::uint8_t { Message, Nothing, Again };
 
     [[nodiscard]] bool become_receiver() noexcept;
+    [[nodiscard]] bool ask_to_receive(std::uint64_t seen) noexcept;
     void find_place() noexcept;
     void pass_over_handed_out() noexcept;
+    void ask_for_rest(Position position) const noexcept;
     [[nodiscard]] CellWord word_at(Position position) const noexcept;
     [[nodiscard]] bool is_of_this_turn(const CellWord& word, Position position) const noexcept;
     [[nodiscard]] Look look_at_next() noexcept;
@@ -107,6 +109,7 @@ class InboxReader {
     std::uint32_t slot_;
     Owner me_;
     InboxControl* inbox_;
+    std::size_t far_;     ///< where a message is in its cell's second line, if it ever is
     Position next_ = 0;   ///< not looked at yet
     Position freed_ = 0;  ///< what was stored last
     Position handed_out_ = 0;

@@ -61,6 +61,33 @@ class ChannelSend : public ChannelOperation {
     bool is_after_claim_;
 };
 
+/// Each of them with a step of its own: the later ones come after a claim of the same worker.
+class ChannelSendOneByOne : public ChannelSend {
+  public:
+    ChannelSendOneByOne() : ChannelSend(kRun, false) {}
+
+    [[nodiscard]] std::string name() const override { return "channel send one by one"; }
+
+    void run(const Arena& arena) override {
+        std::uint32_t sent = 0;
+        while (sent < kRun && send(channel_of(arena), kVictim, kVictims + sent)) {
+            ++sent;
+        }
+        victims_sent(arena) = sent;
+    }
+
+    std::string check(const Ledger& ledger, Fate fate) override {
+        for (std::uint32_t i = 0; i < kRun; ++i) {
+            const std::uint32_t times = ledger.times[kVictims + i];
+            if (times > (i == 0 ? 1 : ledger.times[kVictims + i - 1])) {
+                return "one was received twice, or before it was sent";
+            }
+        }
+        return fate.is_done && ledger.times[kVictims + kRun - 1] != 1 ? "what was sent is lost"
+                                                                      : "";
+    }
+};
+
 class ChannelLeave : public ChannelOperation {
   public:
     [[nodiscard]] std::string name() const override { return "channel leave"; }
@@ -134,6 +161,12 @@ TEST(TortureTest, ChannelSend) {
         ChannelSend operation(count, false);
         expect_survives(operation);
     }
+}
+
+TEST(TortureTest, ChannelSendOneByOne) {
+    SKIP_WITHOUT_PTRACE();
+    ChannelSendOneByOne operation;
+    expect_survives(operation);
 }
 
 TEST(TortureTest, ChannelSendAfterAClaim) {

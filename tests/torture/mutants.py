@@ -412,15 +412,19 @@ MUTANTS = [
     ("sweep: blocks are forgotten", "shm/sweep.cpp",
      [("    segment.blocks().sweep(dead);\n", "")], "*BlockAllocate"),
     ("channel: sent before it is copied", "shm/channel.cpp",
-     [("        header.length.store(", "        header.word.store(CellWord{CellState::Ready, "
+     [("        copy(to, bytes);\n", "        header.word.store(CellWord{CellState::Ready, "
        "run.lane, run.generation, i == 0 ? run.count : 1, turn_of(position)}.pack());\n"
-       "        header.length.store(")], "*.ChannelSend"),
+       "        copy(to, bytes);\n")], "*.ChannelSend"),
     ("channel: the first of a run is sent first", "shm/channel.cpp",
      [("for (std::uint32_t i = run.count; i-- != 0;)",
        "for (std::uint32_t i = 0; i < run.count; ++i)")], "*.ChannelSend"),
     ("channel: nobody says whose the claim before is", "shm/channel.cpp",
      [("    (void)word.compare_exchange_strong(seen, claimed.pack(), std::memory_order_seq_cst);\n",
        "    (void)claimed;\n")], "*.ChannelSend*"),
+    ("channel: a claim is called sent before it is", "shm/channel.cpp",
+     [("        put(slot, claimed.run, messages);\n",
+       "        inbox(slot).sent.store(claimed.run.pack());\n"
+       "        put(slot, claimed.run, messages);\n")], "*.ChannelSend*"),
     ("channel: an old claim is written over a new message", "shm/channel.cpp",
      [("    if (inbox.tail.load(std::memory_order_seq_cst) != packed_tail) {", "    if (false) {")],
      "*.ChannelSend*"),

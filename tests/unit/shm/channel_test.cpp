@@ -313,6 +313,35 @@ TEST_F(ChannelTest, ASenderThatStandsStillHoldsUpNobody) {
     expect_whole(channel_, reader_);
 }
 
+TEST_F(ChannelTest, WhatASenderAloneHasSentSaysNothingOfItsNextClaim) {
+    const InboxControl& inbox = channel_.inbox(0);
+    ASSERT_TRUE(send(1));
+    ASSERT_TRUE(send(2));
+    EXPECT_EQ(inbox.sent.load(), inbox.tail.load());
+    claim_only(kSender, 1);  // another thread of it
+    ASSERT_TRUE(send(4));
+    EXPECT_EQ(CellWord::unpack(channel_.cell(0, 2).word.load()).state, CellState::Writing);
+    const std::uint64_t before = inbox.sent.load();
+    ASSERT_TRUE(send(5, kOther));
+    EXPECT_EQ(inbox.sent.load(), before) << "it is not alone";
+    EXPECT_EQ(drain(reader_), (Values{1, 2, 4, 5}));
+    EXPECT_EQ(channel_.sweep(kSender).unfinished, 1U);
+    EXPECT_EQ(drain(reader_), Values{});
+    expect_whole(channel_, reader_);
+}
+
+TEST_F(ChannelTest, NoTwoCellsShareALineOfCache) {
+    for (const std::uint32_t size : {1U, 40U, 48U, 49U, 64U, 256U}) {
+        ChannelShape shape = kShape;
+        shape.message_size = size;
+        const Channel channel(memory_, shape, lanes_);
+        const auto line_of = [](const void* at) {
+            return reinterpret_cast<std::uintptr_t>(at) / (kCacheLine / 2);
+        };
+        EXPECT_LT(line_of(channel.message(0, 0) + size - 1), line_of(&channel.cell(0, 1)));
+    }
+}
+
 TEST_F(ChannelTest, TheLastClaimOfTheDeadIsFoundThoughNobodyHasComeAfterIt) {
     claim_only(kOther, 5);
     EXPECT_FALSE(send(1));
