@@ -2,6 +2,7 @@
 
 #include "config/names.hpp"
 #include "supervisor/board_words.hpp"
+#include "supervisor/posix/connection_scan.hpp"
 #include "supervisor/posix/sock_diag.hpp"
 
 #include <algorithm>
@@ -75,6 +76,17 @@ void read_board(const shm::Segment& segment, const Specs& specs, Adoption& adopt
     }
 }
 
+core::SpareSigns signs_of(const shm::Lane& lane, std::uint32_t pid) {
+    core::SpareSigns signs;
+    const std::uint32_t seat = lane.seat.load();
+    signs.is_let_go = seat > shm::kSeatHeld;
+    if (signs.is_let_go && shm::slot_of_seat(seat) < shm::kMaxSlots) {
+        signs.seat = shm::slot_of_seat(seat);
+    }
+    signs.waits = (lane.flags.load() & shm::kLaneParked) != 0 || posix::has_stopped(pid);
+    return signs;
+}
+
 /// Its record as its master wrote it before it was there; none: it is somebody else's, or no
 /// record.
 std::optional<Adoptee> read_worker(const shm::Segment& segment, const Specs& specs,
@@ -105,6 +117,9 @@ std::optional<Adoptee> read_worker(const shm::Segment& segment, const Specs& spe
     left.spawned_at = at(record.spawned_monotonic_ns);
     left.ready_at = at_or_never(record.ready_monotonic_ns);
     left.last_beat = at_or_never(record.last_beat_monotonic_ns);
+    if (left.role == core::Role::Spare) {
+        core::believe(left, signs_of(segment.lanes()[lane.lane], lane.pid));
+    }
     return adoptee;
 }
 

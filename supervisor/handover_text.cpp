@@ -87,6 +87,8 @@ json::value write_left_pool(const core::LeftPool& pool) {
         {"failures", pool.failures},
         {"not_before", ns(pool.not_before)},
         {"unseen", pool.unseen.value_or(core::Generation{}).value},
+        {"spare_failures", pool.spare_failures},
+        {"spare_not_before", ns(pool.spare_not_before)},
         {"start_failures", list(pool.start_failures, [](core::TimePoint at) { return ns(at); })}};
 }
 
@@ -247,6 +249,10 @@ core::LeftPool read_left_pool(const json::value& line) {
     }
     for (const json::value& failure : line.at("start_failures").as_array()) {
         pool.start_failures.push_back(at(failure));
+    }
+    if (const json::value* failures = line.as_object().if_contains("spare_failures")) {
+        pool.spare_failures = number<std::uint32_t>(*failures);  // older ones have none
+        pool.spare_not_before = at(line.at("spare_not_before"));
     }
     return pool;
 }

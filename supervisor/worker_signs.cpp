@@ -1,5 +1,6 @@
 // WorkerTable: what living workers say and show.
 
+#include "shm/sweep.hpp"
 #include "supervisor/child_plan.hpp"
 #include "supervisor/posix/process_info.hpp"
 #include "supervisor/worker_process.hpp"
@@ -193,6 +194,12 @@ void WorkerTable::take_notifications(Process& process) {
         }
         if (message->stopping) {
             stop_looking(worker);
+            if (process.slot.index == kNoSlot) {
+                // It does not stand still on its way out.
+                process.freeze.reset();
+                shm::release_spare(surroundings_.segment, process.facts.lane, kNoSlot);
+                (void)process.child->signal_group(SIGCONT);
+            }
             enqueue_(core::SaidStopping{worker});
         }
         if (message->watchdog_trigger) {

@@ -313,8 +313,9 @@ void WorkerTable::signal(core::WorkerId worker, core::SignalKind kind, const con
     }
     stop_looking(worker);
     process->freeze.reset();
-    if (kind == core::SignalKind::Terminate && is_parked_by_itself(*process)) {
-        // Its loop may be what the signal is handled in: that has to run.
+    if (kind == core::SignalKind::Terminate) {
+        // A spare does not wait any more, nor begin to: its loop may be what the signal is handled
+        // in. And the next master sees that it was told to leave.
         shm::release_spare(surroundings_.segment, process->facts.lane, kNoSlot);
     }
     const posix::Child& child = *process->child;

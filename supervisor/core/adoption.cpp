@@ -190,6 +190,8 @@ void SupervisorCore::State::resume(Pool& pool, const Inheritance& left) {
         pool.failures = before->failures;
         pool.start_limit.resume(before->start_failures);
         pool.unseen = before->unseen;
+        pool.spare_failures = before->spare_failures;
+        pool.spare_not_before = before->spare_not_before;
         pool.not_before = sensible(before->not_before, pool.spec, now);
     }
     resume_slots(pool, left, outdated);

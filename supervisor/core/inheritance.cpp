@@ -16,6 +16,8 @@ LeftPool leave(const Pool& pool) {
     left.not_before = pool.not_before;
     left.start_failures = pool.start_limit.failures();
     left.unseen = pool.unseen;
+    left.spare_failures = pool.spare_failures;
+    left.spare_not_before = pool.spare_not_before;
     return left;
 }
 
@@ -56,6 +58,17 @@ LeftWorker leave(const Pool& pool, const Worker& worker) {
 }
 
 }  // namespace
+
+void believe(LeftWorker& spare, const SpareSigns& signs) {
+    if (signs.is_let_go) {
+        spare.slot = signs.seat.value_or(kNoSlot);
+        spare.role = signs.seat ? Role::Current : Role::Leaving;
+        spare.ready_at.reset();  // it serves from now on: see seat_spare()
+    }
+    if (signs.is_let_go || !signs.waits) {
+        spare.spare = SpareStage::None;
+    }
+}
 
 Inheritance SupervisorCore::inheritance() const {
     Inheritance left;

@@ -70,6 +70,17 @@ struct LeftWorker {
     friend bool operator==(const LeftWorker&, const LeftWorker&) = default;
 };
 
+/// What its lane and the kernel say of a spare whose record may be older than what its master did
+/// with it last.
+struct SpareSigns {
+    bool waits = false;                   ///< by itself, or it is stopped
+    bool is_let_go = false;               ///< its waiting was ended
+    std::optional<std::uint32_t> seat{};  ///< for this one; none: it was told to leave
+};
+
+/// Of a spare: one that was given a seat has it and gets no other, and one that runs is not parked.
+void believe(LeftWorker& spare, const SpareSigns& signs);
+
 struct LeftSlot {
     std::string pool;
     std::uint32_t slot = 0;
@@ -93,6 +104,8 @@ struct LeftPool {
     TimePoint not_before{};
     std::vector<TimePoint> start_failures{};  ///< what its start limit remembers
     std::optional<Generation> unseen{};       ///< never seen listening
+    std::uint32_t spare_failures = 0;         ///< deaths of spares in a row
+    TimePoint spare_not_before{};             ///< the next one is not started earlier
     friend bool operator==(const LeftPool&, const LeftPool&) = default;
 };
 

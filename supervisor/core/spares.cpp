@@ -60,6 +60,11 @@ bool SupervisorCore::State::seat_spare(Pool& pool, Slot& slot) {
     worker.ready_at = now;
     worker.since = now;
     slot.occupy(worker.id);
+    // Ready in this very step: nobody is to park it after it was released.
+    std::erase_if(*out, [&worker](const Action& action) {
+        const auto* park = std::get_if<Park>(&action);
+        return park != nullptr && park->worker == worker.id;
+    });
     out->emplace_back(Release{worker.id, slot.id()});
     announce(Notice::SpareSeated, worker);
     take_seat(worker);

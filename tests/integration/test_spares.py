@@ -223,6 +223,17 @@ class FrozenSpares(SparesTest):
         self.kill_worker(c, c.pids()[0])
         self.assertEqual(get(port)[1], f"{spare} None\n")
 
+    def test_the_next_master_freezes_who_was_thawed_meanwhile(self):
+        c = self.start(start="1")
+        [spare] = self.wait_parked(c)
+        seq = c.last_seq()
+        c.kill_master()
+        with Pidfd(spare) as frozen:
+            frozen.send(signal.SIGCONT)
+        c.start()
+        c.wait_event("spare.parked", since=seq, pid=spare)
+        self.assertEqual(state_letter(spare), "T")
+
     def test_an_upgrade_goes_on_with_the_frozen(self):
         c = self.start(start="1")
         [spare] = self.wait_parked(c)

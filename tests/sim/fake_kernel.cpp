@@ -19,8 +19,9 @@ bool is_death(const core::Event& event) {
 
 }  // namespace
 
-void FakeKernel::schedule(core::WorkerId worker, What what, TimePoint at) {
+std::uint64_t FakeKernel::schedule(core::WorkerId worker, What what, TimePoint at) {
     due_.push(Due{at, ++order_, worker, what});
+    return order_;
 }
 
 void FakeKernel::end_at(core::WorkerId id, Process& process, TimePoint at, ExitReport report) {
@@ -35,11 +36,16 @@ void FakeKernel::spawn(const core::Spawn& spawn, const config::Pool& pool, TimeP
     Process process;
     process.behaviour = script_ ? script_(spawn, pool) : plan_.draw(pool, healed_);
     process.spawned = now;
+    process.is_spare = spawn.slot.index == kNoSlot;
+    process.parks_itself = !script_ && FaultPlan::parks_itself(pool);
     process.ready_by = pool.ready.by;
     // It says so itself, though nobody has asked; `none` is no way to hear of it.
     if (pool.ready.by == config::ReadyBy::None ||
         (pool.ready.assumed && !script_ && plan_.dice.chance(0.5))) {
         process.ready_by = config::ReadyBy::Notify;
+    }
+    if (process.is_spare && process.parks_itself) {
+        process.ready_by = pool.ready.by;  // that it waits for its seat is enough
     }
     const Behaviour& behaviour = process.behaviour;
     const auto at = [&](What what, std::optional<Duration> after) {
@@ -77,7 +83,11 @@ void FakeKernel::signal(const core::Signal& signal, TimePoint now) {
         return;
     }
     Process& process = found->second;
-    process.parked = false;  // a stopped process is continued
+    process.stopped = false;  // a stopped process is continued
+    process.watch = 0;
+    if (signal.kind == SignalKind::Terminate) {
+        let_go(process, std::nullopt);
+    }
     const Behaviour& behaviour = process.behaviour;
     const auto by = [](int number) {
         return ExitReport{ExitReport::Kind::Signaled, number, number == SIGABRT, {}};
@@ -110,21 +120,74 @@ void FakeKernel::strike(core::WorkerId worker, TimePoint now) {
 }
 
 void FakeKernel::park(core::WorkerId worker, TimePoint now) {
+    const auto found = processes_.find(worker);
+    if (found == processes_.end()) {
+        return;
+    }
+    Process& process = found->second;
+    process.stopped = false;  // a master before may have stopped it
+    if (process.lane.waits) {
+        process.watch = schedule(worker, What::IsParked, now);
+        return;
+    }
     if (script_) {
-        schedule(worker, What::IsParked, now + std::chrono::milliseconds(1));
+        process.watch = schedule(worker, What::IsParked, now + std::chrono::milliseconds(1));
         return;
     }
     const bool fails = plan_.dice.chance(0.2);
-    schedule(worker, fails ? What::CannotPark : What::IsParked,
-             now + plan_.dice.time(std::chrono::microseconds(1),
-                                   fails ? std::chrono::seconds(3) : std::chrono::seconds(1)));
+    process.watch =
+        schedule(worker, fails ? What::CannotPark : What::IsParked,
+                 now + plan_.dice.time(std::chrono::microseconds(1),
+                                       fails ? std::chrono::seconds(3) : std::chrono::seconds(1)));
 }
 
-void FakeKernel::release(core::WorkerId worker) {
-    if (const auto found = processes_.find(worker); found != processes_.end()) {
-        found->second.parked = false;
-        found->second.released = true;
+void FakeKernel::let_go(Process& process, std::optional<std::uint32_t> seat) {
+    if (process.is_spare && !process.lane.is_let_go) {
+        process.lane = {false, true, seat};
     }
+}
+
+void FakeKernel::release(core::WorkerId worker, core::SlotId slot) {
+    if (const auto found = processes_.find(worker); found != processes_.end()) {
+        found->second.stopped = false;
+        found->second.watch = 0;
+        let_go(found->second, slot.index);
+    }
+}
+
+void FakeKernel::forget_parking() {
+    for (auto& [id, process] : processes_) {
+        if (std::exchange(process.watch, 0) != 0 && !process.lane.waits) {
+            process.stopped = !script_ && plan_.fate.chance(0.5);
+        }
+    }
+}
+
+void FakeKernel::continue_some() {
+    for (auto& [id, process] : processes_) {
+        process.stopped = process.stopped && !plan_.fate.chance(0.05);
+    }
+}
+
+core::SpareSigns FakeKernel::signs_of(core::WorkerId worker) const {
+    const auto found = processes_.find(worker);
+    if (found == processes_.end()) {
+        const auto dead = lanes_.find(worker);
+        return dead == lanes_.end() ? core::SpareSigns{} : dead->second;
+    }
+    core::SpareSigns signs = found->second.lane;
+    signs.waits = found->second.stands_still();
+    return signs;
+}
+
+bool FakeKernel::is_stopped(core::WorkerId worker) const {
+    const auto found = processes_.find(worker);
+    return found != processes_.end() && found->second.stopped;
+}
+
+bool FakeKernel::is_watched(core::WorkerId worker) const {
+    const auto found = processes_.find(worker);
+    return found != processes_.end() && found->second.watch != 0;
 }
 
 bool FakeKernel::hangs(const Process& process, TimePoint at) const {
@@ -147,6 +210,9 @@ std::optional<core::Event> FakeKernel::event_of(const Due& due) {
             return std::nullopt;  // it ends earlier
         }
         const ExitReport report = process.report;
+        if (process.is_spare) {
+            lanes_[due.worker] = process.lane;
+        }
         processes_.erase(found);
         dead_.push_back(due.worker);
         if (dead_.size() > kRememberedDead) {
@@ -159,29 +225,38 @@ std::optional<core::Event> FakeKernel::event_of(const Due& due) {
         return core::Spawned{due.worker};
     }
     if (due.what == What::IsParked || due.what == What::CannotPark) {
-        process.parked = due.what == What::IsParked && !process.released;
+        if (due.order != process.watch) {
+            return std::nullopt;  // it is not looked at any more
+        }
+        process.watch = 0;
+        process.stopped = due.what == What::IsParked && !process.lane.waits;
         return due.what == What::IsParked
                    ? core::Event(core::Parked{due.worker})
                    : core::Event(core::NotParked{due.worker, "it does not stand still"});
     }
-    if (process.parked && due.what == What::Beat) {
+    if (process.stands_still() && due.what == What::Beat) {
         schedule(due.worker, What::Beat, due.at + process.behaviour.beat_every);
     }
-    if (process.parked || hangs(process, due.at)) {
+    if (process.stands_still() || hangs(process, due.at)) {
         return std::nullopt;
     }
     switch (due.what) {
         case What::Ready:
-            process.said_ready = process.ready_by == config::ReadyBy::Notify;
+            // Who waits for a seat says it in any case: nobody would see it listening.
+            process.lane.waits =
+                process.is_spare && process.parks_itself && !process.lane.is_let_go;
+            process.said_ready = process.lane.waits || process.ready_by == config::ReadyBy::Notify;
             return core::BecameReady{due.worker, process.ready_by};
         case What::CannotBeSeen:
             return core::CannotTell{due.worker};
         case What::ProbeFails:
-            return core::Probed{due.worker, "exited with code 1: not yet"};
+            return core::Probed{due.worker, process.behaviour.probe_result};
         case What::Beat:
             schedule(due.worker, What::Beat, due.at + process.behaviour.beat_every);
             return core::Beat{due.worker, due.at};
         case What::SaysStopping:
+            process.watch = 0;  // it does not stand still on its way out
+            let_go(process, std::nullopt);
             end_at(due.worker, process, due.at + std::chrono::milliseconds(300),
                    process.behaviour.exit);
             return core::SaidStopping{due.worker};

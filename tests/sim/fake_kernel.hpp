@@ -29,9 +29,13 @@ class FakeKernel {
     void signal(const core::Signal& signal, TimePoint now);
     /// Somebody who is not the master sends SIGKILL.
     void strike(core::WorkerId worker, TimePoint now);
-    /// The shell answers in time, whatever the process does.
+    /// The shell answers in time, whatever the process does; but not when its master is gone.
     void park(core::WorkerId worker, TimePoint now);
-    void release(core::WorkerId worker);
+    void release(core::WorkerId worker, core::SlotId slot);
+    /// There is no master: of those that it was parking some stand still, and nobody looks at them.
+    void forget_parking();
+    /// Somebody who is not the master sends SIGCONT.
+    void continue_some();
 
     /// From now on every new process behaves, and the living ones cease to misbehave.
     void heal() { healed_ = true; }
@@ -49,11 +53,22 @@ class FakeKernel {
 
     [[nodiscard]] std::optional<core::WorkerId> somebody_dead();
 
-    /// Their numbers are given out again.
-    void forget_the_dead() { dead_.clear(); }
+    /// Nobody lives, and all numbers are given out again.
+    void forget_the_dead() {
+        dead_.clear();
+        lanes_.clear();
+        due_ = {};
+    }
 
     /// Also when there was nobody to hear it: its lane says so.
     [[nodiscard]] bool has_said_ready(core::WorkerId worker) const;
+
+    /// Of a spare, what its lane and the process say; of a dead one, what they said.
+    [[nodiscard]] core::SpareSigns signs_of(core::WorkerId worker) const;
+    /// By SIGSTOP.
+    [[nodiscard]] bool is_stopped(core::WorkerId worker) const;
+    /// It is being parked.
+    [[nodiscard]] bool is_watched(core::WorkerId worker) const;
 
     [[nodiscard]] std::vector<core::WorkerId> all_living() const;
 
@@ -98,14 +113,23 @@ class FakeKernel {
         TimePoint ends = TimePoint::max();
         core::ExitReport report;
         bool dumping = false;
-        bool parked = false;  ///< it says nothing
-        bool released = false;
+        bool is_spare = false;
+        bool parks_itself = false;  ///< when it is ready, if it is a spare
+        core::SpareSigns lane;
+        bool stopped = false;
+        std::uint64_t watch = 0;  ///< the answer to Park that is awaited; 0: none
         bool executed = false;
+
+        /// It says nothing.
+        [[nodiscard]] bool stands_still() const { return stopped || lane.waits; }
+
         bool said_ready = false;
         config::ReadyBy ready_by = config::ReadyBy::Notify;  ///< how it will be known
     };
 
-    void schedule(core::WorkerId worker, What what, TimePoint at);
+    std::uint64_t schedule(core::WorkerId worker, What what, TimePoint at);
+    /// A spare does not wait any more: for that seat, or for its end.
+    static void let_go(Process& process, std::optional<std::uint32_t> seat);
     /// It ends at that time, unless it ends before.
     void end_at(core::WorkerId id, Process& process, TimePoint at, core::ExitReport report);
     [[nodiscard]] std::optional<core::Event> event_of(const Due& due);
@@ -116,6 +140,7 @@ class FakeKernel {
     bool healed_ = false;
     std::uint64_t order_ = 0;
     std::map<core::WorkerId, Process> processes_;
+    std::map<core::WorkerId, core::SpareSigns> lanes_;  ///< of dead spares
     std::vector<core::WorkerId> dead_;
     std::priority_queue<Due, std::vector<Due>, Later> due_;
 };

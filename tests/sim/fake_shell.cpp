@@ -64,7 +64,7 @@ std::optional<std::string> FakeShell::carry_out(const core::SupervisorCore& core
     } else if (const auto* park = std::get_if<core::Park>(&action)) {
         kernel_.park(park->worker, now);
     } else if (const auto* release = std::get_if<core::Release>(&action)) {
-        kernel_.release(release->worker);
+        kernel_.release(release->worker, release->slot);
     } else if (const auto* obituary = std::get_if<core::Obituary>(&action)) {
         records_.buried(obituary->worker);
         buried_.insert(obituary->worker);
@@ -84,7 +84,9 @@ void FakeShell::publish(const core::SupervisorCore& core) {
 }
 
 core::Inheritance FakeShell::left() const {
-    return records_.left([this](core::WorkerId worker) { return kernel_.has_said_ready(worker); });
+    return records_.left([this](core::WorkerId worker) {
+        return Records::Lane{kernel_.has_said_ready(worker), kernel_.signs_of(worker)};
+    });
 }
 
 void FakeShell::forget() {

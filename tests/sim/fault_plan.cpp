@@ -77,6 +77,10 @@ config::Pool FaultPlan::new_pool(const std::string& name) {
     return pool;
 }
 
+bool FaultPlan::parks_itself(const config::Pool& pool) {
+    return pool.name.back() % 2 == 0;
+}
+
 void FaultPlan::draw_program(config::Pool& pool) {
     pool.exec.command = {
         dice.pick({program::kGood, program::kGood, program::kCrash, program::kNever,
@@ -117,9 +121,6 @@ void FaultPlan::draw_policies(config::Pool& pool) {
     pool.rollout.on_failure =
         dice.chance(0.7) ? config::OnFailure::Rollback : config::OnFailure::Pause;
     pool.spares = dice.chance(0.4) ? static_cast<std::uint32_t>(dice.between(1, 3)) : 0;
-    if (master_dies > 0 || upgrade > 0) {
-        pool.spares = 0;  // how spares outlive their master is not told by the oracle yet
-    }
     pool.spare_lifetime = ms(dice.pick<std::uint64_t>({0, 5'000, 60'000}));
     pool.max_old_generations = static_cast<std::uint32_t>(dice.pick({0, 0, 1, 2}));
     pool.recycle.lifetime = dice.chance(0.3) ? ms(dice.between(2, 60) * 1000) : ms(0);

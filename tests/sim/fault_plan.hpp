@@ -8,6 +8,7 @@
 #include "tests/sim/dice.hpp"
 
 #include <optional>
+#include <string>
 
 namespace topsman::sim {
 
@@ -31,6 +32,7 @@ struct Behaviour {
     std::optional<Duration> ready_after;
     std::optional<Duration> unseen_after;  ///< nobody can tell whether it listens
     std::optional<Duration> probe_fails_after;
+    std::string probe_result = "exited with code 1: not yet";
     std::optional<Duration> exits_after;
     core::ExitReport exit;
     Duration beat_every{};  ///< 0: it does not beat
@@ -57,6 +59,9 @@ class FaultPlan {
     [[nodiscard]] config::Config healed(const config::Config& before) const;
 
     [[nodiscard]] Behaviour draw(const config::Pool& pool, bool heal);
+
+    /// Is its program of the worker library? A spare of another one is stopped.
+    [[nodiscard]] static bool parks_itself(const config::Pool& pool);
 
     // Chances of a wish or a mishap in one turn.
     double reload = 0;

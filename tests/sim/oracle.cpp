@@ -82,6 +82,7 @@ void Oracle::before(const core::Event& event, TimePoint now, const core::Supervi
     started_anew_ = false;
     rolled_back_ = false;
     spawned_.clear();
+    released_.clear();
     sent_away_.clear();
     tick_ = std::holds_alternative<core::Tick>(event);
     judges_ = !core::is_sign_of_life(event) && !std::holds_alternative<core::Stalled>(event);
@@ -178,6 +179,7 @@ void Oracle::note(const core::Exited& event) {
     if (dead.is_spare) {
         if (!dead.terminated) {
             pool.spare_death = now_;
+            ++pool.spare_failures;
         }
         return;
     }
@@ -193,11 +195,20 @@ void Oracle::note(const core::Parked& event) {
     Life* life = find(event.worker);
     if (life != nullptr && life->is_spare && life->undisturbed()) {
         life->is_parked = true;
+        pools_[life->slot.pool].spare_failures = 0;
+    }
+}
+
+void Oracle::note(const core::NotParked& event) {
+    const Life* life = find(event.worker);
+    if (life != nullptr && life->is_spare && life->undisturbed()) {
+        pools_[life->slot.pool].spare_failures = 0;
     }
 }
 
 void Oracle::forgive(PoolBook& pool) {
     pool.spare_death.reset();
+    pool.spare_failures = 0;
     for (auto& [index, slot] : pool.slots) {
         slot.failures = 0;
         slot.early_death.reset();

@@ -51,6 +51,8 @@ inline constexpr std::array kProperties{
     "SpareTakesTheSeat",
     "SparesAreBounded",
     "SparesArePaced",
+    "ParkedIsTrue",
+    "SpareKnowsItsSlot",
     "OldGenerationsBounded",
     "NoBusyTick",
     "SpecIsKnown",
@@ -138,6 +140,7 @@ class Oracle {
         std::uint32_t seats = 1;  ///< at that death: they share the delay
         std::vector<TimePoint> limit_failures;
         std::optional<TimePoint> spare_death;
+        std::uint32_t spare_failures = 0;  ///< deaths of them in a row
         bool given_up = false;
         std::optional<core::Generation> unseen;  ///< of it somebody was ready by the time alone
         bool rolling_before = false;
@@ -170,8 +173,7 @@ class Oracle {
     void note(const core::DumpsCore& event);
     void note(const core::Exited& event);
     void note(const core::Parked& event);
-
-    static void note(const core::NotParked& /*event*/) {}
+    void note(const core::NotParked& event);
 
     static void note(const core::Measured& /*event*/) {
     }  // a replacement is judged when it is spawned
@@ -234,6 +236,7 @@ class Oracle {
     void check_drained(const core::Snapshot& snapshot);
     void check_newly_drained(const core::PoolView& view, core::SlotId slot);
     void check_spares(const core::Snapshot& snapshot, const core::SupervisorCore& core);
+    void check_abandoned(const core::PoolView& view);
     void check_bounds(const core::Snapshot& snapshot, const core::SupervisorCore& core);
     void check_tick(const std::vector<core::Action>& actions, const core::SupervisorCore& core);
 
@@ -248,6 +251,7 @@ class Oracle {
     std::map<core::Ticket, TicketBook> open_tickets_;
     std::set<core::Ticket> answered_;
     std::set<core::SlotId> drained_;
+    std::map<std::string, std::set<core::Generation>> abandoned_;  ///< by pool: was rolled back
     core::WorkerId newest_;
     std::optional<core::StopMode> stopping_;
     std::optional<TimePoint> fast_since_;
@@ -267,6 +271,7 @@ class Oracle {
     bool started_anew_ = false;             ///< a rollout began
     bool rolled_back_ = false;              ///< somebody is told so
     std::vector<core::Spawn> spawned_;
+    std::vector<core::Spawn> released_;  ///< of these, who was a spare
     std::vector<core::WorkerId> sent_away_;
     std::vector<core::WorkerId> done_but_there_;
 };

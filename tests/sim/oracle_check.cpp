@@ -214,8 +214,9 @@ void Oracle::check_canary(const core::PoolView& view) {
     }
     if (view.stage == RolloutStage::Idle && view.rollout.empty() && pool.rolling_before) {
         const bool all = std::all_of(living_.begin(), living_.end(), [&view](const auto& entry) {
+            const core::SlotView* const seat = find_slot(view, entry.second.slot);
             return entry.second.slot.pool != view.pool || !entry.second.undisturbed() ||
-                   entry.second.generation == view.generation;
+                   entry.second.generation == view.generation || (seat != nullptr && !seat->lasts);
         });
         pool.whole = all ? std::optional(view.generation) : pool.whole;
     }
@@ -237,7 +238,8 @@ void Oracle::check_canary(const core::PoolView& view) {
     }
     if (const auto early = std::exchange(pool.replaces_early, std::nullopt);
         early && view.stage == RolloutStage::Rolling && !started_anew_) {
-        report("RolloutKeepsDelay", say(*early) + " is started too early after another");
+        report("RolloutKeepsDelay",
+               "worker " + std::to_string(early->value) + " is started too early after another");
     }
     if (view.stage != RolloutStage::Canary) {
         return;
@@ -417,55 +419,6 @@ void Oracle::check_newly_drained(const core::PoolView& view, core::SlotId slot) 
     }
     if (took_away && !left && !pools_[slot.pool].spec.exec.listeners.empty()) {
         report("DrainLeavesSomebody", name + " was the last to serve");
-    }
-}
-
-// They are beside the workers, and none too many; and one is used before another worker is started.
-void Oracle::check_spares(const Snapshot& snapshot, const core::SupervisorCore& core) {
-    for (const WorkerView& view : snapshot.workers) {
-        const Life* life = find(view.worker);
-        const bool is_spare = view.role == Role::Spare;
-        const bool is_left = view.role == Role::Leaving;
-        if (life != nullptr && !is_left &&
-            (life->is_spare != is_spare || is_spare != (view.slot.index == kNoSlot))) {
-            report("SpareIsNoWorker",
-                   "worker " + std::to_string(view.worker.value) + " is taken for what it is not");
-        }
-    }
-    for (const core::PoolView& view : snapshot.pools) {
-        if (view.ready != serving(view.pool)) {
-            report("SpareIsNoWorker", view.name + " says that " + std::to_string(view.ready) +
-                                          " are ready and it is " +
-                                          std::to_string(serving(view.pool)));
-        }
-        const config::Pool* spec = core.config().find_pool(view.name);
-        const std::uint32_t wanted = spec == nullptr ? 0 : spec->spares;
-        const auto spares = static_cast<std::uint32_t>(
-            std::count_if(living_.begin(), living_.end(), [&view](const auto& entry) {
-                return entry.second.slot.pool == view.pool && entry.second.is_spare &&
-                       entry.second.undisturbed();
-            }));
-        const bool is_going = spec == nullptr && view.stage != RolloutStage::Idle;
-        if (!stopping_ && !is_going && spares > (wanted == 0 ? 0 : wanted + 1)) {
-            report("SparesAreBounded", view.name + " has " + std::to_string(spares) + " spares");
-        }
-    }
-    for (const core::Spawn& spawn : spawned_) {
-        const PoolBook& pool = pools_[spawn.slot.pool];
-        const bool is_seated = std::any_of(
-            snapshot.workers.begin(), snapshot.workers.end(), [&spawn](const WorkerView& view) {
-                return view.worker == spawn.worker && view.role == Role::Current &&
-                       view.state == core::WorkerState::Starting;
-            });
-        const bool had_one = std::any_of(living_.begin(), living_.end(), [&spawn](const auto& at) {
-            const Life& life = at.second;
-            return life.is_spare && life.ready_at && life.undisturbed() &&
-                   life.slot.pool == spawn.slot.pool && life.generation == spawn.generation;
-        });
-        if (is_seated && had_one && !pool.rolling_before && !started_anew_) {
-            report("SpareTakesTheSeat", "worker " + std::to_string(spawn.worker.value) +
-                                            " is started though a spare waits");
-        }
     }
 }
 

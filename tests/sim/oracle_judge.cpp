@@ -40,7 +40,7 @@ bool Oracle::by_age(const Life& life, const config::Ready& ready) {
 }
 
 bool Oracle::is_ready(const Life& life, const config::Ready& ready) const {
-    if (life.said_ready && ready.by != config::ReadyBy::None) {
+    if (life.said_ready && (life.is_spare || ready.by != config::ReadyBy::None)) {
         return true;
     }
     if (by_age(life, ready)) {
@@ -95,8 +95,11 @@ void Oracle::judge(const core::Spawn& spawn) {
 
 void Oracle::judge_spare(const core::Spawn& spawn) {
     const PoolBook& pool = pools_[spawn.slot.pool];
-    if (pool.spare_death && now_ < *pool.spare_death + 1s) {
-        report("SparesArePaced", say(spawn.worker) + " is started right after another spare died");
+    const Duration pause =
+        std::max<Duration>(1s, least_delay(pool.spec.backoff, pool.spare_failures + 1));
+    if (pool.spare_death && now_ < *pool.spare_death + pause) {
+        report("SparesArePaced", say(spawn.worker) + " is started too early after death " +
+                                     std::to_string(pool.spare_failures) + " of a spare");
     }
     Life life;
     life.slot = spawn.slot;
@@ -141,6 +144,7 @@ void Oracle::judge(const core::Release& release) {
     life->since = now_;
     pool.given_up = false;
     spawned_.push_back(as_start);
+    released_.push_back(as_start);
 }
 
 void Oracle::judge_delay(const core::Spawn& spawn, const PoolBook& pool, const SlotBook& slot) {

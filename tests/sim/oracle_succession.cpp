@@ -20,8 +20,12 @@ bool is_under_way(const core::Inheritance& left) {
 void Oracle::begin_again(const core::Inheritance& left, TimePoint now,
                          const core::SupervisorCore& core) {
     std::optional<Violation> before = std::move(violation_);
+    auto abandoned = std::move(abandoned_);
     *this = Oracle{};
     violation_ = std::move(before);
+    if (left.legacy) {
+        abandoned_ = std::move(abandoned);
+    }
     now_ = now;
     judges_ = true;
     newest_ = left.last_worker;
@@ -43,6 +47,10 @@ void Oracle::begin_again(const core::Inheritance& left, TimePoint now,
             report("EverybodyIsAdopted",
                    "worker " + std::to_string(worker.worker.value) + " is left to itself");
             return;
+        }
+        if (worker.role != core::Role::Spare && view->role == core::Role::Spare) {
+            report("EverybodyIsAdopted", "worker " + std::to_string(worker.worker.value) +
+                                             " is no spare, or not any more");
         }
         take_over(worker, *view);
     }
@@ -113,7 +121,8 @@ void Oracle::take_over(const core::LeftWorker& left, const core::WorkerView& vie
     life.is_spare = left.role == core::Role::Spare;
     life.slot.index = life.is_spare ? kNoSlot : view.slot.index;
     life.is_parked = life.is_spare && left.spare == core::SpareStage::Parked;
-    life.served_before = life.serves();
+    // One that was given its seat in the last turn, of which nobody knows, is not missed.
+    life.served_before = life.serves() && left.ready_at;
     living_.emplace(left.worker, life);
 }
 

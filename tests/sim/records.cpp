@@ -17,6 +17,9 @@ void Records::started(const core::Spawn& spawn, const std::string& pool, core::T
     worker.pool = pool;
     worker.slot = spawn.slot.index;
     worker.generation = spawn.generation;
+    if (spawn.slot.index == kNoSlot) {
+        worker.role = core::Role::Spare;
+    }
     worker.spawned_at = now;
     workers_.insert_or_assign(spawn.worker, worker);
     last_worker_ = std::max(last_worker_, spawn.worker);
@@ -41,7 +44,7 @@ void Records::publish(const core::Snapshot& snapshot) {
     workers_ = std::move(shown);
 }
 
-core::Inheritance Records::left(const SaidReady& said_ready) const {
+core::Inheritance Records::left(const LaneOf& lane_of) const {
     core::Inheritance left;
     left.generation = board_.generation;
     left.last_worker = last_worker_;
@@ -67,8 +70,12 @@ core::Inheritance Records::left(const SaidReady& said_ready) const {
         }
     }
     for (const auto& [id, worker] : workers_) {
-        left.workers.push_back(worker);
-        left.workers.back().said_ready = said_ready(id);
+        const Lane lane = lane_of(id);
+        core::LeftWorker& copy = left.workers.emplace_back(worker);
+        copy.said_ready = lane.said_ready;
+        if (copy.role == core::Role::Spare) {
+            core::believe(copy, lane.spare);
+        }
     }
     return left;
 }

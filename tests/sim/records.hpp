@@ -33,9 +33,14 @@ class Records {
     void publish(const core::Snapshot& snapshot);
 
     /// What its lane says beside its record.
-    using SaidReady = std::function<bool(core::WorkerId)>;
+    struct Lane {
+        bool said_ready = false;
+        core::SpareSigns spare;
+    };
 
-    [[nodiscard]] core::Inheritance left(const SaidReady& said_ready) const;
+    using LaneOf = std::function<Lane(core::WorkerId)>;
+
+    [[nodiscard]] core::Inheritance left(const LaneOf& lane_of) const;
 
   private:
     core::Legacy legacy_;

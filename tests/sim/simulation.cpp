@@ -93,6 +93,7 @@ void Simulation::step(const core::Event& event) {
         }
         mix(action);
         say("    " + describe(action));
+        look_at_release(action);
         if (const auto unknown = shell_.carry_out(*core_, action, now_)) {
             oracle_.report("SpecIsKnown", *unknown);
         }
@@ -107,6 +108,7 @@ void Simulation::end_turn() {
     while (dying_ && !oracle_.violation()) {
         succeed();
     }
+    look_at_spares();
 }
 
 void Simulation::deliver_what_happened() {
@@ -141,6 +143,9 @@ void Simulation::pass_to_next() {
             std::min(kernel.value_or(TimePoint::max()), core.value_or(TimePoint::max()));
         // The shell is never exactly in time.
         now_ = std::max(now_, next) + plan_.dice.time(0us, 50us);
+        if (is_mortal_ && plan_.fate.chance(0.05)) {
+            now_ += plan_.fate.time(0us, 300ms);  // it is busy: much is there at once
+        }
     } else {
         now_ += 1s;
     }
@@ -256,7 +261,12 @@ bool Simulation::settled() const {
     std::size_t wanted = 0;
     for (const core::PoolView& pool : snapshot.pools) {
         wanted += pool.wanted + pool.spares;
+        const auto is_spare = [&pool](const core::WorkerView& worker) {
+            return worker.slot.pool == pool.pool && worker.role == core::Role::Spare;
+        };
         const bool whole = pool.ready == pool.wanted && pool.stage == core::RolloutStage::Idle &&
+                           std::count_if(snapshot.workers.begin(), snapshot.workers.end(),
+                                         is_spare) == pool.spares &&
                            std::all_of(snapshot.workers.begin(), snapshot.workers.end(),
                                        [&pool](const core::WorkerView& worker) {
                                            return worker.slot.pool != pool.pool ||
@@ -290,6 +300,7 @@ void Simulation::heal() {
     // Workers of the bad times may have failed the first attempt; the same file once more.
     deliver(core::Reload{core::Ticket{++tickets_}, wanted_});
     let_time_pass(kTimeToHeal);
+    look_at_spares();
     if (core_->snapshot().phase == core::Phase::Running && !settled()) {
         say(core::test::in_words(core_->snapshot()));
         oracle_.report("HealsInTime", "not all slots serve at the newest generation");

@@ -63,6 +63,10 @@ class Simulation {
     void upgrade();
     [[nodiscard]] bool is_remembered(const core::WorkerView& worker) const;
 
+    // simulation_spares.cpp: what the core believes of them, and what they do
+    void look_at_release(const core::Action& action);
+    void look_at_spares();
+
     void say(const std::string& line);
 
     std::ostream* trace_out_;

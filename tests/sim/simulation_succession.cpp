@@ -4,6 +4,7 @@
 #include "tests/snapshot_text.hpp"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace topsman::sim {
@@ -18,6 +19,21 @@ core::Snapshot by_name(core::Snapshot snapshot) {
     std::sort(snapshot.pools.begin(), snapshot.pools.end(),
               [](const core::PoolView& a, const core::PoolView& b) { return a.name < b.name; });
     return snapshot;
+}
+
+/// What is known of each pool, slot and worker, in whatever order.
+bool is_same(core::Inheritance before, core::Inheritance after) {
+    for (core::Inheritance* left : {&before, &after}) {
+        std::erase_if(left->pools, [](const core::LeftPool& pool) { return pool.wanted == 0; });
+        std::sort(left->pools.begin(), left->pools.end(),
+                  [](const core::LeftPool& a, const core::LeftPool& b) { return a.name < b.name; });
+        std::sort(left->slots.begin(), left->slots.end(),
+                  [](const core::LeftSlot& a, const core::LeftSlot& b) {
+                      return std::tie(a.pool, a.slot) < std::tie(b.pool, b.slot);
+                  });
+    }
+    return before.pools == after.pools && before.slots == after.slots &&
+           before.workers == after.workers;
 }
 
 }  // namespace
@@ -59,6 +75,8 @@ void Simulation::succeed() {
     for (const core::Event& event : kernel_.happened(now_)) {
         miss(event);
     }
+    kernel_.forget_parking();
+    kernel_.continue_some();
     for (const core::WorkerId worker : kernel_.end_unrecorded()) {
         shell_.drop(worker);
     }
@@ -141,15 +159,19 @@ void Simulation::upgrade() {
     actions_.clear();
     core_->step(core::Adopt{left}, now_, actions_);
     shell_.keep(*core_);
-    std::erase_if(actions_, [](const core::Action& action) {
+    kernel_.forget_parking();
+    std::erase_if(actions_, [this](const core::Action& action) {
         // The shell knows nothing yet, and looks anew at those that it was parking.
-        return std::holds_alternative<core::ServiceUp>(action) ||
-               std::holds_alternative<core::Park>(action);
+        const bool parks = std::holds_alternative<core::Park>(action);
+        if (parks) {
+            (void)shell_.carry_out(*core_, action, now_);
+        }
+        return parks || std::holds_alternative<core::ServiceUp>(action);
     });
     const core::Snapshot after = core_->snapshot();
     const std::string was = core::test::in_words(by_name(before));
     const std::string is = core::test::in_words(by_name(after));
-    if (was != is || !actions_.empty()) {
+    if (was != is || !actions_.empty() || !is_same(left, core_->inheritance())) {
         oracle_.report("UpgradeIsUnnoticed", "before:\n" + was + "after:\n" + is + "with " +
                                                  std::to_string(actions_.size()) + " actions");
     }

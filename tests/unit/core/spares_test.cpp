@@ -216,6 +216,41 @@ TEST(Spares, ANewGenerationsSeatIsNotForAnOldSpare) {
     EXPECT_EQ(stage.all<Release>()[0].worker, old);
 }
 
+TEST(Spares, OneOfARolledBackGenerationGetsNoSeat) {
+    config::Pool pool = pool_with_spares(2, 1);
+    pool.rollout.on_failure = config::OnFailure::Rollback;
+    config::Pool other = pool_of("other", 1);
+    other.rollout.on_failure = config::OnFailure::Rollback;
+    Stage stage(cluster_of({pool, other}));
+    stage.start();
+    warm(stage);
+    pool.exec.command = {"serve", "better"};
+    other.exec.command = {"serve", "worse"};
+    stage.step(Reload{Ticket{1}, cluster_of({pool, other})});
+    // One pool is there already, with a spare of its own, when the other one fails.
+    for (int turn = 0; turn < 4; ++turn) {
+        for (const WorkerView& worker : stage.core.snapshot().workers) {
+            if (worker.state == WorkerState::Starting && worker.slot.pool == PoolId{0}) {
+                stage.step(Spawned{worker.worker});
+                stage.ready(worker.worker);
+                stage.step(Parked{worker.worker});
+            } else if (worker.state == WorkerState::Draining) {
+                stage.exit(worker.worker, exited(0));
+            }
+        }
+    }
+    ASSERT_EQ(spares_in(stage).size(), 1U);
+    const WorkerId spare = spares_in(stage)[0];
+    ASSERT_EQ(stage.worker(spare).generation, Generation{2});
+    stage.exit(stage.holder(0, Role::Successor, 1), exited(3));
+    ASSERT_EQ(stage.pool().stage, RolloutStage::RollingBack);
+    const WorkerId first = stage.holder(0, Role::Successor);
+    stage.ready(first);
+    ASSERT_EQ(stage.holder(0), first);
+    stage.exit(first, signaled(SIGSEGV));
+    EXPECT_TRUE(stage.all<Release>().empty()) << "that seat is for the generation of before";
+}
+
 TEST(Spares, ARestartAndResetFailedRenewThem) {
     Warmed stage(pool_with_spares(1, 1));
     const WorkerId first = spares_in(stage).at(0);
@@ -330,6 +365,50 @@ TEST(Spares, AnswersThatComeTooLateChangeNothing) {
     EXPECT_EQ(stage.worker(spare).spare, SpareStage::None);
 }
 
+TEST(Spares, OneThatIsReadyWhenASeatIsDueIsNotParkedInIt) {
+    config::Pool pool = pool_with_spares(2, 1);
+    Stage stage(cluster_of({pool}));
+    stage.serve();
+    const WorkerId spare = spares_in(stage).at(0);
+    stage.step(Spawned{spare});
+    for (int deaths = 0; deaths < 2; ++deaths) {
+        stage.exit(stage.holder(0), signaled(SIGSEGV));
+    }
+    ASSERT_EQ(stage.slot(0).phase, SlotPhase::Waiting);
+    stage.now += 100ms;  // signs of life come before the tick
+    stage.ready(spare);
+    ASSERT_EQ(stage.all<Release>().size(), 1U);
+    EXPECT_EQ(stage.holder(0), spare);
+    EXPECT_TRUE(stage.all<Park>().empty());
+}
+
+TEST(Spares, ARecyclingWarmsUpItsOwnSuccessor) {
+    config::Pool pool = pool_with_spares(2, 1);
+    pool.recycle = {.lifetime = 1min, .jitter = 0};
+    Warmed stage(pool);
+    const WorkerId spare = spares_in(stage).at(0);
+    stage.pass(1min);
+    EXPECT_TRUE(stage.all<Release>().empty()) << "whoever dies meanwhile has it";
+    EXPECT_EQ(workers_started(stage).size(), 1U);
+    EXPECT_EQ(spares_in(stage), std::vector{spare});
+}
+
+TEST(Spares, ARecyclingWithoutSurplusLeavesASeatForOne) {
+    config::Pool pool = pool_with_spares(2, 1);
+    pool.recycle = {.lifetime = 1min, .jitter = 0};
+    pool.rollout.max_surge = 0;
+    pool.rollout.max_unavailable = 1;
+    Warmed stage(pool);
+    const WorkerId spare = spares_in(stage).at(0);
+    const WorkerId old = stage.holder(0);
+    stage.pass(1min);
+    EXPECT_EQ(stage.signals(old), std::vector{SignalKind::Terminate});
+    EXPECT_TRUE(stage.all<Release>().empty()) << "it serves still";
+    stage.exit(old, exited(0));
+    EXPECT_EQ(stage.all<Release>().size(), 1U);
+    EXPECT_EQ(stage.holder(0), spare);
+}
+
 LeftWorker left_spare(std::uint64_t id, WorkerState state, SpareStage stage) {
     LeftWorker left;
     left.worker = WorkerId{id};
@@ -363,6 +442,63 @@ TEST(Spares, TheNextMasterGoesOnWithThem) {
     EXPECT_EQ(spares_started(stage).size(), 1U);
     stage.exit(WorkerId{1}, signaled(SIGKILL));
     EXPECT_EQ(stage.holder(0), WorkerId{2});
+}
+
+TEST(Spares, OneThatADeadMasterHadReleasedHasThatSeat) {
+    LeftWorker spare = left_spare(2, WorkerState::Serving, SpareStage::Parked);
+    believe(spare, {.waits = true});
+    EXPECT_EQ(spare, left_spare(2, WorkerState::Serving, SpareStage::Parked));
+    believe(spare, {.waits = false});
+    EXPECT_EQ(spare.spare, SpareStage::None) << "somebody has continued it";
+    believe(spare, {.is_let_go = true, .seat = 1});
+    Stage stage(cluster_of({pool_with_spares(2, 1)}));
+    Inheritance left;
+    left.generation = Generation{1};
+    left.last_worker = WorkerId{9};
+    LeftWorker worker = left_spare(1, WorkerState::Serving, SpareStage::None);
+    worker.slot = 1;
+    worker.role = Role::Current;
+    left.workers = {worker, spare};
+    stage.step(Adopt{left});
+    EXPECT_TRUE(stage.all<Release>().empty());
+    EXPECT_TRUE(stage.all<Park>().empty());
+    EXPECT_EQ(stage.holder(1), WorkerId{2}) << "whose place it has taken is dead";
+    EXPECT_EQ(stage.worker(WorkerId{2}).ready_at, stage.now) << "what it was before proves nothing";
+    stage.exit(WorkerId{1}, signaled(SIGKILL));
+    EXPECT_EQ(stage.holder(1), WorkerId{2});
+}
+
+TEST(Spares, OneThatADeadMasterHadToldToLeaveLeaves) {
+    LeftWorker spare = left_spare(2, WorkerState::Serving, SpareStage::Parked);
+    believe(spare, {.is_let_go = true, .seat = {}});
+    Stage stage(cluster_of({pool_with_spares(1, 1)}));
+    Inheritance left;
+    left.generation = Generation{1};
+    left.last_worker = WorkerId{9};
+    left.workers = {spare};
+    stage.step(Adopt{left});
+    EXPECT_EQ(stage.signals(WorkerId{2}), std::vector{SignalKind::Terminate});
+    EXPECT_TRUE(stage.all<Release>().empty());
+    EXPECT_EQ(workers_started(stage).size(), 1U);
+}
+
+TEST(Spares, AMasterThatIsExecutedAnewPacesThemAsBefore) {
+    Warmed stage(pool_with_spares(1, 1));
+    for (int i = 0; i < 5; ++i) {
+        stage.exit(spares_in(stage).at(0), exited(1));
+        stage.pass(30s);
+    }
+    stage.exit(spares_in(stage).at(0), exited(1));
+    stage.pass(1s);
+    Stage next(cluster_of({pool_with_spares(1, 1)}));
+    next.now = stage.now;
+    next.step(Adopt{stage.core.inheritance()});
+    EXPECT_TRUE(next.all<Spawn>().empty());
+    EXPECT_EQ(next.core.next_deadline(), stage.core.next_deadline());
+    next.pass(30s);
+    ASSERT_EQ(spares_started(next).size(), 1U);
+    next.exit(spares_in(next).at(0), exited(1));
+    EXPECT_EQ(next.all<Obituary>().at(0).next, "another spare in 6.4s") << "the seventh in a row";
 }
 
 TEST(Spares, AMasterThatIsExecutedAnewHasTheSameOnes) {

@@ -78,7 +78,9 @@ Handover whole() {
                             3,
                             core::TimePoint(1s),
                             {core::TimePoint(2s), core::TimePoint(3s)},
-                            core::Generation{7}}};
+                            core::Generation{7},
+                            4,
+                            core::TimePoint(11s)}};
     handover.left.is_up = true;
     handover.left.slots = {{"web", 3, core::SlotPhase::Waiting, 12, 2, core::TimePoint(2s),
                             core::Generation{6}, core::WorkerId{9}}};

@@ -92,6 +92,21 @@ TEST_F(WorkerTableTest, AnAdoptedWorkersReadyIsNotLostBetweenTheLookAndTheSocket
     }
 }
 
+// Its loop, which handles the signal, does not run while it waits for a seat.
+TEST_F(WorkerTableTest, ASpareThatIsToldToLeaveDoesNotBeginToWaitForASeat) {
+    WorkerTable::Order spare = order(1, {"sleep", "1000"});
+    spare.slot.index = kNoSlot;
+    table_.spawn(spare);
+    const shm::Lane& lane = segment_.lanes()[table_.find(core::WorkerId{1})->lane];
+    ASSERT_EQ(lane.seat.load(), shm::kSeatHeld);
+    table_.signal(core::WorkerId{1}, core::SignalKind::Terminate, config::Pool{});
+    EXPECT_NE(lane.seat.load(), shm::kSeatHeld);
+    table_.signal(core::WorkerId{1}, core::SignalKind::Kill, config::Pool{});
+    while (events_.empty() || !std::holds_alternative<core::Exited>(events_.back())) {
+        ASSERT_GT(io_.run_one(), 0U);
+    }
+}
+
 /// The worker's end of its event descriptor: the one that the master writes to.
 UniqueFd wake_of(std::uint32_t pid) {
     const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
