@@ -5,6 +5,7 @@ of the same thing are the same text.
 import difflib
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -56,7 +57,11 @@ def stream_of(line):
 
 
 def in_words(line, number):
-    """Without process numbers and times; workers are counted within their slot."""
+    """Without process numbers, times and the file's name; workers are counted within their slot."""
+    return re.sub(r"/[^ :']*\.yaml:", "FILE:", in_own_words(line, number))
+
+
+def in_own_words(line, number):
     if "answer" in line:
         said = "" if line["answer"] == "upgrade" else f": {line.get('reason', '')} {line.get('lines', [])}"
         return line["result"] + said
@@ -202,6 +207,8 @@ class Acting:
                 self.kill(*words)
             elif verb == "begin":
                 self.ask(" ".join(words))
+            elif verb == "save":
+                self.c.rename_yaml(self.scenario.files[words[0]])
             else:
                 self.ask(deed)
                 self.answer(*self.pending.pop())
@@ -252,7 +259,8 @@ class Acting:
         pool, _, slot = place.partition("/")
 
         def is_it(line):
-            return line["seq"] > self.since and line["event"] == event and line.get("pool") == pool and \
+            return line["seq"] > self.since and line["event"] == event and \
+                line.get("pool") == (None if pool == "master" else pool) and \
                 line.get("slot") == (int(slot) if slot else None)
 
         if not self.events.wait_for(lambda lines: sum(map(is_it, lines)) >= int(times[1:])):

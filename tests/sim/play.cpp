@@ -1,14 +1,10 @@
 #include "tests/sim/play.hpp"
 
-#include "supervisor/core/words.hpp"
-#include "tests/sim/describe.hpp"
 #include "tests/sim/script.hpp"
 
-#include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <ostream>
 #include <utility>
@@ -57,64 +53,6 @@ core::StopMode stop_mode(const std::string& word) {
                             : core::StopMode::Graceful;
 }
 
-constexpr std::array kRoles{"current", "successor", "leaving", "spare"};
-constexpr std::array kStates{"starting", "serving", "draining", "aborting", "killing"};
-constexpr std::array kPhases{"vacant", "waiting", "occupied", "tripped", "finished", "drained"};
-
-template <class Words, class Value>
-std::string in_words(const Words& words, Value value) {
-    return words.at(static_cast<std::size_t>(value));
-}
-
-boost::json::object seen(const core::WorkerView& worker, const core::PoolView& pool) {
-    const auto slot =
-        std::find_if(pool.slots.begin(), pool.slots.end(),
-                     [&worker](const core::SlotView& view) { return view.slot == worker.slot; });
-    const bool is_parked = worker.spare == core::SpareStage::Parked;
-    boost::json::object line{{"role", in_words(kRoles, worker.role)},
-                             {"state", is_parked ? "parked" : in_words(kStates, worker.state)},
-                             {"generation", worker.generation.value},
-                             {"restarts", slot == pool.slots.end() ? 0 : slot->restarts}};
-    if (worker.slot.index != kNoSlot) {
-        line["slot"] = worker.slot.index;
-    }
-    return line;
-}
-
-/// What `topsman status` has a line for though nobody is in it.
-bool is_empty(const core::SlotView& slot, const core::Snapshot& snapshot) {
-    const bool waits_for_who_leaves =
-        slot.phase == core::SlotPhase::Vacant || slot.phase == core::SlotPhase::Drained;
-    return slot.phase != core::SlotPhase::Occupied &&
-           std::none_of(snapshot.workers.begin(), snapshot.workers.end(),
-                        [&](const core::WorkerView& worker) {
-                            return worker.slot == slot.slot &&
-                                   (worker.role != core::Role::Leaving || waits_for_who_leaves);
-                        });
-}
-
-boost::json::object seen(const core::PoolView& pool, const core::Snapshot& snapshot) {
-    boost::json::array lines;
-    for (const core::WorkerView& worker : snapshot.workers) {
-        if (worker.slot.pool == pool.pool) {
-            lines.emplace_back(seen(worker, pool));
-        }
-    }
-    for (const core::SlotView& slot : pool.slots) {
-        if (is_empty(slot, snapshot)) {
-            lines.emplace_back(boost::json::object{{"slot", slot.slot.index},
-                                                   {"role", ""},
-                                                   {"state", in_words(kPhases, slot.phase)},
-                                                   {"generation", 0},
-                                                   {"restarts", slot.restarts}});
-        }
-    }
-    return {{"pool", pool.name},       {"wanted", pool.wanted},
-            {"ready", pool.ready},     {"breaker", pool.breaker_open ? "open" : "closed"},
-            {"drained", pool.drained}, {"generation", pool.generation.value},
-            {"slots", lines}};
-}
-
 }  // namespace
 
 Play::Play(const Scenario& scenario, std::ostream& out)
@@ -137,9 +75,15 @@ Result<void> Play::run() {
 }
 
 Behaviour Play::behaviour(const core::Spawn& spawn, const config::Pool& pool) {
-    std::size_t& count = incarnations_[{pool.name, spawn.slot.index, pool.exec.command}];
+    const auto count_of = [&](const std::vector<std::string>& command) -> std::size_t& {
+        return incarnations_[{pool.name, spawn.slot.index, command}];
+    };
     Result<Behaviour> found =
-        behaviour_of(pool.exec.command, {spawn.slot.index, count++}, pool.watchdog.timeout);
+        behaviour_of(pool.exec.command, {spawn.slot.index, count_of(pool.exec.command)++},
+                     pool.watchdog.timeout);
+    if (found && pool.ready.by == config::ReadyBy::Exec) {
+        found = probed(*found, pool.ready.command, spawn.slot.index, count_of(pool.ready.command));
+    }
     if (!found) {
         trouble_ = found.error();
         return {};
@@ -178,6 +122,9 @@ Result<void> Play::act(const Deed& deed) {
         upgrade();
         return {};
     }
+    if (verb == "save") {
+        return save(deed);
+    }
     return ask(deed, deed.words);
 }
 
@@ -188,11 +135,18 @@ Result<void> Play::ask(const Deed& deed, std::vector<std::string> words) {
         words.erase(words.begin());
     }
     const core::Ticket ticket{++tickets_};
+    asked_[ticket] = boost::json::string_view(deed.text).substr(waits ? 0 : 6);
+    if (words.front() == "reload") {
+        file_ = words.size() > 1 ? words[1] : file_;
+        if (const auto loaded = load(file_); loaded && !loaded->config) {
+            tell_refusal(loaded->errors, ticket);
+            return {};
+        }
+    }
     Result<core::Event> event = event_of(words, ticket);
     if (!event) {
         return cannot(deed, event.error().message);
     }
-    asked_[ticket] = boost::json::string_view(deed.text).substr(waits ? 0 : 6);
     if (core::may_end_workers(*event)) {
         say_who_is_busy();
     }
@@ -207,12 +161,11 @@ Result<core::Event> Play::event_of(const std::vector<std::string>& words, core::
     const std::string what = word(words, 1);
     const Place place = place_of(what);
     if (verb == "reload") {
-        file_ = what.empty() ? file_ : what;
-        Result<config::Config> config = load(file_);
-        if (!config) {
-            return config.error();
+        Result<config::Loaded> loaded = load(file_);
+        if (!loaded) {
+            return loaded.error();
         }
-        return core::Event(core::Reload{ticket, std::move(*config)});
+        return core::Event(core::Reload{ticket, std::move(loaded->config).value()});
     }
     if (verb == "scale") {
         const std::size_t equals = std::min(what.find('='), what.size() - 1);
@@ -239,30 +192,46 @@ Result<core::Event> Play::event_of(const std::vector<std::string>& words, core::
     return plain_error("no such deed");
 }
 
-Result<config::Config> Play::load(const std::string& name) const {
+Result<config::Loaded> Play::load(const std::string& name) const {
     const auto found = scenario_.files.find(name);
     if (found == scenario_.files.end()) {
         return plain_error("there is no section " + name);
     }
-    config::Loaded loaded = config::load_text("cluster: play\n" + found->second, "/tmp/play.yaml",
-                                              config::Environment::of_this_process());
-    if (!loaded.config) {
-        return plain_error(loaded.errors.front().text());
+    return config::load_text("cluster: play\n" + found->second, "/tmp/play.yaml",
+                             config::Environment::of_this_process());
+}
+
+/// Another file, and nobody asks for anything: it is looked at if it is watched.
+Result<void> Play::save(const Deed& deed) {
+    file_ = word(deed.words, 1);
+    Result<config::Loaded> loaded = load(file_);
+    if (!loaded) {
+        return cannot(deed, loaded.error().message);
     }
-    return std::move(*loaded.config);
+    if (!core_->config().watch) {
+        return {};
+    }
+    if (!loaded->config) {
+        tell_refusal(loaded->errors, core::Ticket{});
+        return {};
+    }
+    say_who_is_busy();
+    deliver(core::Reload{core::Ticket{}, std::move(*loaded->config)});
+    turn();
+    return {};
 }
 
 Result<void> Play::start() {
-    Result<config::Config> file = load(file_);
-    if (!file) {
-        return file.error();
+    Result<config::Loaded> file = load(file_);
+    if (!file || !file->config) {
+        return file ? plain_error(file->errors.front().text()) : file.error();
     }
     const bool adopts = kernel_.living() > 0;
     if (adopts) {
         succeed();
     } else {
-        core_.emplace(*file, 1);
-        shell_.begin(*core_, *file);
+        core_.emplace(*file->config, 1);
+        shell_.begin(*core_, *file->config);
         tell_of_master("master.started");
     }
     deliver(core::Tick{});
@@ -278,6 +247,7 @@ void Play::succeed() {
             unheard_.push_back(core::Exited{exited->worker, {}});
         }
     }
+    kernel_.forget_parking();
     const core::Inheritance left = shell_.left();
     core_.emplace(left.legacy->footing().config, 1);
     shell_.take_over();
@@ -315,6 +285,10 @@ void Play::upgrade() {
     std::vector<core::Action> actions;
     core_->step(core::Adopt{left}, now_, actions);
     shell_.keep(*core_);
+    kernel_.forget_parking();
+    for (const core::Action& action : actions) {
+        carry_out(action);  // nothing but that a spare is to be parked again
+    }
     turn();
     out_ << boost::json::object{{"answer", "upgrade"}, {"result", "done"}} << std::endl;
 }
@@ -337,7 +311,8 @@ Result<void> Play::wait_until(const Deed& deed, const Condition& is_so) {
 
 /// `until web/0 worker.ready x2`: twice since something was last done.
 Result<void> Play::wait_for_event(const Deed& deed) {
-    const Place place = place_of(word(deed.words, 1));
+    const bool is_masters = word(deed.words, 1) == "master";
+    const Place place = is_masters ? Place{} : place_of(word(deed.words, 1));
     const std::string event = word(deed.words, 2);
     const std::string times = word(deed.words, 3);
     const std::ptrdiff_t wanted =
@@ -364,142 +339,6 @@ bool Play::pass_to_next() {
     }
     turn();
     return true;
-}
-
-// ---- the shell ---------------------------------------------------------------------------------
-
-void Play::turn() {
-    const auto due = core_->next_deadline();
-    if (!ended_ && due && *due <= now_) {
-        for (const core::WorkerId worker : core_->due_for_judgement(now_)) {
-            if (const auto sign = kernel_.last_look(worker, now_)) {
-                deliver(*sign);
-            }
-        }
-        deliver(core::Tick{});
-    }
-    board_ = core_->snapshot();
-    shell_.publish(*core_);
-}
-
-void Play::deliver(const core::Event& event) {
-    std::vector<core::Action> actions;
-    core_->step(event, now_, actions);
-    for (const core::PoolView& pool : core_->snapshot().pools) {
-        pools_[pool.pool] = pool.name;
-    }
-    shell_.follow(*core_, event);
-    for (const core::Action& action : FakeShell::in_order(std::move(actions))) {
-        carry_out(action);
-    }
-}
-
-void Play::carry_out(const core::Action& action) {
-    if (const auto unknown = shell_.carry_out(*core_, action, now_)) {
-        trouble_ = plain_error(*unknown);
-    }
-    if (const auto* announce = std::get_if<core::Announce>(&action)) {
-        tell(*announce);
-    } else if (const auto* obituary = std::get_if<core::Obituary>(&action)) {
-        tell(*obituary);
-    } else if (const auto* reply = std::get_if<core::Reply>(&action)) {
-        tell(*reply);
-    } else if (const auto* exit = std::get_if<core::Exit>(&action)) {
-        ended_ = true;
-        out_ << boost::json::object{{"exit", exit->code}} << std::endl;
-    }
-}
-
-void Play::say_who_is_busy() {
-    core::Busy busy;
-    for (const core::WorkerView& worker : core_->snapshot().workers) {
-        busy.workers.push_back({worker.worker, 0});
-    }
-    deliver(busy);
-}
-
-// ---- what is told ------------------------------------------------------------------------------
-
-void Play::tell(const core::Announce& announce) {
-    if (announce.notice == core::Notice::WorkerExited) {
-        return;  // its obituary says more
-    }
-    boost::json::object line{{"event", name_of(announce.notice)}};
-    if (announce.worker) {
-        line["worker"] = announce.worker->value;
-    }
-    if (!announce.reason.empty()) {
-        line["reason"] = announce.reason;
-    }
-    const auto pool = announce.slot ? std::optional(announce.slot->pool) : announce.pool;
-    tell_event(std::move(line), pool ? pool_name(*pool) : "",
-               announce.slot ? std::optional(announce.slot->index) : std::nullopt);
-}
-
-void Play::tell(const core::Obituary& obituary) {
-    const std::string how = obituary.report.kind == core::ExitReport::Kind::SpawnFailed
-                                ? obituary.report.detail
-                                : core::in_words(obituary.report);
-    boost::json::object line{
-        {"event", "worker.exited"},
-        {"worker", obituary.worker.value},
-        {"generation", obituary.generation.value},
-        {"reason", obituary.cause.empty() ? how : how + " (" + obituary.cause + ")"}};
-    if (!obituary.next.empty()) {
-        line["next"] = obituary.next;
-    }
-    tell_event(std::move(line), pool_name(obituary.slot.pool), obituary.slot.index);
-}
-
-void Play::tell(const core::Reply& reply) {
-    const auto asked = asked_.find(reply.ticket);
-    if (asked == asked_.end()) {
-        trouble_ = plain_error("an answer that nobody waits for");
-        return;
-    }
-    boost::json::array lines;
-    for (const std::string& line : reply.lines) {
-        lines.emplace_back(line);
-    }
-    out_ << boost::json::object{{"answer", asked->second},
-                                {"result", name_of(reply.result)},
-                                {"reason", reply.reason},
-                                {"lines", lines}}
-         << std::endl;
-    asked_.erase(asked);
-}
-
-void Play::tell_event(boost::json::object line, const std::string& pool,
-                      std::optional<std::uint32_t> slot) {
-    const bool is_spare = slot == kNoSlot;
-    told_.push_back(
-        {std::string(line.at("event").as_string()), pool, is_spare ? std::nullopt : slot});
-    if (!pool.empty()) {
-        line["pool"] = pool;
-    }
-    if (slot && !is_spare) {
-        line["slot"] = *slot;
-    }
-    out_ << line << std::endl;
-}
-
-void Play::tell_of_master(const char* event) {
-    tell_event({{"event", event}}, "", std::nullopt);
-}
-
-std::string Play::pool_name(core::PoolId id) const {
-    const auto found = pools_.find(id);
-    return found == pools_.end() ? std::string() : found->second;
-}
-
-void Play::look() {
-    boost::json::array pools;
-    for (const core::PoolView& pool : board_.pools) {
-        if (!pool.slots.empty()) {
-            pools.emplace_back(seen(pool, board_));
-        }
-    }
-    out_ << boost::json::object{{"look", pools}} << std::endl;
 }
 
 }  // namespace topsman::sim

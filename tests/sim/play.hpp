@@ -37,7 +37,8 @@ class Play {
     Result<void> act(const Deed& deed);
     Result<void> ask(const Deed& deed, std::vector<std::string> words);
     Result<core::Event> event_of(const std::vector<std::string>& words, core::Ticket ticket);
-    Result<config::Config> load(const std::string& name) const;
+    Result<config::Loaded> load(const std::string& name) const;
+    Result<void> save(const Deed& deed);
     Result<void> start();
     void succeed();
     Result<void> kill(const std::vector<std::string>& words);
@@ -61,6 +62,7 @@ class Play {
     void tell_event(boost::json::object line, const std::string& pool,
                     std::optional<std::uint32_t> slot);
     void tell_of_master(const char* event);
+    void tell_refusal(const std::vector<config::Problem>& problems, core::Ticket ticket);
     [[nodiscard]] std::string pool_name(core::PoolId id) const;
     [[nodiscard]] Behaviour behaviour(const core::Spawn& spawn, const config::Pool& pool);
 

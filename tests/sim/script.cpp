@@ -128,4 +128,27 @@ Result<Behaviour> behaviour_of(const std::vector<std::string>& command,
     return behaviour;
 }
 
+Result<Behaviour> probed(Behaviour worker, const std::vector<std::string>& command,
+                         std::uint32_t slot, std::size_t& runs) {
+    worker.ready_after.reset();
+    // Whatever its last part does it does in all later runs, too.
+    const auto parts = 1 + std::count(command.begin(), command.end(), "--then");
+    for (std::ptrdiff_t run = 1; run <= parts; ++run) {
+        const Result<Behaviour> probe = behaviour_of(command, {slot, runs++}, Duration::zero());
+        if (!probe || !probe->exits_after) {
+            return probe ? plain_error("a probe has to end by itself") : probe.error();
+        }
+        const Duration at = kExec + run * kStep;
+        if (probe->exit == code(0)) {
+            worker.ready_after = at;
+            return worker;
+        }
+        const std::string number = std::to_string(probe->exit.value);
+        worker.probe_fails_after = at;
+        worker.probe_result =
+            "exited with code " + number + ": misbehaving_worker: cannot start, code " + number;
+    }
+    return worker;
+}
+
 }  // namespace topsman::sim

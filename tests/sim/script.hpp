@@ -22,4 +22,9 @@ struct Incarnation {
 [[nodiscard]] Result<Behaviour> behaviour_of(const std::vector<std::string>& command,
                                              const Incarnation& incarnation, Duration watchdog);
 
+/// The same worker, ready when its probe, another such command, has succeeded. `runs`: how many of
+/// these there were in its slot.
+[[nodiscard]] Result<Behaviour> probed(Behaviour worker, const std::vector<std::string>& command,
+                                       std::uint32_t slot, std::size_t& runs);
+
 }  // namespace topsman::sim
