@@ -5,13 +5,7 @@
 #include "shm/channel.hpp"
 #include "shm/fence.hpp"
 
-#include <algorithm>
-#include <chrono>
-
 namespace topsman::shm {
-
-/// How long to sleep at once where the kernel has no heavy fence.
-inline constexpr std::chrono::milliseconds kBlindSleep{10};
 
 /// After an attempt in vain. Apart, so that a message that does not wait for anything has nothing
 /// of this in its way.
@@ -25,15 +19,10 @@ template <class Attempt, class Over>
         return !done && !is_over();
     };
     while (!done && !is_over()) {
-        Deadline until = deadline;
-        if (deadline != kNoDeadline || !has_heavy_fence()) {
-            const Deadline now = Deadline::clock::now();
-            if (deadline <= now) {
-                break;
-            }
-            until = has_heavy_fence() ? deadline : std::min(deadline, now + kBlindSleep);
+        if (deadline != kNoDeadline && deadline <= Deadline::clock::now()) {
+            break;
         }
-        (void)parking.park(lanes, lane, until, still_needed, heavy_fence);
+        (void)parking.park(lanes, lane, until_next_look(deadline), still_needed, heavy_fence);
     }
     return done;
 }

@@ -8,6 +8,8 @@
 // thousand times as much anyway. So the sender makes do with a light one, and who goes to sleep has
 // the kernel put a full one into whatever the others are executing.
 
+#include "shm/futex.hpp"
+
 #include <atomic>
 #include <cstdint>
 
@@ -48,5 +50,9 @@ void heavy_fence() noexcept;
 /// False: the kernel does not do it here (a seccomp filter, a small kernel), so what another
 /// process has just stored may not be seen yet after a heavy_fence(): look again soon.
 [[nodiscard]] bool has_heavy_fence() noexcept;
+
+/// Until when to sleep at once after a heavy_fence(): `deadline`, or for a few milliseconds where
+/// there is none.
+[[nodiscard]] Deadline until_next_look(Deadline deadline) noexcept;
 
 }  // namespace topsman::shm

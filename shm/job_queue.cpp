@@ -1,6 +1,7 @@
 #include "shm/job_queue.hpp"
 
 #include "shm/base/check.hpp"
+#include "shm/job_queue_path.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -50,17 +51,12 @@ constexpr Offsets offsets_of(const QueueShape& shape) noexcept {
     return at;
 }
 
-/// What another processor has written last, and this one is about to: asked for ahead of time, for
-/// an exchange waits for its line.
-inline void prefetch(const JobRecord& record) noexcept {
-    const auto* bytes = reinterpret_cast<const std::byte*>(&record);
-    for (const std::size_t line : {std::size_t{0}, std::size_t{64}}) {
-#if defined(__x86_64__)
-        asm volatile("prefetchw %0" : : "m"(bytes[line]));  // the builtin has no intent to write
-#else
-        __builtin_prefetch(bytes + line, 1);
-#endif
-    }
+/// May it be said of one in this state that it is taken? Not of one that runs: its ack is a store
+/// with no fence between it and the look for the bit, and may have looked before the bit was set,
+/// though it is not seen yet. All others are freed by a seq_cst exchange, or run only after one.
+constexpr bool may_be_marked(std::uint64_t word) noexcept {
+    const JobState state = JobWord::unpack(word).state;
+    return state != JobState::Free && state != JobState::Running;
 }
 
 template <class T>
@@ -123,33 +119,13 @@ void JobQueue::join(Owner me) noexcept {
 
 // -- submit -----------------------------------------------------------------------------------
 
-inline void JobQueue::write(JobRecord& record, std::span<const std::byte> item,
-                            const JobTerms& terms) const noexcept {
-    record.length.store(static_cast<std::uint32_t>(item.size()), std::memory_order_relaxed);
-    record.since_ns.store(terms.now_ns, std::memory_order_relaxed);
-    record.deadline_ns.store(terms.deadline_ns, std::memory_order_relaxed);
-    record.priority.store(terms.priority, std::memory_order_relaxed);
-    if (!item.empty()) {
-        std::memcpy(item_of(record), item.data(), item.size());
-    }
-}
-
 std::optional<JobId> JobQueue::submit(Owner me, std::span<const std::byte> item,
                                       const JobTerms& terms) noexcept {
-    CHECK(item.size() <= shape_.item_size && terms.priority < shape_.priorities);
-    std::uint64_t writing = 0;
-    const std::uint32_t number = claim(me, writing);
-    if (number == kNone) {
-        return std::nullopt;
+    std::optional<JobId> id;
+    if (const SubmittedWord ready = submit_here(me, item, terms); ready.word != 0) {
+        id = job_id(ready.number, ready.word);
     }
-    JobRecord& record = job(number);
-    write(record, item, terms);
-    const std::uint64_t ready =
-        JobWord{JobState::Ready, 0, 0, 0, JobWord::unpack(writing).version}.pack();
-    // The commit point: from this store on the job will be executed, whoever dies.
-    record.word.store(ready, std::memory_order_release);
-    ring(number, record, terms.priority);
-    return job_id(number, ready);
+    return id;
 }
 
 /// All of a submit but its commit point; `number` is kNone when there is no room.
@@ -161,20 +137,6 @@ std::uint32_t JobQueue::claim_and_write(Owner me, std::span<const std::byte> ite
         write(job(number), item, terms);
     }
     return number;
-}
-
-/// In turns within one word of the set, and in the next one only when there is none: what was freed
-/// in the order of its submits is free again when its turn comes, and still in the cache.
-inline std::uint32_t JobQueue::claim(Owner me, std::uint64_t& writing) noexcept {
-    const std::uint32_t next = cursor_.load(std::memory_order_relaxed);
-    // In the ordinary case it is the next one.
-    if (next < shape_.capacity && !is_taken(next) && (writing = claim_one(me, next)) != 0) {
-        const std::uint32_t after = (next & ~63U) | ((next + 1) & 63U);
-        cursor_.store(after, std::memory_order_relaxed);
-        prefetch(record(after));
-        return next;
-    }
-    return claim_any(me, next, writing);
 }
 
 std::uint32_t JobQueue::claim_any(Owner me, std::uint32_t next, std::uint64_t& writing) noexcept {
@@ -202,28 +164,17 @@ std::uint32_t JobQueue::claim_any(Owner me, std::uint32_t next, std::uint64_t& w
     return kNone;
 }
 
-/// FREE -> WRITING. Whoever dies from here to the commit point leaves a job that names it. Returns
-/// the word; 0: it is not the caller's.
-inline std::uint64_t JobQueue::claim_one(Owner me, std::uint32_t number) noexcept {
-    JobRecord& record = job(number);
-    std::uint64_t packed = record.word.load(std::memory_order_relaxed);
-    const JobWord free = JobWord::unpack(packed);
-    if (free.state != JobState::Free) {
-        return 0;
-    }
-    const std::uint64_t mine =
-        JobWord{JobState::Writing, me.lane, me.generation, 0, free.version + 1}.pack();
-    return record.word.compare_exchange_strong(packed, mine, std::memory_order_acq_rel) ? mine : 0;
-}
-
 /// So that others who look for a FREE one need not come here. Only who has come in vain says so:
 /// where one is mostly free again when somebody comes, nobody has to say anything.
 void JobQueue::set_taken(std::uint32_t number) noexcept {
-    const std::uint64_t bit = std::uint64_t{1} << (number % 64);
-    taken_[number / 64].fetch_or(bit, std::memory_order_seq_cst);
+    const std::atomic<std::uint64_t>& word = job(number).word;
+    if (!may_be_marked(word.load(std::memory_order_relaxed))) {
+        return;
+    }
+    taken_[number / 64].fetch_or(std::uint64_t{1} << (number % 64), std::memory_order_seq_cst);
     // Who has freed it before that has not seen the bit; who frees it later does.
-    if (JobWord::unpack(job(number).word.load(std::memory_order_seq_cst)).state == JobState::Free) {
-        taken_[number / 64].fetch_and(~bit, std::memory_order_seq_cst);
+    if (!may_be_marked(word.load(std::memory_order_seq_cst))) {
+        unmark(number);
     }
 }
 
@@ -242,14 +193,6 @@ void JobQueue::ring(std::uint32_t number) noexcept {
     ring(number, job(number), priority_of(job(number)));
 }
 
-inline void JobQueue::ring(std::uint32_t number, JobRecord& record,
-                           std::uint32_t priority) noexcept {
-    if (!rings_[priority].ring.push(number, record.place, rings_[priority].passed)) {
-        control_->unringed.store(1, std::memory_order_seq_cst);  // takers look for it themselves
-    }
-    wake_one(control_->takers);
-}
-
 /// For who may have many of them to ring: once one has found no room, takers look for the others
 /// themselves, and a ring that a hostile process has spoilt is not walked for each of them.
 void JobQueue::ring_if_there_is_room(std::uint32_t number) noexcept {
@@ -257,13 +200,6 @@ void JobQueue::ring_if_there_is_room(std::uint32_t number) noexcept {
         ring(number);
     } else {
         wake_one(control_->takers);
-    }
-}
-
-/// After a seq_cst exchange: who has entered the set before it is seen, who enters later sees it.
-void JobQueue::wake_one(Parking& parking) const noexcept {
-    if (!parking.is_empty(lanes_)) {
-        (void)parking.wake_one(lanes_);
     }
 }
 
@@ -278,6 +214,10 @@ std::optional<TakenJob> JobQueue::take(Owner me, Clock clock) noexcept {
 }
 
 TakenWord JobQueue::take_word(Owner me, Clock clock) noexcept {
+    return take_here(me, clock);
+}
+
+TakenWord JobQueue::take_any(Owner me, Clock clock) noexcept {
     if (later_.first_due_ns() != 0) {
         look_for_due(clock());
     }
@@ -289,11 +229,7 @@ TakenWord JobQueue::take_word(Owner me, Clock clock) noexcept {
     if (running == 0 && control_->unringed.load(std::memory_order_relaxed) != 0) {
         running = take_unringed(me, clock, number);
     }
-    if (running == 0) {
-        return {};
-    }
-    const std::uint32_t length = job(number).length.load(std::memory_order_relaxed);
-    return {running, number, std::min(length, shape_.item_size)};
+    return running == 0 ? TakenWord{} : taken(number, running);
 }
 
 /// The first READY job from where this process has come to, or from the head if others have come
@@ -331,7 +267,7 @@ inline std::uint64_t JobQueue::take_from(std::uint32_t priority, Owner me, Clock
     next.store(place, std::memory_order_relaxed);
     std::uint32_t following = 0;
     if (ring_here.first(place, following, steps) && following < shape_.capacity) {
-        prefetch(record(following));
+        detail::prefetch(record(following));
     }
     return running;
 }
@@ -352,38 +288,6 @@ void JobQueue::ring_if_ready(std::uint32_t number) noexcept {
     }
 }
 
-/// READY -> RUNNING, the commit point of take(); too late it is READY -> DEAD. Returns the word; 0:
-/// it is not the caller's.
-inline std::uint64_t JobQueue::take_this(Owner me, std::uint32_t number, Clock clock) noexcept {
-    JobRecord& record = job(number);
-    std::uint64_t packed = record.word.load(std::memory_order_seq_cst);
-    const JobWord ready = JobWord::unpack(packed);
-    if (ready.state != JobState::Ready) {
-        return 0;
-    }
-    const std::uint64_t deadline = record.deadline_ns.load(std::memory_order_relaxed);
-    if (deadline != 0 && ready.generation != JobWord::kAnyTime && deadline <= clock()) {
-        const JobWord late{JobState::Dead, 0, JobWord::kTooLate, ready.attempts, ready.version};
-        if (record.word.compare_exchange_strong(packed, late.pack(), std::memory_order_acq_rel)) {
-            tell_asker(number, ready.version);
-        }
-        return 0;
-    }
-    const std::uint64_t running =
-        JobWord{JobState::Running, me.lane, me.generation,
-                std::min(ready.attempts + 1, JobWord::kMaxAttempts), ready.version}
-            .pack();
-    if (!record.word.compare_exchange_strong(packed, running, std::memory_order_acq_rel)) {
-        return 0;
-    }
-    // Its entry is stale now, even when it is READY again: this process goes on behind it.
-    record.place.store(JobRing::kNowhere, std::memory_order_relaxed);
-    if (ready.generation == JobWord::kAnyTime) {
-        record.deadline_ns.store(0, std::memory_order_relaxed);  // nor at its next attempts
-    }
-    return running;
-}
-
 /// For the rare job that did not fit into its ring: in the order of their numbers.
 std::uint64_t JobQueue::take_unringed(Owner me, Clock clock, std::uint32_t& number) noexcept {
     (void)control_->unringed.exchange(0, std::memory_order_seq_cst);
@@ -399,29 +303,20 @@ std::uint64_t JobQueue::take_unringed(Owner me, Clock clock, std::uint32_t& numb
 // -- the end of a job -------------------------------------------------------------------------
 
 bool JobQueue::ack(std::uint32_t number, std::uint64_t word) noexcept {
-    return shape_.result_size == 0 ? end_unasked(number, word) : ack(number, word, {});
+    return ack_here(number, word);
 }
 
-/// RUNNING -> FREE.
 bool JobQueue::end_unasked(std::uint32_t number, std::uint64_t word) noexcept {
-    JobRecord& record = job(number);
-    std::uint64_t packed = word;
-    const JobWord running = JobWord::unpack(packed);
-    const JobWord free{JobState::Free, 0, 0, 0, running.version};
-    // The commit point: it will not be executed again.
-    if (!record.word.compare_exchange_strong(packed, free.pack(), std::memory_order_seq_cst)) {
-        return false;
-    }
-    set_free(number);
-    return true;
+    return end_here(number, word);
 }
 
+/// After its word says FREE.
 void JobQueue::set_free(std::uint32_t number) noexcept {
-    if (is_taken(number)) {
-        taken_[number / 64].fetch_and(~(std::uint64_t{1} << (number % 64)),
-                                      std::memory_order_seq_cst);
-    }
-    wake_one(control_->submitters);
+    tell_of_room(number);
+}
+
+void JobQueue::unmark(std::uint32_t number) noexcept {
+    taken_[number / 64].fetch_and(~(std::uint64_t{1} << (number % 64)), std::memory_order_seq_cst);
 }
 
 NackResult JobQueue::nack(const TakenJob& job_taken, std::uint64_t not_before_ns) noexcept {

@@ -79,6 +79,12 @@ struct JobTerms {
     std::uint32_t priority = 0;     ///< below the shape's number of them
 };
 
+/// A job that the caller has submitted, as it fits into two registers; a word of 0: none.
+struct SubmittedWord {
+    std::uint64_t word = 0;
+    std::uint32_t number = 0;
+};
+
 /// A job that the caller has taken, as it fits into two registers; a word of 0: none.
 struct TakenWord {
     std::uint64_t word = 0;
@@ -220,6 +226,13 @@ class JobQueue {
     /// wrong. By the master alone; concurrent with living users; may be done again and again.
     QueueSweep sweep(Owner dead) noexcept;
 
+    // -- the way of an ordinary job as part of the caller: in job_queue_path.hpp -----------------
+
+    [[nodiscard]] SubmittedWord submit_here(const Owner& me, std::span<const std::byte> item,
+                                            const JobTerms& terms) noexcept;
+    [[nodiscard]] TakenWord take_here(const Owner& me, Clock clock) noexcept;
+    [[nodiscard]] bool ack_here(std::uint32_t number, std::uint64_t word) noexcept;
+
     // -- dead letters: anybody may do these ----------------------------------------------------
 
     /// Makes a dead letter a job again, with no attempts and no deadline. False: it is none (any
@@ -246,6 +259,13 @@ class JobQueue {
     /// No job.
     static constexpr std::uint32_t kNone = ~std::uint32_t{0};
 
+    /// What this process alone knows of the ring of a priority.
+    struct OfPriority {
+        JobRing ring;
+        std::atomic<std::uint64_t> next = 0;    ///< between the head and it: what we have taken
+        std::atomic<std::uint64_t> passed = 0;  ///< a head that we have seen
+    };
+
     [[nodiscard]] JobRecord& job(std::uint32_t number) const noexcept {
         return *reinterpret_cast<JobRecord*>(records_ + std::size_t{number} * stride_);
     }
@@ -266,14 +286,18 @@ class JobQueue {
     [[nodiscard]] std::optional<KeyedJob> settled(const JobKey& key, std::uint32_t number,
                                                   JobWord mine) noexcept;
     [[nodiscard]] JobWord settle(const JobKey& key, std::uint32_t number, JobWord mine) noexcept;
-    [[nodiscard]] std::uint32_t claim(Owner me, std::uint64_t& writing) noexcept;
-    [[nodiscard]] std::uint64_t claim_one(Owner me, std::uint32_t number) noexcept;
+    [[nodiscard]] std::uint32_t claim(const Owner& me, std::uint64_t& writing) noexcept;
+    [[nodiscard]] std::uint64_t claim_one(const Owner& me, std::uint32_t number) noexcept;
     [[nodiscard]] std::uint32_t claim_any(Owner me, std::uint32_t next,
                                           std::uint64_t& writing) noexcept;
     [[nodiscard]] std::uint64_t take_from(std::uint32_t priority, Owner me, Clock clock,
                                           std::uint32_t& number) noexcept;
+    [[nodiscard]] TakenWord take_any(Owner me, Clock clock) noexcept;
+    [[nodiscard]] TakenWord taken(std::uint32_t number, std::uint64_t running) const noexcept;
+    void go_on_behind(std::uint64_t place, std::uint64_t head, OfPriority& here) const noexcept;
     void look_again(std::span<const std::uint32_t> passed) noexcept;
-    [[nodiscard]] std::uint64_t take_this(Owner me, std::uint32_t number, Clock clock) noexcept;
+    [[nodiscard]] std::uint64_t take_this(const Owner& me, std::uint32_t number,
+                                          Clock clock) noexcept;
     [[nodiscard]] std::uint64_t take_unringed(Owner me, Clock clock,
                                               std::uint32_t& number) noexcept;
     [[nodiscard]] NackResult put_off(const TakenJob& job_taken,
@@ -294,10 +318,13 @@ class JobQueue {
     }
 
     void set_taken(std::uint32_t number) noexcept;
+    void unmark(std::uint32_t number) noexcept;
     void set_free(std::uint32_t number) noexcept;
+    void tell_of_room(std::uint32_t number) noexcept;
     void give_back(Owner dead, std::uint32_t number, QueueSweep& found) noexcept;
     void repair_hints(std::uint32_t number) noexcept;
     [[nodiscard]] bool leave_dead_letters(JobId id, JobState next) noexcept;
+    [[nodiscard]] bool end_here(std::uint32_t number, std::uint64_t word) noexcept;
     [[nodiscard]] bool end_unasked(std::uint32_t number, std::uint64_t word) noexcept;
     [[nodiscard]] bool is_done_for_nobody(std::uint32_t number, std::uint64_t word) const noexcept;
     void free_done(std::uint32_t number, std::uint64_t done) noexcept;
@@ -320,12 +347,6 @@ class JobQueue {
     // What this process alone knows, and what makes it quicker.
     /// Where it looks first for a FREE job.
     std::atomic<std::uint32_t> cursor_ = 0;
-
-    struct OfPriority {
-        JobRing ring;
-        std::atomic<std::uint64_t> next = 0;    ///< between the head and it: what we have taken
-        std::atomic<std::uint64_t> passed = 0;  ///< a head that we have seen
-    };
 
     std::array<OfPriority, kMaxPriorities> rings_;
 };

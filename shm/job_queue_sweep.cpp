@@ -86,6 +86,10 @@ void JobQueue::repair_hints(std::uint32_t number) noexcept {
     } else if (word.state == JobState::Running) {
         // Its owner may be about to put it off, and the dead have taken its mark away.
         later_.mark(number);
+        // The dead may have marked it, and not looked again: see set_taken().
+        if (is_taken(number)) {
+            unmark(number);
+        }
     }
 }
 

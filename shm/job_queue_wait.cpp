@@ -1,5 +1,6 @@
 // Submitting to a full queue and taking from an empty one, with patience.
 
+#include "shm/fence.hpp"
 #include "shm/job_queue.hpp"
 
 #include <algorithm>
@@ -9,17 +10,39 @@ namespace topsman::shm {
 namespace {
 
 /// Does `attempt` until it comes to something, asleep in the lane's own word between the attempts.
+template <class IsOver, class Attempt, class Fence>
+auto until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane, Deadline deadline,
+                IsOver&& is_over, Attempt&& attempt, Fence&& fence) noexcept {
+    auto done = attempt();
+    if (!done && !is_over()) {
+        (void)parking.park(
+            lanes, lane, deadline,
+            [&] {
+                done = attempt();
+                return !done && !is_over();
+            },
+            fence);
+    }
+    return done;
+}
+
 template <class IsOver, class Attempt>
 auto until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane, Deadline deadline,
                 IsOver&& is_over, Attempt&& attempt) noexcept {
-    auto done = attempt();
-    if (!done && !is_over()) {
-        (void)parking.park(lanes, lane, deadline, [&] {
-            done = attempt();
-            return !done && !is_over();
-        });
+    return until_done(parking, lanes, lane, deadline, is_over, attempt, [] {});
+}
+
+/// The same for room, which an ack makes with a light fence.
+template <class IsOver, class Attempt>
+auto until_there_is_room(Parking& parking, std::span<Lane> lanes, std::uint32_t lane,
+                         Deadline deadline, IsOver&& is_over, Attempt&& attempt) noexcept {
+    for (;;) {
+        auto done = until_done(parking, lanes, lane, until_next_look(deadline), is_over, attempt,
+                               heavy_fence);
+        if (done || is_over() || has_heavy_fence() || Deadline::clock::now() >= deadline) {
+            return done;
+        }
     }
-    return done;
 }
 
 /// Of CLOCK_MONOTONIC, as steady_clock is.
@@ -37,23 +60,23 @@ std::uint64_t JobQueue::monotonic_ns() noexcept {
 std::optional<JobId> JobQueue::submit_until(Owner me, std::span<const std::byte> item,
                                             const JobTerms& terms, Deadline deadline,
                                             IsOver is_over) noexcept {
-    return until_done(control_->submitters, lanes_, me.lane, deadline, is_over,
-                      [&] { return submit(me, item, terms); });
+    return until_there_is_room(control_->submitters, lanes_, me.lane, deadline, is_over,
+                               [&] { return submit(me, item, terms); });
 }
 
 std::optional<KeyedJob> JobQueue::submit_once_until(Owner me, const JobKey& key,
                                                     std::span<const std::byte> item,
                                                     const JobTerms& terms, Deadline deadline,
                                                     IsOver is_over) noexcept {
-    return until_done(control_->submitters, lanes_, me.lane, deadline, is_over,
-                      [&] { return submit_once(me, key, item, terms); });
+    return until_there_is_room(control_->submitters, lanes_, me.lane, deadline, is_over,
+                               [&] { return submit_once(me, key, item, terms); });
 }
 
 std::optional<JobId> JobQueue::ask_until(Owner me, std::span<const std::byte> item,
                                          const JobTerms& terms, Deadline deadline,
                                          IsOver is_over) noexcept {
-    return until_done(control_->submitters, lanes_, me.lane, deadline, is_over,
-                      [&] { return ask(me, item, terms); });
+    return until_there_is_room(control_->submitters, lanes_, me.lane, deadline, is_over,
+                               [&] { return ask(me, item, terms); });
 }
 
 Answer JobQueue::wait_for(Owner me, JobId id, Deadline deadline, IsOver is_over) noexcept {

@@ -60,27 +60,29 @@ class JobRing {
     /// Appends. The place is stored in `place` before the entry is there, so that whoever sees the
     /// entry sees it too. `passed` is this process's own: a head that it has seen, so that it need
     /// not look at the real one, which takers write. False: there is no room at the end.
-    bool push(std::uint32_t number, std::atomic<std::uint64_t>& place,
-              std::atomic<std::uint64_t>& passed) const noexcept {
+    [[gnu::always_inline]] bool push(std::uint32_t number, std::atomic<std::uint64_t>& place,
+                                     std::atomic<std::uint64_t>& passed) const noexcept {
+        // In the ordinary case the tail does not lag, and the slot was passed long ago.
+        const std::uint64_t at = ends_->tail.load(std::memory_order_relaxed);
+        std::uint64_t seen = slots_[at & mask_].load(std::memory_order_acquire);
+        return (!is_filled(seen, at) && at - size() < passed.load(std::memory_order_relaxed) &&
+                fill(at, seen, number, place)) ||
+               push_further(number, place, passed);
+    }
+
+    /// The same, from a tail that lags or where the head has to be looked at.
+    [[gnu::noinline]] bool push_further(std::uint32_t number, std::atomic<std::uint64_t>& place,
+                                        std::atomic<std::uint64_t>& passed) const noexcept {
         std::uint64_t at = ends_->tail.load(std::memory_order_relaxed);
         // Each round either ends, or finds that somebody else has filled a slot. The bound is for a
         // tail that a hostile process has set back.
         for (std::uint64_t i = 0; i <= 2 * size(); ++i) {
-            std::atomic<std::uint64_t>& slot = slots_[at & mask_];
-            std::uint64_t seen = slot.load(std::memory_order_acquire);
+            std::uint64_t seen = slots_[at & mask_].load(std::memory_order_acquire);
             if (!is_filled(seen, at)) {
                 if (!was_passed(at - size(), passed)) {
                     return false;
                 }
-                place.store(at, std::memory_order_relaxed);
-                // seq_cst: who has parked itself before sees the entry, or is seen by who looks for
-                // the parked after this.
-                if (slot.compare_exchange_strong(seen, full(turn_of(at), number),
-                                                 std::memory_order_seq_cst)) {
-                    // One who was stopped for long would set it back; it happens now and then.
-                    if (ends_->tail.load(std::memory_order_relaxed) <= at) {
-                        ends_->tail.store(at + 1, std::memory_order_relaxed);
-                    }
+                if (fill(at, seen, number, place)) {
                     return true;
                 }
             }
@@ -107,6 +109,17 @@ class JobRing {
         }
         return false;
     }
+
+    /// Whose entry is at `place`, if it was filled in this turn and not again since. Else none.
+    [[nodiscard]] std::uint32_t at(std::uint64_t place) const noexcept {
+        const std::uint64_t seen = slots_[place & mask_].load(std::memory_order_seq_cst);
+        return seen >> kNumberBits == turn_of(place)
+                   ? static_cast<std::uint32_t>(seen & kNumberMask) - 1
+                   : kNone;
+    }
+
+    /// Of no job.
+    static constexpr std::uint32_t kNone = ~std::uint32_t{0};
 
     [[nodiscard]] std::uint64_t size() const noexcept { return mask_ + 1; }
 
@@ -147,6 +160,23 @@ class JobRing {
 
     static constexpr std::uint64_t full(std::uint64_t turn, std::uint32_t number) noexcept {
         return (turn << kNumberBits) | (number + 1);
+    }
+
+    /// Fills a slot that says `seen`. False: somebody else has.
+    [[gnu::always_inline]] bool fill(std::uint64_t at, std::uint64_t& seen, std::uint32_t number,
+                                     std::atomic<std::uint64_t>& place) const noexcept {
+        place.store(at, std::memory_order_relaxed);
+        // seq_cst: who has parked itself before sees the entry, or is seen by who looks for the
+        // parked after this.
+        if (!slots_[at & mask_].compare_exchange_strong(seen, full(turn_of(at), number),
+                                                        std::memory_order_seq_cst)) {
+            return false;
+        }
+        // One who was stopped for long would set it back; it happens now and then.
+        if (ends_->tail.load(std::memory_order_relaxed) <= at) {
+            ends_->tail.store(at + 1, std::memory_order_relaxed);
+        }
+        return true;
     }
 
     /// In the turn of `at`, or in a later one.

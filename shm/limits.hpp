@@ -8,7 +8,7 @@
 
 namespace topsman::shm {
 
-inline constexpr std::uint32_t kLayoutVersion = 15;
+inline constexpr std::uint32_t kLayoutVersion = 16;
 inline constexpr std::uint32_t kMaxLanes = 1'023;  // lane 0 is the master's
 inline constexpr std::uint32_t kDefaultLanes = 256;
 inline constexpr std::uint32_t kMaxMetrics = 256;  // counters and gauges together

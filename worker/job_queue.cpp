@@ -1,5 +1,7 @@
 #include "topsman/job_queue.hpp"
 
+#include "shm/fence.hpp"
+#include "shm/job_queue_path.hpp"
 #include "worker/queue_state.hpp"
 
 #include <algorithm>
@@ -22,7 +24,7 @@ using detail::terms_of;
 
 // Coarse: a few nanoseconds instead of twenty, and ages are shown in tenths of seconds.
 std::uint64_t coarse_now_ns() noexcept {
-    timespec now{};
+    timespec now;  // NOLINT(cppcoreguidelines-pro-type-member-init): the call is there to fill it
     (void)::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
            static_cast<std::uint64_t>(now.tv_nsec);
@@ -31,18 +33,12 @@ std::uint64_t coarse_now_ns() noexcept {
 }  // namespace
 
 shm::JobTerms detail::terms_of(const JobOptions& options) noexcept {
-    shm::JobTerms terms{.now_ns = coarse_now_ns(), .deadline_ns = 0, .priority = options.priority};
+    std::uint64_t deadline_ns = 0;
     if (options.deadline != JobOptions::Deadline::max()) {
         const auto at = std::chrono::nanoseconds(options.deadline.time_since_epoch()).count();
-        terms.deadline_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(at, 1));
+        deadline_ns = static_cast<std::uint64_t>(std::max<std::int64_t>(at, 1));
     }
-    return terms;
-}
-
-bool detail::can_be_submitted(const QueueState& state, std::size_t size,
-                              const JobOptions& options) noexcept {
-    const shm::QueueShape& shape = state.queue.shape();
-    return !detail::is_detached() && options.priority < shape.priorities && size <= shape.item_size;
+    return {coarse_now_ns(), deadline_ns, options.priority};
 }
 
 /// Why this item cannot be submitted at all.
@@ -131,6 +127,7 @@ Result<JobQueue> Worker::queue(std::string_view name, const QueueSize& alone) {
         if (!state) {
             return state.error();
         }
+        shm::join_fences();
         (*state)->queue.join(process_->owner);
         known = process_->queues.emplace(std::string(name), std::move(*state)).first;
     }
@@ -158,10 +155,11 @@ Result<JobId> JobQueue::submit_until(std::span<const std::byte> item, Deadline d
         return problem_with(*state_, item.size(), options);
     }
     const shm::JobTerms terms = terms_of(options);
-    auto id = state_->queue.submit(state_->owner, item, terms);
-    if (!id) {
-        id = state_->queue.submit_until(state_->owner, item, terms, deadline, &is_leaving);
+    const shm::SubmittedWord ready = state_->queue.submit_here(state_->owner, item, terms);
+    if (ready.word != 0) {
+        return shm::job_id(ready.number, ready.word);
     }
+    const auto id = state_->queue.submit_until(state_->owner, item, terms, deadline, &is_leaving);
     if (id) {
         return *id;
     }
@@ -268,6 +266,13 @@ Result<std::size_t> JobQueue::try_submit_all(std::span<const std::string_view> i
     });
 }
 
+/// In place: a Job that is moved twice costs as much as an exchange.
+inline Result<std::optional<Job>> JobQueue::handed_out(std::uint64_t word, std::uint32_t number,
+                                                       std::uint32_t length) const noexcept {
+    return {boost::system::in_place_value,
+            Job(state_, number, word, state_->queue.item(number), length)};
+}
+
 Result<std::optional<Job>> JobQueue::take() {
     return take_until(Deadline::max());
 }
@@ -287,20 +292,14 @@ Result<std::optional<Job>> JobQueue::take_until(Deadline deadline) {
     if (detail::is_detached()) {
         return detail::detached_error();
     }
-    if (const shm::TakenWord taken = state_->queue.take_word(state_->owner); taken.word != 0) {
-        return handed_out(taken.word, taken.number, taken.length);
+    const shm::TakenWord now = state_->queue.take_here(state_->owner, &shm::JobQueue::monotonic_ns);
+    if (now.word != 0) {
+        return handed_out(now.word, now.number, now.length);
     }
     const auto taken = state_->queue.take_until(state_->owner, deadline, &is_leaving);
     return taken ? handed_out(taken->word, taken->number,
                               static_cast<std::uint32_t>(taken->item.size()))
                  : std::nullopt;
-}
-
-/// In place: a Job that is moved twice costs as much as an exchange.
-Result<std::optional<Job>> JobQueue::handed_out(std::uint64_t word, std::uint32_t number,
-                                                std::uint32_t length) const noexcept {
-    return {boost::system::in_place_value,
-            Job(state_, number, word, state_->queue.item(number), length)};
 }
 
 QueueSize JobQueue::size() const noexcept {
@@ -335,7 +334,7 @@ Result<void> Job::ack() {
         return detail::detached_error();
     }
     QueueState* state = std::exchange(state_, nullptr);
-    if (state == nullptr || !state->queue.ack(number_, word_)) {
+    if (state == nullptr || !state->queue.ack_here(number_, word_)) {
         return plain_error("this job has ended already", std::errc::operation_not_permitted);
     }
     return {};

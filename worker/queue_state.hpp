@@ -30,8 +30,11 @@ inline Error refusal(const QueueState& state, const std::string& why, std::errc 
 
 [[nodiscard]] shm::JobTerms terms_of(const JobOptions& options) noexcept;
 
-[[nodiscard]] bool can_be_submitted(const QueueState& state, std::size_t size,
-                                    const JobOptions& options) noexcept;
+[[nodiscard]] inline bool can_be_submitted(const QueueState& state, std::size_t size,
+                                           const JobOptions& options) noexcept {
+    const shm::QueueShape& shape = state.queue.shape();
+    return !is_detached() && options.priority < shape.priorities && size <= shape.item_size;
+}
 
 /// Why this item cannot be submitted at all.
 [[nodiscard]] Error problem_with(const QueueState& state, std::size_t size,

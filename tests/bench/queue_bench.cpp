@@ -1,8 +1,9 @@
 // The job queue beside Boost's message_queue: 64 bytes submitted, taken and acknowledged; there
 // they are sent and received, and nothing is acknowledged. Both wait where they must.
 //
-// In one process, then with as many producers as consumers, each a process. Prints JSON: by name,
-// nanoseconds for a job.
+// In one process, then with as many producers as consumers, each a process. In one process beside
+// what the processor itself needs: the exchanges of a job one after another, and its bytes copied
+// in and out. Prints JSON: by name, nanoseconds for a job.
 //
 // `queue_bench tasks N`: a number goes to one of two worker processes and comes back, one greater,
 // through a second queue, with 256 on their way. Prints JSON: tasks_per_s.
@@ -14,12 +15,14 @@
 #include <boost/interprocess/ipc/message_queue.hpp>
 
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <vector>
 
@@ -107,6 +110,61 @@ double alone(test::Herd& herd, std::uint64_t jobs) {
     return measure(herd, jobs, {[=] { return both<Queue>(jobs); }});
 }
 
+/// A claim, an entry and a taker's claim cannot be less than an exchange each: several processes
+/// want the same word. What is between them is left out: nothing is looked for, checked or told.
+class BareExchanges {
+  public:
+    BareExchanges() {
+        void* memory = ::mmap(nullptr, sizeof(Places), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        CHECK(memory != MAP_FAILED);
+        places_ = static_cast<Places*>(memory);
+    }
+
+    BareExchanges(const BareExchanges&) = delete;
+    BareExchanges& operator=(const BareExchanges&) = delete;
+
+    ~BareExchanges() { (void)::munmap(places_, sizeof(Places)); }
+
+    [[nodiscard]] int run(std::uint64_t jobs) const {
+        Item item{};
+        for (std::uint64_t i = 0; i < jobs; ++i) {
+            Place& place = places_->place[i % kPlaces];
+            exchange(place.word, 0, i + 1);  // claim
+            std::memcpy(place.bytes, item.data(), sizeof(place.bytes));
+            exchange(places_->entry[i % kPlaces], i < kPlaces ? 0 : i + 1 - kPlaces, i + 1);
+            exchange(place.word, i + 1, i + 2);  // take
+            std::memcpy(item.data(), place.bytes, sizeof(place.bytes));
+            place.word.store(0, std::memory_order_release);  // ack
+        }
+        return 0;
+    }
+
+  private:
+    static constexpr std::size_t kPlaces = 64;
+
+    struct alignas(shm::kCacheLine) Place {
+        std::atomic<std::uint64_t> word;
+        alignas(shm::kCacheLine / 2) std::byte bytes[sizeof(Item)];
+    };
+
+    struct Places {
+        Place place[kPlaces];
+        std::atomic<std::uint64_t> entry[kPlaces];
+    };
+
+    static void exchange(std::atomic<std::uint64_t>& word, std::uint64_t from, std::uint64_t to) {
+        CHECK(word.compare_exchange_strong(from, to));
+    }
+
+    Places* places_;
+};
+
+double bare(test::Herd& herd, std::uint64_t jobs) {
+    const BareExchanges exchanges;
+    return measure(herd, jobs, {[&] { return exchanges.run(jobs); }});
+}
+
 constexpr std::uint64_t kNoTask = ~std::uint64_t{0};  // ends a worker
 constexpr std::uint64_t kOnTheirWay = 256;
 
@@ -184,19 +242,20 @@ int main(int argc, char** argv) {
         const bi::message_queue queue(bi::create_only, Boosts::name().c_str(), kCapacity,
                                       sizeof(Item));
     }
-    std::array<std::vector<double>, 6> times;
+    constexpr std::array kNames{"ours_1",        "boost_1",      "bare_1",       "ours_1_and_1",
+                                "boost_1_and_1", "ours_2_and_2", "boost_2_and_2"};
+    std::array<std::vector<double>, kNames.size()> times;
     // In turns: what disturbs one disturbs the other too.
     for (std::uint64_t i = 0; i < rounds; ++i) {
         times[0].push_back(alone<Ours>(herd, jobs));
         times[1].push_back(alone<Boosts>(herd, jobs));
-        times[2].push_back(pairs<Ours>(herd, jobs, 1));
-        times[3].push_back(pairs<Boosts>(herd, jobs, 1));
-        times[4].push_back(pairs<Ours>(herd, jobs, 2));
-        times[5].push_back(pairs<Boosts>(herd, jobs, 2));
+        times[2].push_back(bare(herd, jobs));
+        times[3].push_back(pairs<Ours>(herd, jobs, 1));
+        times[4].push_back(pairs<Boosts>(herd, jobs, 1));
+        times[5].push_back(pairs<Ours>(herd, jobs, 2));
+        times[6].push_back(pairs<Boosts>(herd, jobs, 2));
     }
     (void)bi::message_queue::remove(Boosts::name().c_str());
-    constexpr std::array kNames{"ours_1",        "boost_1",      "ours_1_and_1",
-                                "boost_1_and_1", "ours_2_and_2", "boost_2_and_2"};
     for (std::size_t i = 0; i < kNames.size(); ++i) {
         std::printf("%s\"%s\": %.2f", i == 0 ? "{" : ", ", kNames[i], median(times[i]));
     }

@@ -4,7 +4,6 @@
 
 #include "endless_storm.hpp"
 #include "shm/base/check.hpp"
-#include "shm/fence.hpp"
 #include "shm/inbox_reader.hpp"
 #include "shm/sweep.hpp"
 
@@ -154,7 +153,6 @@ TEST_F(ChannelStormTest, NothingThatWasSentIsLostOrOutOfOrderWhoeverIsKilled) {
         shm::Segment::create(
             {.name = name_, .lanes = kWorkers, .channels = {{"news", "web", kShape}}})
             .value();
-    shm::join_fences();
     const Channel channel = segment.channel(0);
     channel.set_slots(kSlots);
     storm(segment, kMostKills,

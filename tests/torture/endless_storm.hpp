@@ -3,6 +3,7 @@
 // Storms whose workers go on until enough of them were killed, beside a ledger outside of the
 // segment: what they know to be done, which outlives them and is not what is tested.
 
+#include "shm/fence.hpp"
 #include "shm/parking.hpp"
 #include "storm.hpp"
 
@@ -36,6 +37,7 @@ class EndlessStormTest : public testing::Test {
         ASSERT_NE(memory, MAP_FAILED);
         ledger = static_cast<Ledger*>(memory);
         (void)shm::Segment::remove(name_);
+        shm::join_fences();  // as the worker library does; it is forked with
     }
 
     void TearDown() override {

@@ -5,6 +5,7 @@
 
 #include "operation.hpp"
 #include "shm/base/check.hpp"
+#include "shm/fence.hpp"
 #include "shm/sweep.hpp"
 
 #include <array>
@@ -36,6 +37,7 @@ inline constexpr std::uint32_t kSleepySubmitter = 4;
 class JobOperation : public Operation {
   public:
     void setup(const Arena& arena) override {
+        shm::join_fences();
         JobQueue queue = arena.segment.queue(0);
         queue.join(kVictim);
         queue.join(kPeer);

@@ -134,4 +134,15 @@ void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
     explorer::wake_all(&word);
 }
 
+/// Each step is seen by all others at once.
+void heavy_fence() noexcept {}
+
+bool has_heavy_fence() noexcept {
+    return true;
+}
+
+Deadline until_next_look(Deadline deadline) noexcept {
+    return deadline;
+}
+
 }  // namespace topsman::shm

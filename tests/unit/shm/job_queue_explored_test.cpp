@@ -199,6 +199,76 @@ TEST_F(JobQueueExploredTest, OneTakesPastAJobOfTheDeadWhileItIsSwept) {
                          {true, false}));
 }
 
+/// There is one place, and who waits for it sleeps only as long as another job has it.
+class RoomExploredTest : public testing::Test {
+  protected:
+    static constexpr QueueShape kOne{.capacity = 1, .item_size = 8, .max_attempts = 3};
+
+    RoomExploredTest()
+        : bytes_(queue_bytes(kOne) + (kLanes + 1) * sizeof(Lane)),
+          memory_(new (std::align_val_t{kCacheLine}) std::byte[bytes_]),
+          lanes_(reinterpret_cast<Lane*>(memory_ + queue_bytes(kOne)), kLanes + 1) {}
+
+    ~RoomExploredTest() override { operator delete[](memory_, std::align_val_t{kCacheLine}); }
+
+    JobQueue queue() { return JobQueue(memory_, kOne, lanes_); }
+
+    static bool never() noexcept { return false; }
+
+    void wait_and_submit(std::uint32_t lane) {
+        looks = 0;  // to look more often before it sleeps changes nothing
+        JobQueue mine = queue();
+        (void)mine.submit_until({lane, 1}, {}, {}, kNoDeadline, never);
+    }
+
+    bool execute(std::uint32_t lane) {
+        JobQueue mine = queue();
+        const auto job = mine.take({lane, 1});
+        return job && mine.ack(*job);
+    }
+
+    explorer::Explored explore(const std::vector<std::function<void()>>& processes,
+                               const std::vector<bool>& may_die) {
+        explorer::Scenario scenario;
+        scenario.arena = {memory_, bytes_};
+        scenario.shared = scenario.arena;
+        scenario.begin = [this] {
+            turn = 0;
+            for (const std::uint32_t lane : {1U, 2U, 3U}) {
+                queue().join({lane, 1});
+            }
+            (void)queue().submit({3, 1}, {});
+        };
+        scenario.processes = processes;
+        scenario.may_die = may_die;
+        scenario.sweep = [this](std::size_t dead) {
+            (void)queue().sweep({static_cast<std::uint32_t>(dead + 1), 1});
+            wake_everyone(lanes_);
+        };
+        scenario.end = [this](std::size_t, const auto& asleep) { return end(!asleep.empty()); };
+        return explorer::explore(scenario);
+    }
+
+    std::string end(bool somebody_sleeps) {
+        const JobState state = JobWord::unpack(queue().record(0).word.load()).state;
+        if (somebody_sleeps && state == JobState::Free) {
+            return "there is room, and one who waits for it sleeps";
+        }
+        while (execute(kVerifier.lane)) {
+        }
+        return queue().submit(kVerifier, {}) ? "" : "the place is lost";
+    }
+
+    std::size_t bytes_;
+    std::byte* memory_;
+    std::span<Lane> lanes_;
+};
+
+TEST_F(RoomExploredTest, OneWaitsAndOneExecutesTheJobThatIsThere) {
+    expect_right(
+        explore({[this] { wait_and_submit(1); }, [this] { (void)execute(2); }}, {true, true}));
+}
+
 /// With keys: each process does as it is told, and what there is of a key is one at a time.
 class JobKeysExploredTest : public testing::Test {
   protected:

@@ -1,5 +1,6 @@
 #include "shm/job_queue.hpp"
 
+#include "shm/fence.hpp"
 #include "shm_test_helper.hpp"
 
 #include <cstring>
@@ -381,6 +382,65 @@ TEST_F(JobQueueTest, WhatWasTakenInARowIsNotInTheRingAnyMore) {
         ++there;
     }
     EXPECT_EQ(there, 4U) << "three that were never taken, and that one";
+}
+
+/// Two who go on at the same moment, one of them from its last look before it sleeps.
+struct LastLook {
+    static inline std::atomic<std::uint32_t> arrived;
+    static inline std::uint32_t round;
+    static inline std::uint32_t looks;
+    static inline std::uint32_t last;
+
+    static void meet(std::uint32_t meeting, std::uint32_t pause) {
+        arrived.fetch_add(1);
+        for (std::uint32_t i = 0; arrived.load() < 2 * meeting; ++i) {
+            if (i > 1'000) {
+                std::this_thread::yield();
+            }
+        }
+        // Who came last is ahead by the time that the news takes: other rounds, other leads.
+        for (std::uint32_t i = 0; i < pause; ++i) {
+            std::atomic_signal_fence(std::memory_order_seq_cst);
+        }
+    }
+
+    static bool is_over() noexcept {
+        if (++looks == last) {
+            meet(round, round / 64 % 64);
+        }
+        return false;
+    }
+};
+
+/// An ack is a store with a light fence behind it, and who waits for room a heavy one: either it
+/// sees the ack, or it is seen and woken.
+TEST_F(JobQueueTest, AnAckWakesWhoIsAboutToSleepUntilThereIsRoom) {
+    constexpr std::uint32_t kRounds = 20'000;
+    constexpr std::chrono::seconds kLost{5};
+    constexpr QueueShape kOne{.capacity = 1, .item_size = 8, .max_attempts = 3};
+    auto* memory = static_cast<std::byte*>(shared_memory(queue_bytes(kOne)));
+    join_fences();
+    JobQueue queue(memory, kOne, lanes_);
+    ASSERT_TRUE(queue.submit(kMe, {}));
+    // Without any patience there are three more looks: in the set, at the end, and by the caller.
+    ASSERT_FALSE(queue.submit_until(kMe, {}, {}, Deadline{}, &LastLook::is_over));
+    LastLook::last = LastLook::looks - 3;
+    const std::jthread taker([&] {
+        JobQueue mine(memory, kOne, lanes_);
+        for (std::uint32_t round = 1; round <= kRounds; ++round) {
+            const auto job = mine.take_until(kOther, kNoDeadline, []() noexcept { return false; });
+            LastLook::meet(round, round % 64 * 4);
+            EXPECT_TRUE(mine.ack(*job));
+        }
+    });
+    std::uint32_t lost = 0;
+    for (LastLook::round = 1; LastLook::round <= kRounds; ++LastLook::round) {
+        LastLook::looks = 0;
+        const Deadline deadline = Deadline::clock::now() + kLost;
+        EXPECT_TRUE(queue.submit_until(kMe, {}, {}, deadline, &LastLook::is_over));
+        lost += Deadline::clock::now() < deadline ? 0U : 1U;
+    }
+    EXPECT_EQ(lost, 0U);
 }
 
 TEST_F(JobQueueTest, ThreadsShareIt) {
