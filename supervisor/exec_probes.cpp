@@ -1,5 +1,6 @@
 #include "supervisor/exec_probes.hpp"
 
+#include "supervisor/core/backoff.hpp"
 #include "supervisor/core/words.hpp"
 
 #include <algorithm>
@@ -71,9 +72,13 @@ std::optional<std::string> ExecProbes::under_way(core::WorkerId worker) const {
     if (found == runs_.end()) {
         return std::nullopt;
     }
-    return with_last_line(
-        "has not ended after " + core::in_words(core::Clock::now() - found->since),
-        found->last_line);
+    const core::Duration so_far = core::Clock::now() - found->since;
+    const auto probed = probed_.find(worker);
+    if (probed != probed_.end() && probed->second.has_failed &&
+        so_far < core::clock_duration(probed->second.plan.interval)) {
+        return std::nullopt;  // what the one before has come to says more
+    }
+    return with_last_line("has not ended after " + core::in_words(so_far), found->last_line);
 }
 
 bool ExecProbes::owns(pid_t pid) const {
@@ -153,6 +158,7 @@ Result<void> ExecProbes::run(core::WorkerId worker, const Plan& plan) {
 
 void ExecProbes::fail(core::WorkerId worker, const std::string& result) {
     Probed& probed = probed_.at(worker);
+    probed.has_failed = true;
     const config::Duration pause = probed.pause;
     probed.pause = std::min(std::max(pause * 2, config::Duration(1)), probed.plan.interval);
     run_when_due(worker, pause);

@@ -54,7 +54,8 @@ class ExecProbes {
 
     [[nodiscard]] bool is_probing(core::WorkerId worker) const { return probed_.contains(worker); }
 
-    /// What its run has come to so far: "has not ended after 2s: waiting for the database".
+    /// What its run has come to so far: "has not ended after 2s: waiting for the database". Nothing
+    /// of one that has run for less than an interval, where one before it has come to something.
     [[nodiscard]] std::optional<std::string> under_way(core::WorkerId worker) const;
 
     /// Is that process a run, not yet reaped?
@@ -65,6 +66,7 @@ class ExecProbes {
         Plan plan;
         config::Duration pause{0};  ///< after the next failure
         bool waits = false;         ///< for its turn
+        bool has_failed = false;    ///< at least once
         boost::asio::steady_timer timer;
 
         Probed(boost::asio::io_context& io, Plan wanted) : plan(std::move(wanted)), timer(io) {}

@@ -62,9 +62,9 @@ class Probe(TestCase):
         c = self.cluster(pool("[sleep, inf]", "    ready: { min_uptime: 10ms }\n"),
                          files={"probe.sh": PROBE}).start()
         before = c.pids()
-        c.write_yaml(pool("[sleep, infinity]", probed(timeout="400ms")))
+        c.write_yaml(pool("[sleep, infinity]", probed(timeout="1s")))
         done = c.cli("reload", expect=4)
-        self.assertIn("not ready within 400ms; its probe exited with code 7: no database", done.stderr)
+        self.assertIn("not ready within 1s; its probe exited with code 7: no database", done.stderr)
         self.assertEqual(c.pids(), before)
 
     def test_one_that_hangs_is_named_with_what_it_has_said(self):

@@ -2,6 +2,8 @@
 
 #include "supervisor/exec_probes.hpp"
 
+#include "tests/unit/temp_dir.hpp"
+
 #include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
 
@@ -142,6 +144,19 @@ TEST_F(ExecProbesTest, WhatRunsIsTold) {
         const auto words = probes_.under_way(kWorker);
         return words && words->ends_with(": connecting");
     });
+    EXPECT_THAT(probes_.under_way(kWorker).value(), StartsWith("has not ended after "));
+}
+
+TEST_F(ExecProbesTest, WhatTheOneBeforeHasComeToCountsUntilTheNextHasRunForAnInterval) {
+    const test::TempDir folder;
+    ExecProbes::Plan failing = shell("test -e second && exec sleep inf; touch second; exit 7");
+    failing.setup.working_directory = folder.path();
+    failing.interval = config::Duration(1'600);
+    probes_.begin(kWorker, failing);
+    EXPECT_EQ(next_result(), "exited with code 7");
+    run_until([&] { return !runs().empty(); });
+    EXPECT_EQ(probes_.under_way(kWorker), std::nullopt);
+    run_until([&] { return probes_.under_way(kWorker).has_value(); });
     EXPECT_THAT(probes_.under_way(kWorker).value(), StartsWith("has not ended after "));
 }
 
