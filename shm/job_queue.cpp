@@ -267,7 +267,7 @@ inline std::uint64_t JobQueue::take_from(std::uint32_t priority, Owner me, Clock
     next.store(place, std::memory_order_relaxed);
     std::uint32_t following = 0;
     if (ring_here.first(place, following, steps) && following < shape_.capacity) {
-        detail::prefetch(record(following));
+        prefetch_to_write(&record(following), kCacheLine);
     }
     return running;
 }

@@ -7,25 +7,13 @@
 #include "shm/base/check.hpp"
 #include "shm/fence.hpp"
 #include "shm/job_queue.hpp"
+#include "shm/prefetch.hpp"
 
 #include <algorithm>
 #include <cstring>
 
 namespace topsman::shm {
 namespace detail {
-
-/// What another processor has written last, and this one is about to: asked for ahead of time, for
-/// an exchange waits for its line.
-[[gnu::always_inline]] inline void prefetch(const JobRecord& record) noexcept {
-    const auto* bytes = reinterpret_cast<const std::byte*>(&record);
-    for (const std::size_t line : {std::size_t{0}, std::size_t{64}}) {
-#if defined(__x86_64__)
-        asm volatile("prefetchw %0" : : "m"(bytes[line]));  // the builtin has no intent to write
-#else
-        __builtin_prefetch(bytes + line, 1);
-#endif
-    }
-}
 
 /// Most items are short, and then a call costs more than the copy.
 [[gnu::always_inline]] inline void copy_item(std::byte* to,
@@ -82,7 +70,7 @@ namespace detail {
     if (next < shape_.capacity && !is_taken(next) && (writing = claim_one(me, next)) != 0) {
         const std::uint32_t after = (next & ~63U) | ((next + 1) & 63U);
         cursor_.store(after, std::memory_order_relaxed);
-        detail::prefetch(record(after));
+        prefetch_to_write(&record(after), kCacheLine);
         return next;
     }
     std::uint64_t another = 0;  // the caller's stays in a register
@@ -191,7 +179,7 @@ namespace detail {
     }
     here.next.store(place + 1, std::memory_order_relaxed);
     if (const std::uint32_t following = here.ring.at(place + 1); following < shape_.capacity) {
-        detail::prefetch(record(following));
+        prefetch_to_write(&record(following), kCacheLine);
     }
 }
 
