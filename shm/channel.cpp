@@ -1,8 +1,8 @@
 #include "shm/channel.hpp"
 
 #include "shm/base/check.hpp"
-#include "shm/channel_wait.hpp"
 #include "shm/fence.hpp"
+#include "shm/fenced_wait.hpp"
 #include "shm/prefetch.hpp"
 
 #include <algorithm>
@@ -207,7 +207,7 @@ void Channel::count_illegal() const noexcept {
 
 Channel::Sent Channel::send_until(Owner me, std::uint32_t slot, Bytes message, Deadline deadline,
                                   IsOver is_over) const noexcept {
-    const bool is_sent = until_done(
+    const bool is_sent = fenced_until_done(
         inbox(slot).senders, lanes_, me.lane, deadline,
         [&] { return slot >= slots() || is_over(); },
         [&] { return slot < slots() && send(me, slot, message); });
@@ -231,7 +231,7 @@ std::optional<std::uint32_t> Channel::send_any(Owner me, std::uint32_t first,
 std::optional<std::uint32_t> Channel::send_any_until(Owner me, std::uint32_t first, Bytes message,
                                                      Deadline deadline,
                                                      IsOver is_over) const noexcept {
-    return until_done(
+    return fenced_until_done(
         control_->senders, lanes_, me.lane, deadline, [&] { return slots() == 0 || is_over(); },
         [&] { return send_any(me, first, message); });
 }

@@ -165,12 +165,6 @@ class Channel {
     void wake_senders(std::uint32_t slot) const noexcept;
     void count_illegal() const noexcept;
 
-    /// Does `attempt` until it comes to something, asleep in the lane's own word between the
-    /// attempts; `parking` is one of this channel's.
-    template <class Attempt, class Over>
-    static auto until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane,
-                           Deadline deadline, Over&& is_over, Attempt&& attempt) noexcept;
-
   private:
     using Run = TailWord;
 
@@ -179,10 +173,6 @@ class Channel {
         Run run;
         bool is_alone = false;  ///< the claim before was its own, too
     };
-
-    template <class Attempt, class Over>
-    static auto wait_until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane,
-                                Deadline deadline, Over&& is_over, Attempt&& attempt) noexcept;
 
     [[nodiscard]] Claim claim(Owner me, std::uint32_t slot, std::uint32_t most) const noexcept;
     [[nodiscard]] std::uint32_t room_at(InboxControl& inbox, Position position,

@@ -1,7 +1,7 @@
 #include "shm/inbox_reader.hpp"
 
 #include "shm/base/check.hpp"
-#include "shm/channel_wait.hpp"
+#include "shm/fenced_wait.hpp"
 #include "shm/prefetch.hpp"
 
 #include <algorithm>
@@ -258,8 +258,8 @@ std::span<const std::byte> InboxReader::bytes_at(Position position) const noexce
 
 std::optional<ReceivedMessage> InboxReader::receive_until(Deadline deadline,
                                                           IsOver is_over) noexcept {
-    return Channel::until_done(inbox_->receivers, channel_.lanes(), me_.lane, deadline, is_over,
-                               [&] { return receive(); });
+    return fenced_until_done(inbox_->receivers, channel_.lanes(), me_.lane, deadline, is_over,
+                             [&] { return receive(); });
 }
 
 bool InboxReader::has_something() noexcept {

@@ -1,6 +1,6 @@
 // Submitting to a full queue and taking from an empty one, with patience.
 
-#include "shm/fence.hpp"
+#include "shm/fenced_wait.hpp"
 #include "shm/job_queue.hpp"
 
 #include <algorithm>
@@ -10,39 +10,18 @@ namespace topsman::shm {
 namespace {
 
 /// Does `attempt` until it comes to something, asleep in the lane's own word between the attempts.
-template <class IsOver, class Attempt, class Fence>
-auto until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane, Deadline deadline,
-                IsOver&& is_over, Attempt&& attempt, Fence&& fence) noexcept {
-    auto done = attempt();
-    if (!done && !is_over()) {
-        (void)parking.park(
-            lanes, lane, deadline,
-            [&] {
-                done = attempt();
-                return !done && !is_over();
-            },
-            fence);
-    }
-    return done;
-}
-
+/// For what others change by an exchange before they look whom to wake: they need no other fence.
 template <class IsOver, class Attempt>
 auto until_done(Parking& parking, std::span<Lane> lanes, std::uint32_t lane, Deadline deadline,
                 IsOver&& is_over, Attempt&& attempt) noexcept {
-    return until_done(parking, lanes, lane, deadline, is_over, attempt, [] {});
-}
-
-/// The same for room, which an ack makes with a light fence.
-template <class IsOver, class Attempt>
-auto until_there_is_room(Parking& parking, std::span<Lane> lanes, std::uint32_t lane,
-                         Deadline deadline, IsOver&& is_over, Attempt&& attempt) noexcept {
-    for (;;) {
-        auto done = until_done(parking, lanes, lane, until_next_look(deadline), is_over, attempt,
-                               heavy_fence);
-        if (done || is_over() || has_heavy_fence() || Deadline::clock::now() >= deadline) {
-            return done;
-        }
+    auto done = attempt();
+    if (!done && !is_over()) {
+        (void)parking.park(lanes, lane, deadline, [&] {
+            done = attempt();
+            return !done && !is_over();
+        });
     }
+    return done;
 }
 
 /// Of CLOCK_MONOTONIC, as steady_clock is.
@@ -57,26 +36,28 @@ std::uint64_t JobQueue::monotonic_ns() noexcept {
         std::chrono::nanoseconds(Deadline::clock::now().time_since_epoch()).count());
 }
 
+// Room is made by an ack, with a light fence.
+
 std::optional<JobId> JobQueue::submit_until(Owner me, std::span<const std::byte> item,
                                             const JobTerms& terms, Deadline deadline,
                                             IsOver is_over) noexcept {
-    return until_there_is_room(control_->submitters, lanes_, me.lane, deadline, is_over,
-                               [&] { return submit(me, item, terms); });
+    return fenced_until_done(control_->submitters, lanes_, me.lane, deadline, is_over,
+                             [&] { return submit(me, item, terms); });
 }
 
 std::optional<KeyedJob> JobQueue::submit_once_until(Owner me, const JobKey& key,
                                                     std::span<const std::byte> item,
                                                     const JobTerms& terms, Deadline deadline,
                                                     IsOver is_over) noexcept {
-    return until_there_is_room(control_->submitters, lanes_, me.lane, deadline, is_over,
-                               [&] { return submit_once(me, key, item, terms); });
+    return fenced_until_done(control_->submitters, lanes_, me.lane, deadline, is_over,
+                             [&] { return submit_once(me, key, item, terms); });
 }
 
 std::optional<JobId> JobQueue::ask_until(Owner me, std::span<const std::byte> item,
                                          const JobTerms& terms, Deadline deadline,
                                          IsOver is_over) noexcept {
-    return until_there_is_room(control_->submitters, lanes_, me.lane, deadline, is_over,
-                               [&] { return ask(me, item, terms); });
+    return fenced_until_done(control_->submitters, lanes_, me.lane, deadline, is_over,
+                             [&] { return ask(me, item, terms); });
 }
 
 Answer JobQueue::wait_for(Owner me, JobId id, Deadline deadline, IsOver is_over) noexcept {

@@ -1,6 +1,5 @@
 #include "topsman/channel.hpp"
 
-#include "shm/channel_wait.hpp"
 #include "shm/fence.hpp"
 #include "topsman/worker.hpp"
 #include "worker/channel_state.hpp"

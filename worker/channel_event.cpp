@@ -1,6 +1,6 @@
 // The event descriptor of a channel, and the receiver's side that its thread shares.
 
-#include "shm/channel_wait.hpp"
+#include "shm/fenced_wait.hpp"
 #include "worker/channel_state.hpp"
 #include "worker/process.hpp"
 
@@ -26,11 +26,11 @@ shm::ReceivedRow ChannelState::receive(std::uint32_t most) noexcept {
 }
 
 shm::ReceivedRow ChannelState::receive_until(shm::Deadline deadline, std::uint32_t most) noexcept {
-    return shm::Channel::until_done(channel.inbox(reader->slot()).receivers, channel.lanes(),
-                                    owner.lane, deadline, &is_leaving, [this, most] {
-                                        const auto hold = hold_reader();
-                                        return receive(most);
-                                    });
+    return shm::fenced_until_done(channel.inbox(reader->slot()).receivers, channel.lanes(),
+                                  owner.lane, deadline, &is_leaving, [this, most] {
+                                      const auto hold = hold_reader();
+                                      return receive(most);
+                                  });
 }
 
 void ChannelState::end(const shm::ReceivedRow& row, bool is_received) noexcept {
@@ -77,7 +77,7 @@ void ChannelEvent::watch(ChannelState& state) noexcept {
     bool is_over = false;
     while (!is_over) {
         is_armed_.wait(false, std::memory_order_acquire);
-        const bool is_there = shm::Channel::until_done(
+        const bool is_there = shm::fenced_until_done(
             state.channel.inbox(state.reader->slot()).receivers, state.channel.lanes(),
             state.owner.lane, shm::kNoDeadline, &is_leaving, [&state] {
                 const std::scoped_lock hold(state.reader_lock);

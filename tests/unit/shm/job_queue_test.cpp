@@ -423,7 +423,8 @@ TEST_F(JobQueueTest, AnAckWakesWhoIsAboutToSleepUntilThereIsRoom) {
     JobQueue queue(memory, kOne, lanes_);
     ASSERT_TRUE(queue.submit(kMe, {}));
     // Without any patience there are three more looks: in the set, at the end, and by the caller.
-    ASSERT_FALSE(queue.submit_until(kMe, {}, {}, Deadline{}, &LastLook::is_over));
+    const Deadline long_ago(std::chrono::nanoseconds(1));
+    ASSERT_FALSE(queue.submit_until(kMe, {}, {}, long_ago, &LastLook::is_over));
     LastLook::last = LastLook::looks - 3;
     const std::jthread taker([&] {
         JobQueue mine(memory, kOne, lanes_);
