@@ -2,9 +2,7 @@
 // of which one may die before any of its steps.
 
 #define shm_explored shm_explored_results  // NOLINT: not what another test's file has
-#include "explored_shm.hpp"
-
-#include <gtest/gtest.h>
+#include "explored_queue.hpp"
 
 namespace topsman::shm {
 namespace {
@@ -15,22 +13,13 @@ constexpr QueueShape kShape{.capacity = 1,
                             .priorities = 1,
                             .has_keys = false,
                             .result_size = 8};
-constexpr std::uint32_t kLanes = 4;
 constexpr Owner kAsker{1, 1};
 constexpr Owner kConsumer{2, 1};
 constexpr Owner kThird{3, 1};
-constexpr Owner kVerifier{4, 1};
 
-class JobResultsExploredTest : public testing::Test {
+class JobResultsExploredTest : public ExploredQueue {
   protected:
-    JobResultsExploredTest()
-        : bytes_(queue_bytes(kShape) + (kLanes + 1) * sizeof(Lane)),
-          memory_(new (std::align_val_t{kCacheLine}) std::byte[bytes_]),
-          lanes_(reinterpret_cast<Lane*>(memory_ + queue_bytes(kShape)), kLanes + 1) {}
-
-    ~JobResultsExploredTest() override { operator delete[](memory_, std::align_val_t{kCacheLine}); }
-
-    JobQueue queue() { return JobQueue(memory_, kShape, lanes_); }
+    JobResultsExploredTest() : ExploredQueue(kShape) {}
 
     static std::uint64_t number_in(std::span<const std::byte> bytes) {
         std::uint64_t value = 0;
@@ -97,51 +86,29 @@ class JobResultsExploredTest : public testing::Test {
         return last.submit(kVerifier, {}) ? "" : "there is no room";
     }
 
-    explorer::Explored explore(const std::function<void()>& begin,
-                               const std::vector<std::function<void()>>& processes,
+    explorer::Explored explore(const std::function<void()>& begin, const Processes& processes,
                                const std::vector<bool>& may_die,
                                const std::function<std::string(std::size_t dead)>& also = {}) {
-        explorer::Scenario scenario;
-        scenario.arena = {memory_, bytes_};
         // The set of those who sleep, the job, its cell, and the lanes.
-        const auto* first = reinterpret_cast<const std::byte*>(&queue().control().askers);
-        scenario.shared = {memory_ + (first - memory_),
-                           static_cast<std::size_t>(memory_ + bytes_ - first)};
-        scenario.begin = [this, begin] {
-            wrong_.clear();
-            has_seen_ = AnswerState::NotYet;
-            turn = 0;
-            for (const Owner owner : {kAsker, kConsumer, kThird}) {
-                queue().join(owner);
-            }
-            begin();
-        };
-        scenario.processes = processes;
-        scenario.may_die = may_die;
-        scenario.sweep = [this](std::size_t dead) {
-            (void)queue().sweep({static_cast<std::uint32_t>(dead + 1), 1});
-            wake_everyone(lanes_);
-        };
-        scenario.end = [this, also](std::size_t dead, const std::vector<std::size_t>& asleep) {
-            if (!asleep.empty()) {
-                return std::string("one sleeps for ever");
-            }
-            const std::string wrong = also ? also(dead) : "";
-            return wrong.empty() ? end() : wrong;
-        };
-        return explorer::explore(scenario);
-    }
-
-    static void expect_right(const explorer::Explored& found) {
-        EXPECT_EQ(found.failure, "");
-        EXPECT_GT(found.runs, 1U);
+        return explore_in(
+            between(&queue().control().askers, all().data() + all().size()),
+            [&] {
+                wrong_.clear();
+                has_seen_ = AnswerState::NotYet;
+                begin();
+            },
+            processes, may_die,
+            [&](std::size_t dead, bool somebody_sleeps) {
+                if (somebody_sleeps) {
+                    return std::string("one sleeps for ever");
+                }
+                const std::string wrong = also ? also(dead) : "";
+                return wrong.empty() ? end() : wrong;
+            });
     }
 
     AnswerState has_seen_ = AnswerState::NotYet;
     std::string wrong_;
-    std::size_t bytes_;
-    std::byte* memory_;
-    std::span<Lane> lanes_;
 };
 
 TEST_F(JobResultsExploredTest, OneWithdrawsWhileTheOtherAnswers) {
