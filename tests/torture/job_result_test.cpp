@@ -1,141 +1,19 @@
-// Jobs whose submitter waits for the result: whoever dies, it gets the right one, or hears why
-// there is none; and who has gone leaves nothing.
+// Jobs whose submitter waits for the result, as it sees them: whoever dies, it gets the right one,
+// or hears why there is none; and who has gone leaves nothing.
 
-#include "asked_queue.hpp"
 #include "expect.hpp"
-#include "meeting.hpp"
+#include "job_result_operation.hpp"
 #include "shm/base/check.hpp"
 #include "shm/sweep.hpp"
 
 #include <cstring>
 
-namespace topsman::torture {
+namespace topsman::torture::asked {
 namespace {
 
-using shm::Answer;
-using shm::AnswerState;
-using shm::JobId;
-using shm::JobQueue;
 using shm::JobState;
 using shm::JobWord;
 using shm::TakenJob;
-
-using asked::answer;
-using asked::ask;
-using asked::is_result_of;
-using asked::queue_of;
-using asked::Result;
-using asked::result_of;
-using asked::still_asks;
-using asked::value_of;
-using asked::withdraw;
-
-using asked::kAwaited;
-using asked::kFromPeers;
-using asked::kRounds;
-using asked::kSleeper;
-using asked::kValues;
-using asked::kVictims;
-
-constexpr std::uint64_t kDeadline = 5;
-constexpr std::uint32_t kLastAttempt = kAskedQueue.max_attempts;
-
-/// What was said and done, outside of the queue.
-struct Notes {
-    JobId victims;  ///< that it has asked for, or shall look at
-    JobId peers[kAskedQueue.capacity];
-    JobId awaited;  ///< that the sleeping one has asked for
-    Result read;    ///< by the victim
-    std::uint32_t has_read;
-    std::uint32_t executed[kValues];
-    char wrong[100];
-};
-
-void complain(Notes& notes, const char* sentence) {
-    std::snprintf(notes.wrong, sizeof notes.wrong, "%s", sentence);
-}
-
-class ResultOperation : public Operation {
-  public:
-    /// Without a sweep everything must be whole, too.
-    [[nodiscard]] bool lives_on() const override { return true; }
-
-    void setup(const Arena& arena) override {
-        JobQueue queue = queue_of(arena);
-        for (const Owner owner : {kVictim, kPeer, kSleeper}) {
-            queue.join(owner);
-        }
-        new (arena.scratch.data()) Notes{};
-        prepare(arena, queue, arena.in_scratch<Notes>());
-        let_sleep(arena, kSleeper, asked::askers_of(queue));
-    }
-
-    std::string verify(Arena& arena, Fate fate) override {
-        JobQueue queue = queue_of(arena);
-        Notes notes = arena.in_scratch<Notes>();
-        if (notes.wrong[0] != '\0') {
-            return notes.wrong;
-        }
-        if (asked::sleeps_on(arena, queue, kSleeper, notes.awaited)) {
-            return "there is an answer, and who waits for it sleeps";
-        }
-        while (execute_one(queue, notes)) {
-        }
-        if (std::string wrong = check(queue, notes, fate); !wrong.empty()) {
-            return wrong;
-        }
-        for (const JobId id : {notes.awaited, notes.victims}) {
-            drop_dead_letter(queue, id);
-        }
-        withdraw(queue, kSleeper, notes.awaited);
-        withdraw(queue, kVictim, notes.victims);
-        return asked::what_is_left(queue, kPeer);
-    }
-
-  protected:
-    virtual void prepare(const Arena& /*arena*/, JobQueue& /*queue*/, Notes& /*notes*/) {}
-
-    /// Once all that was ready has been executed.
-    virtual std::string check(JobQueue& queue, const Notes& notes, Fate fate) = 0;
-
-    static bool execute_one(JobQueue& queue, Notes& notes) {
-        const auto job = queue.take(kPeer);
-        if (job) {
-            ++notes.executed[value_of(*job)];
-            CHECK(answer(queue, *job));
-        }
-        return job.has_value();
-    }
-
-    /// Each place is asked for anew, by others, answered and read.
-    static void use_all_places(JobQueue& queue, Notes& notes) {
-        for (std::uint32_t i = 0; i < kRounds; ++i) {
-            const JobId mine = ask(queue, kPeer, kFromPeers + i);
-            if (mine == 0) {
-                complain(notes, "there is no room for the peers' jobs");
-                return;
-            }
-            while (execute_one(queue, notes)) {
-            }
-            const Answer got = queue.look_for(mine);
-            if (got.state != AnswerState::Done || !is_result_of(got.result, kFromPeers + i)) {
-                complain(notes, "a peer's question has no answer, or another's");
-            }
-            withdraw(queue, kPeer, mine);
-        }
-    }
-
-    static std::string awaited_answer(const JobQueue& queue, const Notes& notes) {
-        return asked::awaited_answer(queue, notes.awaited);
-    }
-
-  private:
-    static void drop_dead_letter(JobQueue& queue, JobId id) {
-        if (id != 0 && queue.look_for(id).state == AnswerState::DeadLetter) {
-            CHECK(queue.drop(id));
-        }
-    }
-};
 
 /// The victim asks. Meanwhile another one's death is swept, which rings whatever is ready, and
 /// peers execute it.
@@ -177,146 +55,6 @@ class Ask : public ResultOperation {
 
   private:
     bool lives_on_;
-};
-
-/// The victim takes the job that another one waits for, and ends it.
-class AnswerIt : public ResultOperation {
-  public:
-    [[nodiscard]] std::string name() const override { return "job ack with a result"; }
-
-    void prepare(const Arena& /*arena*/, JobQueue& queue, Notes& notes) override {
-        notes.awaited = ask(queue, kSleeper, kAwaited);
-    }
-
-    void run(const Arena& arena) override {
-        JobQueue queue = queue_of(arena);
-        if (const auto job = queue.take(kVictim)) {
-            (void)answer(queue, *job);
-        }
-    }
-
-    void peers(const Arena& arena) override {
-        JobQueue queue = queue_of(arena);
-        use_all_places(queue, arena.in_scratch<Notes>());
-    }
-
-    std::string check(JobQueue& queue, const Notes& notes, Fate /*fate*/) override {
-        return awaited_answer(queue, notes);
-    }
-};
-
-/// Who waits goes while the victim is at it: it withdraws, or dies.
-class AnswerNobody : public AnswerIt {
-  public:
-    explicit AnswerNobody(bool dies) : dies_(dies) {}
-
-    [[nodiscard]] std::string name() const override {
-        return dies_ ? "job ack for one who dies" : "job ack for one who withdraws";
-    }
-
-    void peers(const Arena& arena) override {
-        JobQueue queue = queue_of(arena);
-        Notes& notes = arena.in_scratch<Notes>();
-        if (dies_) {
-            (void)queue.sweep(kSleeper);
-        } else {
-            queue.withdraw(kSleeper, notes.awaited);
-        }
-        use_all_places(queue, notes);
-    }
-
-    std::string check(JobQueue& queue, const Notes& notes, Fate fate) override {
-        return fate.peers_ran ? "" : awaited_answer(queue, notes);
-    }
-
-  private:
-    bool dies_;
-};
-
-/// The victim fails with the job for the last time: who waits hears of it.
-class FailForTheLastTime : public ResultOperation {
-  public:
-    explicit FailForTheLastTime(bool is_late) : is_late_(is_late) {}
-
-    [[nodiscard]] std::string name() const override {
-        return is_late_ ? "job too late, of one who waits" : "job nack, of one who waits";
-    }
-
-    void prepare(const Arena& /*arena*/, JobQueue& queue, Notes& notes) override {
-        const std::uint32_t value = kAwaited;
-        const shm::JobTerms terms{
-            .now_ns = 1, .deadline_ns = is_late_ ? kDeadline : 0, .priority = 0};
-        notes.awaited = queue.ask(kSleeper, std::as_bytes(std::span(&value, 1)), terms).value();
-        for (std::uint32_t i = 1; !is_late_ && i < kLastAttempt; ++i) {
-            (void)queue.nack(queue.take(kPeer).value());
-        }
-    }
-
-    void run(const Arena& arena) override {
-        JobQueue queue = queue_of(arena);
-        if (const auto job = queue.take(kVictim, clock)) {
-            (void)queue.nack(*job);
-        }
-    }
-
-    std::string check(JobQueue& queue, const Notes& notes, Fate /*fate*/) override {
-        const Answer got = queue.look_for(notes.awaited);
-        if (is_late_) {
-            // The verifier takes it too late, too.
-            const bool is_right = got.state == AnswerState::TooLate && got.attempts == 0;
-            if (is_right) {
-                CHECK(queue.drop(notes.awaited));
-            }
-            return is_right ? "" : "who waits does not know that it was too late";
-        }
-        return (got.state == AnswerState::DeadLetter && got.attempts == kLastAttempt) ||
-                       awaited_answer(queue, notes).empty()
-                   ? ""
-                   : "who waits does not know of the dead letter";
-    }
-
-  private:
-    static std::uint64_t clock() noexcept { return kDeadline; }
-
-    bool is_late_;
-};
-
-/// Somebody forgets the dead letter that another one waits for.
-class DropAwaited : public FailForTheLastTime {
-  public:
-    DropAwaited() : FailForTheLastTime(false) {}
-
-    [[nodiscard]] std::string name() const override { return "job drop, of one who waits"; }
-
-    void prepare(const Arena& arena, JobQueue& queue, Notes& notes) override {
-        FailForTheLastTime::prepare(arena, queue, notes);
-        (void)queue.nack(queue.take(kPeer).value());
-    }
-
-    void run(const Arena& arena) override {
-        JobQueue queue = queue_of(arena);
-        (void)queue.drop(arena.in_scratch<Notes>().awaited);
-    }
-
-    /// Its place is used by jobs that nobody asks about.
-    void peers(const Arena& arena) override {
-        JobQueue queue = queue_of(arena);
-        Notes& notes = arena.in_scratch<Notes>();
-        (void)queue.drop(notes.awaited);
-        for (std::uint32_t i = 0; i < kRounds; ++i) {
-            const std::uint32_t value = kFromPeers + i;
-            CHECK(queue.submit(kPeer, std::as_bytes(std::span(&value, 1))));
-            CHECK(execute_one(queue, notes));
-        }
-    }
-
-    std::string check(JobQueue& queue, const Notes& notes, Fate fate) override {
-        const AnswerState state = queue.look_for(notes.awaited).state;
-        const bool may_be_there = !fate.is_done && !fate.peers_ran;
-        return state == AnswerState::Dropped || (may_be_there && state == AnswerState::DeadLetter)
-                   ? ""
-                   : "who waits does not know that it was dropped";
-    }
 };
 
 /// The victim has its answer, or not yet; it looks, copies and withdraws.
@@ -368,41 +106,6 @@ class ReadAnswer : public ResultOperation {
 
   private:
     bool is_there_;
-};
-
-/// It acks once more, and otherwise, what it has acked and its asker has not read.
-class AnswerTwice : public ResultOperation {
-  public:
-    [[nodiscard]] std::string name() const override { return "job ack with a result, twice"; }
-
-    void prepare(const Arena& /*arena*/, JobQueue& queue, Notes& notes) override {
-        notes.victims = ask(queue, kVictim, kVictims);
-        old_ = queue.take(kVictim).value();
-        CHECK(answer(queue, old_));
-    }
-
-    void run(const Arena& arena) override {
-        JobQueue queue = queue_of(arena);
-        const Result other = result_of(kAwaited);
-        if (queue.ack(old_.number, old_.word, std::as_bytes(std::span(&other, 1)))) {
-            complain(arena.in_scratch<Notes>(), "a job has ended twice");
-        }
-    }
-
-    void peers(const Arena& arena) override {
-        JobQueue queue = queue_of(arena);
-        use_all_places(queue, arena.in_scratch<Notes>());
-    }
-
-    std::string check(JobQueue& queue, const Notes& notes, Fate /*fate*/) override {
-        return still_asks(queue, kVictim, notes.victims) &&
-                       !is_result_of(queue.look_for(notes.victims).result, kVictims)
-                   ? "the answer has changed"
-                   : "";
-    }
-
-  private:
-    TakenJob old_;
 };
 
 /// It withdraws once more what it has withdrawn, and the place is another's meanwhile.
@@ -460,7 +163,7 @@ class ResultSweep : public ResultOperation {
         word.store(JobWord{JobState::Writing, kVictim.lane, kVictim.generation, 0,
                            static_cast<std::uint32_t>(half >> 32U)}
                        .pack());
-        reinterpret_cast<shm::LaneSet&>(asked::askers_of(queue)).insert(kVictim.lane);
+        reinterpret_cast<shm::LaneSet&>(askers_of(queue)).insert(kVictim.lane);
     }
 
     void run(const Arena& arena) override { (void)queue_of(arena).sweep(kVictim); }
@@ -498,40 +201,10 @@ TEST(TortureTest, JobAsk) {
     }
 }
 
-TEST(TortureTest, JobAnswer) {
-    SKIP_WITHOUT_PTRACE();
-    AnswerIt operation;
-    expect_survives(operation);
-}
-
-TEST(TortureTest, JobAnswerTwice) {
-    SKIP_WITHOUT_PTRACE();
-    AnswerTwice operation;
-    expect_survives(operation);
-}
-
 TEST(TortureTest, JobResultWithdrawnTwice) {
     SKIP_WITHOUT_PTRACE();
     WithdrawTwice operation;
     expect_survives(operation);
-}
-
-TEST(TortureTest, JobAnswerForNobody) {
-    SKIP_WITHOUT_PTRACE();
-    for (const bool dies : {false, true}) {
-        AnswerNobody operation(dies);
-        expect_survives(operation);
-    }
-}
-
-TEST(TortureTest, JobFailureOfOneWhoWaits) {
-    SKIP_WITHOUT_PTRACE();
-    for (const bool is_late : {false, true}) {
-        FailForTheLastTime operation(is_late);
-        expect_survives(operation);
-    }
-    DropAwaited drop;
-    expect_survives(drop);
 }
 
 TEST(TortureTest, JobResultRead) {
@@ -549,4 +222,4 @@ TEST(TortureTest, JobResultSweep) {
 }
 
 }  // namespace
-}  // namespace topsman::torture
+}  // namespace topsman::torture::asked
