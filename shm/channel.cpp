@@ -158,7 +158,8 @@ inline Channel::Claim Channel::claim(Owner me, std::uint32_t slot,
             continue;
         }
         const Run mine{end, count, me.lane, me.generation & 0xfU};
-        if (inbox.tail.compare_exchange_strong(packed, mine.pack(), std::memory_order_acq_rel)) {
+        // Before the look for a receiver that sleeps, by itself: see InboxReader::meet_senders().
+        if (inbox.tail.compare_exchange_strong(packed, mine.pack(), std::memory_order_seq_cst)) {
             return {mine, last.lane == mine.lane && last.generation == mine.generation};
         }
     }

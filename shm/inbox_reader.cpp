@@ -258,8 +258,19 @@ std::span<const std::byte> InboxReader::bytes_at(Position position) const noexce
 
 std::optional<ReceivedMessage> InboxReader::receive_until(Deadline deadline,
                                                           IsOver is_over) noexcept {
-    return fenced_until_done(inbox_->receivers, channel_.lanes(), me_.lane, deadline, is_over,
-                             [&] { return receive(); });
+    return fenced_until_done(
+        inbox_->receivers, channel_.lanes(), me_.lane, deadline, is_over, [&] { return receive(); },
+        [&] { meet_senders(); });
+}
+
+/// A sender's claim is an exchange: of one that is not in the tail now the sender comes to look who
+/// sleeps after the receiver has entered the set. So only a sender that stands between its claim
+/// and that look needs the kernel's fence, which can cost more than to sleep and to be woken.
+void InboxReader::meet_senders() const noexcept {
+    const Position claimed = TailWord::unpack(inbox_->tail.load(std::memory_order_seq_cst)).end();
+    if (!has_place_ || !gaps_.empty() || claimed != next_) {
+        heavy_fence();
+    }
 }
 
 bool InboxReader::has_something() noexcept {

@@ -72,6 +72,11 @@ class InboxReader {
     /// Is there anything to receive, or to become the receiver of?
     [[nodiscard]] bool has_something() noexcept;
 
+    /// For who waits for a message, or to become the receiver: after it has entered `receivers`,
+    /// and before the look that follows. What has been sent by then is seen by that look, or its
+    /// sender sees who sleeps.
+    void meet_senders() const noexcept;
+
     /// Lets another process become the receiver. Not while in_hand().
     void leave() noexcept;
 

@@ -11,6 +11,10 @@ namespace {
 
 constexpr std::uint32_t kMostLooks = 128;  // about 5 us: an eighth of a sleep and its wake-up
 constexpr std::uint32_t kLeastLooks = 8;
+constexpr std::uint32_t kTrialLooks = 32;
+/// Who has looked in vain so often looks once from then on, and more often now and then: a trial.
+constexpr std::uint32_t kPatience = 16;
+constexpr std::uint32_t kTrialEvery = 32;
 
 std::uint32_t most_looks() noexcept {
     static const std::uint32_t looks = std::thread::hardware_concurrency() == 1 ? 1 : kMostLooks;
@@ -18,6 +22,7 @@ std::uint32_t most_looks() noexcept {
 }
 
 thread_local std::uint32_t looks = kLeastLooks;
+thread_local std::uint32_t times_in_vain = 0;
 
 /// Whom this thread asks first at its next wake-up: the waiting take turns.
 thread_local std::uint32_t turn = 0;
@@ -36,7 +41,18 @@ std::uint32_t Spinning::budget() noexcept {
 }
 
 void Spinning::learn(bool paid_off) noexcept {
-    looks = paid_off ? std::min(looks + looks / 2, kMostLooks) : std::max(looks / 2, kLeastLooks);
+    if (paid_off) {
+        times_in_vain = 0;
+        looks = std::max(looks, kLeastLooks);
+        looks = std::min(looks + looks / 2, kMostLooks);
+        return;
+    }
+    ++times_in_vain;
+    if (times_in_vain < kPatience) {
+        looks = std::max(looks / 2, kLeastLooks);
+    } else {
+        looks = times_in_vain % kTrialEvery == 0 ? kTrialLooks : 1;
+    }
 }
 
 void Spinning::relax() noexcept {

@@ -94,8 +94,9 @@ class Parking {
 void wake_everyone(std::span<Lane> lanes) noexcept;
 
 /// How often a thread looks before it goes to sleep. Sleeping and being woken costs some hundred
-/// looks, so a thread for which waiting by looking pays off does more of it, others less. With
-/// one CPU nobody else can make progress meanwhile: one look.
+/// looks, so a thread for which waiting by looking pays off does more of it, others less; one for
+/// which it has not for long looks once, and tries again now and then. With one CPU nobody else can
+/// make progress meanwhile: one look.
 class Spinning {
   public:
     template <class StillNeeded>

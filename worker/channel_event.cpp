@@ -26,11 +26,16 @@ shm::ReceivedRow ChannelState::receive(std::uint32_t most) noexcept {
 }
 
 shm::ReceivedRow ChannelState::receive_until(shm::Deadline deadline, std::uint32_t most) noexcept {
-    return shm::fenced_until_done(channel.inbox(reader->slot()).receivers, channel.lanes(),
-                                  owner.lane, deadline, &is_leaving, [this, most] {
-                                      const auto hold = hold_reader();
-                                      return receive(most);
-                                  });
+    return shm::fenced_until_done(
+        channel.inbox(reader->slot()).receivers, channel.lanes(), owner.lane, deadline, &is_leaving,
+        [this, most] {
+            const auto hold = hold_reader();
+            return receive(most);
+        },
+        [this] {
+            const auto hold = hold_reader();
+            reader->meet_senders();
+        });
 }
 
 void ChannelState::end(const shm::ReceivedRow& row, bool is_received) noexcept {
@@ -79,9 +84,14 @@ void ChannelEvent::watch(ChannelState& state) noexcept {
         is_armed_.wait(false, std::memory_order_acquire);
         const bool is_there = shm::fenced_until_done(
             state.channel.inbox(state.reader->slot()).receivers, state.channel.lanes(),
-            state.owner.lane, shm::kNoDeadline, &is_leaving, [&state] {
+            state.owner.lane, shm::kNoDeadline, &is_leaving,
+            [&state] {
                 const std::scoped_lock hold(state.reader_lock);
                 return state.reader->has_something();
+            },
+            [&state] {
+                const std::scoped_lock hold(state.reader_lock);
+                state.reader->meet_senders();
             });
         is_over = !is_there;  // it drains: that can be seen, too
         is_armed_.store(false, std::memory_order_relaxed);

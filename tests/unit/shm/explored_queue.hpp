@@ -56,6 +56,7 @@ class ExploredQueue : public testing::Test {
         scenario.shared = shared;
         scenario.begin = [this, &begin] {
             looks = kLeastLooks;
+            times_in_vain = 0;
             turn = 0;
             for (const std::uint32_t lane : {1U, 2U, 3U}) {
                 queue().join({lane, 1});

@@ -1,8 +1,9 @@
 #pragma once
 
-// The product's own queue and parking, compiled once more with an atomic that the explorer stops
-// at: all that is in namespace topsman::shm elsewhere is in topsman::shm_explored here. A second
-// file that includes this defines shm_explored as another name before. Nothing of shm/ beside it.
+// The product's own queue, channel and parking, compiled once more with an atomic that the explorer
+// stops at: all that is in namespace topsman::shm elsewhere is in topsman::shm_explored here. A
+// second file that includes this defines shm_explored as another name before. Nothing of shm/
+// beside it.
 
 #include "explorer.hpp"
 
@@ -39,11 +40,20 @@ class Atomic {
 
     T load(std::memory_order = {}) const noexcept {
         step(this);
-        return seen(value_);
+        T value = value_;
+        if (const void* own = kept(this)) {
+            std::memcpy(&value, own, sizeof(value));
+        }
+        return seen(value);
     }
 
-    void store(T value, std::memory_order = {}) noexcept {
+    void store(T value, std::memory_order order = std::memory_order_seq_cst) noexcept {
         step(this);
+        if (order == std::memory_order_seq_cst) {
+            let_go();
+        } else if (keep(&value_, &value, sizeof(value))) {
+            return;
+        }
         value_ = value;
     }
 
@@ -69,6 +79,7 @@ class Atomic {
 
     bool compare_exchange_strong(T& expected, T value, std::memory_order = {}) noexcept {
         step(this);
+        let_go();
         const T old = seen(value_);
         if (old != expected) {
             expected = old;
@@ -91,6 +102,7 @@ class Atomic {
     template <class Change>
     T change(Change&& change) noexcept {
         step(this);
+        let_go();
         const T old = seen(value_);
         value_ = change(old);
         return old;
@@ -104,11 +116,19 @@ class Atomic {
 namespace std {
 template <class T>
 using explored_atomic = topsman::explorer::Atomic<T>;
+
+inline void explored_thread_fence(std::memory_order) noexcept {
+    topsman::explorer::let_go();
+}
 }  // namespace std
 
 // NOLINTBEGIN(bugprone-suspicious-include): that is the idea
 #define atomic explored_atomic
+#define atomic_thread_fence explored_thread_fence
 #define shm shm_explored
+#include "shm/channel.cpp"
+#include "shm/channel_sweep.cpp"
+#include "shm/inbox_reader.cpp"
 #include "shm/job_queue.cpp"
 #include "shm/job_queue_keys.cpp"
 #include "shm/job_queue_results.cpp"
@@ -123,6 +143,7 @@ namespace topsman::shm {
 
 bool futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t seen,
                 Deadline /*deadline*/) noexcept {
+    explorer::let_go();
     if (word.load() == seen) {  // and sleeps, in the same step
         explorer::sleep_on(&word);
     }
@@ -131,11 +152,18 @@ bool futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t seen,
 
 void futex_wake_all(const std::atomic<std::uint32_t>& word) noexcept {
     explorer::step(&word);
+    explorer::let_go();
     explorer::wake_all(&word);
 }
 
-/// Each step is seen by all others at once.
-void heavy_fence() noexcept {}
+/// Without it, what must be found is found.
+inline bool has_fences = true;
+
+void heavy_fence() noexcept {
+    if (has_fences) {
+        explorer::let_all_go();
+    }
+}
 
 bool has_heavy_fence() noexcept {
     return true;

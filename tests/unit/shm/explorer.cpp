@@ -3,7 +3,9 @@
 #include "shm/base/check.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <ucontext.h>
 #include <unordered_set>
@@ -18,6 +20,12 @@ std::uint64_t mixed(std::uint64_t hash, std::uint64_t value) noexcept {
     return hash ^ (hash >> 29U);
 }
 
+struct Store {
+    void* word;
+    std::array<std::byte, 8> value;
+    std::size_t size;
+};
+
 enum class Phase : std::uint8_t { Running, Asleep, Ended, Dead };
 
 struct Process {
@@ -26,12 +34,15 @@ struct Process {
     Phase phase = Phase::Running;
     std::uint64_t has_read = 0;  ///< a hash of it
     const void* sleeps_on = nullptr;
+    std::deque<Store> kept;  ///< stores that the others do not see yet
 };
 
-/// One choice: the number of a process that makes its next step, or of one that dies.
+/// One choice: the number of a process, and what becomes of it.
 struct Choice {
+    enum class What : std::uint8_t { Step, Store, Death };
+
     std::size_t process;
-    bool dies;
+    What what;
 };
 
 class Explorer {
@@ -53,6 +64,46 @@ class Explorer {
         if (current_ != kNobody && is_shared(word)) {
             std::uint64_t& has_read = processes_[current_].has_read;
             has_read = mixed(mixed(has_read, value), offset_of(word));
+        }
+    }
+
+    bool keep(void* word, const void* value, std::size_t size) noexcept {
+        if (!scenario_.has_store_buffers || current_ == kNobody || !is_shared(word)) {
+            return false;
+        }
+        Store store{word, {}, size};
+        CHECK(size <= store.value.size());
+        std::memcpy(store.value.data(), value, size);
+        processes_[current_].kept.push_back(store);
+        return true;
+    }
+
+    [[nodiscard]] const void* kept(const void* word) const noexcept {
+        if (current_ != kNobody) {
+            const std::deque<Store>& all = processes_[current_].kept;
+            const auto last = std::find_if(all.rbegin(), all.rend(),
+                                           [word](const Store& one) { return one.word == word; });
+            if (last != all.rend()) {
+                return last->value.data();
+            }
+        }
+        return nullptr;
+    }
+
+    void let_go() noexcept {
+        if (current_ != kNobody) {
+            let_go(processes_[current_]);
+        }
+    }
+
+    void let_all_go() noexcept {
+        if (current_ != kNobody) {
+            std::uint64_t& has_read = processes_[current_].has_read;
+            has_read = mixed(has_read, 1);
+            yield();
+        }
+        for (Process& process : processes_) {
+            let_go(process);
         }
     }
 
@@ -94,6 +145,35 @@ class Explorer {
     void yield() noexcept {
         if (current_ != kNobody) {
             CHECK(::swapcontext(&processes_[current_].context, &main_) == 0);
+        }
+    }
+
+    static void let_one_go(Process& process) noexcept {
+        const Store& store = process.kept.front();
+        std::memcpy(store.word, store.value.data(), store.size);
+        process.kept.pop_front();
+    }
+
+    static void let_go(Process& process) noexcept {
+        while (!process.kept.empty()) {
+            let_one_go(process);
+        }
+    }
+
+    void make(const Choice& choice) noexcept {
+        Process& process = processes_[choice.process];
+        switch (choice.what) {
+            case Choice::What::Step:
+                go_on(choice.process);
+                break;
+            case Choice::What::Store:
+                let_one_go(process);
+                break;
+            case Choice::What::Death:
+                let_go(process);  // what was executed happens, whoever dies
+                process.phase = Phase::Dead;
+                dead_ = choice.process;
+                break;
         }
     }
 
@@ -141,6 +221,7 @@ void Explorer::begin_run() {
         process.phase = Phase::Running;
         process.has_read = 0;
         process.sleeps_on = nullptr;
+        process.kept.clear();
         go_on(i);  // to its first access
     }
 }
@@ -149,14 +230,17 @@ std::vector<Choice> Explorer::choices() const {
     std::vector<Choice> all;
     for (std::size_t i = 0; i < processes_.size(); ++i) {
         if (processes_[i].phase == Phase::Running) {
-            all.push_back({i, false});
+            all.push_back({i, Choice::What::Step});
+        }
+        if (!processes_[i].kept.empty()) {
+            all.push_back({i, Choice::What::Store});
         }
     }
     const bool may_one_die = dead_ == processes_.size() && !all.empty();
     for (std::size_t i = 0; may_one_die && i < processes_.size(); ++i) {
         const Phase phase = processes_[i].phase;
         if (scenario_.may_die[i] && (phase == Phase::Running || phase == Phase::Asleep)) {
-            all.push_back({i, true});
+            all.push_back({i, Choice::What::Death});
         }
     }
     return all;
@@ -171,6 +255,11 @@ std::uint64_t Explorer::point() const noexcept {
     }
     for (const Process& process : processes_) {
         hash = mixed(mixed(hash, process.has_read), static_cast<std::uint64_t>(process.phase));
+        for (const Store& store : process.kept) {
+            std::uint64_t value = 0;
+            std::memcpy(&value, store.value.data(), store.size);
+            hash = mixed(mixed(hash, offset_of(store.word)), value);
+        }
     }
     return hash;
 }
@@ -191,20 +280,16 @@ bool Explorer::run_once() {
             widths_.push_back(all.size());
         }
         const Choice choice = all[path_[depth]];
-        steps_ += (choice.dies ? " died:" : " ") + std::to_string(choice.process);
-        if (choice.dies) {
-            processes_[choice.process].phase = Phase::Dead;
-            dead_ = choice.process;
-        } else {
-            go_on(choice.process);
-        }
+        constexpr std::array kHow = {" ", " seen:", " died:"};
+        steps_ += kHow.at(static_cast<std::size_t>(choice.what)) + std::to_string(choice.process);
+        make(choice);
     }
 }
 
 /// After the sweep, in any order: those whom it woke.
 void Explorer::let_the_rest_end() {
     for (auto all = choices(); !all.empty(); all = choices()) {
-        go_on(all.front().process);
+        make(all.front());
     }
 }
 
@@ -266,6 +351,26 @@ void step(const void* word) noexcept {
 void saw(const void* word, std::uint64_t value) noexcept {
     if (the_explorer != nullptr) {
         the_explorer->saw(word, value);
+    }
+}
+
+bool keep(void* word, const void* value, std::size_t size) noexcept {
+    return the_explorer != nullptr && the_explorer->keep(word, value, size);
+}
+
+const void* kept(const void* word) noexcept {
+    return the_explorer != nullptr ? the_explorer->kept(word) : nullptr;
+}
+
+void let_go() noexcept {
+    if (the_explorer != nullptr) {
+        the_explorer->let_go();
+    }
+}
+
+void let_all_go() noexcept {
+    if (the_explorer != nullptr) {
+        the_explorer->let_all_go();
     }
 }
 

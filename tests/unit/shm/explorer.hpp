@@ -3,6 +3,10 @@
 // Every interleaving of a few processes, at the granularity of their accesses to shared memory,
 // with and without the death of one of them before each access.
 //
+// Steps are sequentially consistent; or, if a scenario says so, as x86 makes them: a plain store is
+// seen by its own process at once and by the others some steps later, in its order, at the latest
+// when the process makes an exchange or a fence.
+//
 // A process is a fiber, and the code that it runs is the product's own: a test compiles it with
 // std::atomic replaced by explorer::Atomic (explored_shm.hpp), which stops before each access to
 // the arena. From each point on every process is tried that can go on, depth first; a run is done
@@ -27,6 +31,7 @@ struct Scenario {
     std::function<void()> begin;  ///< the arena is zeroed before
     std::vector<std::function<void()>> processes;
     std::vector<bool> may_die;  ///< of the processes; at most one does in a run
+    bool has_store_buffers = false;
     /// After the others have ended, or sleep: what the master does about the dead one.
     std::function<void(std::size_t dead)> sweep;
     /// All have ended, but one who died (processes.size(): nobody) and those who sleep for ever.
@@ -49,6 +54,15 @@ struct Explored {
 void step(const void* word) noexcept;
 /// After it: what was read, or came of it.
 void saw(const void* word, std::uint64_t value) noexcept;
+
+/// A store that others see later: false if it is to be made at once.
+[[nodiscard]] bool keep(void* word, const void* value, std::size_t size) noexcept;
+/// The last one of this process to the word that it keeps; null: none.
+[[nodiscard]] const void* kept(const void* word) noexcept;
+/// All that this process keeps is seen by the others.
+void let_go() noexcept;
+/// All that anybody keeps.
+void let_all_go() noexcept;
 
 /// Until woken.
 void sleep_on(const void* word) noexcept;

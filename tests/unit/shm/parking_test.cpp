@@ -86,6 +86,39 @@ TEST(ParkingTest, AnotherProcessIsWoken) {
     EXPECT_EQ(units.taken.load(), 1U);
 }
 
+/// Whoever is never served by looking looks once before it enters, and more often now and then.
+TEST(ParkingTest, WhoHasLookedInVainForLongLooksLessAndTriesAgain) {
+    if (std::thread::hardware_concurrency() == 1) {
+        GTEST_SKIP() << "with one CPU there is one look anyway";
+    }
+    auto& units = shared<Units>();
+    const auto looks_in_vain = [&units] {
+        std::uint32_t looks = 0;
+        EXPECT_EQ(units.parking.park(units.lanes, 1, Deadline{}, [&] { return ++looks != 0; }),
+                  Parked::TimedOut);
+        return looks;
+    };
+    std::thread newcomer([&] {
+        const std::uint32_t at_first = looks_in_vain();
+        for (int i = 0; i < 100; ++i) {
+            (void)looks_in_vain();
+        }
+        std::uint32_t most = 0;
+        std::uint32_t all = 0;
+        for (int i = 0; i < 100; ++i) {
+            const std::uint32_t looks = looks_in_vain();
+            most = std::max(most, looks);
+            all += looks;
+        }
+        EXPECT_LT(all, 100 * at_first / 2);
+        EXPECT_GT(most, at_first) << "it never tries again";
+        EXPECT_EQ(units.parking.park(units.lanes, 1, kNoDeadline, [] { return false; }),
+                  Parked::Ready);
+        EXPECT_GE(looks_in_vain(), at_first) << "looking has paid off";
+    });
+    newcomer.join();
+}
+
 // In this mode of seccomp(2) any other system call than read, write and exit is death.
 TEST(ParkingTest, NoSystemCallWhenNobodyWaitsAndNothingIsWaitedFor) {
     auto& units = shared<Units>();
