@@ -37,7 +37,8 @@ enum class WorkerState : std::uint32_t {
     Killing,
     Parked  // a spare that is ready and waits for a seat
 };
-enum class BreakerState : std::uint32_t { Closed, Open };
+/// Slot: of the pool's slots one or more were given up, the pool itself was not.
+enum class BreakerState : std::uint32_t { Closed, Open, Slot };
 
 /// `char[N]` <- text, cut at a UTF-8 boundary, always NUL-terminated.
 void put_text(char* to, std::size_t size, std::string_view text) noexcept;

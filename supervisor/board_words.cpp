@@ -70,6 +70,13 @@ shm::WorkerState to_board(core::WorkerState state) {
     return there(kStates, state);
 }
 
+shm::BreakerState breaker_to_board(const core::PoolView& pool) {
+    if (pool.pool_given_up) {
+        return shm::BreakerState::Open;
+    }
+    return pool.breaker_open ? shm::BreakerState::Slot : shm::BreakerState::Closed;
+}
+
 std::optional<core::SlotPhase> from_board(shm::SlotPhase phase) {
     return back(kPhases, phase);
 }

@@ -4,6 +4,7 @@
 // any bytes: a word that no master writes is none.
 
 #include "shm/scoreboard.hpp"
+#include "supervisor/core/supervisor_core.hpp"
 #include "supervisor/core/types.hpp"
 
 #include <optional>
@@ -13,6 +14,9 @@ namespace topsman::supervisor {
 [[nodiscard]] shm::SlotPhase to_board(core::SlotPhase phase);
 [[nodiscard]] shm::WorkerRole to_board(core::Role role);
 [[nodiscard]] shm::WorkerState to_board(core::WorkerState state);
+
+/// The next master has to know whose it is: a pool that was given up is so again by one failure.
+[[nodiscard]] shm::BreakerState breaker_to_board(const core::PoolView& pool);
 
 [[nodiscard]] std::optional<core::SlotPhase> from_board(shm::SlotPhase phase);
 [[nodiscard]] std::optional<core::Role> from_board(shm::WorkerRole role);

@@ -14,7 +14,7 @@ constexpr int kFirstListener = 3;  // sd_listen_fds(3)
 /// What a worker's variables are made of, and those of whoever is to know which worker is meant.
 posix::EnvironmentInputs inputs_for(const Spec& spec, const WorkerName& name) {
     posix::EnvironmentInputs inputs;
-    inputs.base = posix::own_environment();
+    inputs.base = posix::own_variables();
     inputs.env_file = spec.env_file;
     inputs.environment = spec.pool.exec.environment;
     inputs.identity = spec.identity ? &*spec.identity : nullptr;

@@ -1,4 +1,5 @@
 #include "supervisor/master.hpp"
+#include "supervisor/posix/accept_queue.hpp"
 
 #include <algorithm>
 
@@ -61,7 +62,16 @@ void Master::send_off(core::TimePoint now) {
 // Who died or stopped between its wake-up and its accept has taken the wake-up along.
 void Master::mend_wake_ups(core::TimePoint now) {
     if (any_death_ || any_stop_) {
-        workers_.wake_acceptors();
+        // A wake-up that died with somebody is for a connection that lies in the queue by now.
+        const auto may_be_waited_at = [](const posix::BoundListener& listener) {
+            return !std::all_of(
+                listener.sockets.begin(), listener.sockets.end(),
+                [](const UniqueFd& socket) { return posix::is_surely_empty(socket.get()); });
+        };
+        const auto& bound = base_.listeners.all();
+        if (std::any_of(bound.begin(), bound.end(), may_be_waited_at)) {
+            workers_.wake_acceptors();
+        }
         nudger_.doubt(now);
     }
     if (any_death_) {

@@ -134,7 +134,7 @@ void Publisher::publish_pools(const core::Snapshot& snapshot) {
         shm::put_text(record.name, pool.name);
         record.wanted = pool.wanted;
         record.ready = pool.ready;
-        record.breaker = pool.breaker_open ? shm::BreakerState::Open : shm::BreakerState::Closed;
+        record.breaker = breaker_to_board(pool);
         record.generation = pool.generation.value;
         const std::size_t colon = std::min(pool.rollout.find(':'), pool.rollout.size());
         shm::put_text(record.rollout, pool.rollout.substr(0, colon));

@@ -121,9 +121,9 @@ Result<void> WorkerTable::start(Process& process, const Order& order) {
     process.facts.pid = static_cast<std::uint32_t>(process.child->pid());
     process.facts.pidfd_inode = process.child->inode();
     shared.pidfd_inode.store(process.facts.pidfd_inode);
-    if (const auto info = posix::process_info(process.facts.pid)) {
-        process.facts.start_ticks = info->start_ticks;
-        shared.start_ticks.store(info->start_ticks);
+    if (launched->start_ticks != 0) {
+        process.facts.start_ticks = launched->start_ticks;
+        shared.start_ticks.store(launched->start_ticks);
     }
     return {};
 }

@@ -193,6 +193,9 @@ void SupervisorCore::State::resume(Pool& pool, const Inheritance& left) {
         pool.spare_failures = before->spare_failures;
         pool.spare_not_before = before->spare_not_before;
         pool.not_before = sensible(before->not_before, pool.spec, now);
+        if (pool.failures > 0) {
+            space_starts(pool);  // of those who wait for it one is started after the other
+        }
     }
     resume_slots(pool, left, outdated);
 }

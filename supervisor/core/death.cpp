@@ -118,9 +118,13 @@ std::string SupervisorCore::State::say_next_try(const Pool& pool, const Slot& sl
 void SupervisorCore::State::count_early_death(Pool& pool, Slot& slot) {
     ++slot.failures;
     ++pool.failures;
+    space_starts(pool);
+    pool.not_before = now + pool.spacing;
+}
+
+void SupervisorCore::State::space_starts(Pool& pool) {
     const auto seats = static_cast<Duration::rep>(std::max<std::size_t>(pool.slots.size(), 1));
     pool.spacing = backoff_delay(pool.spec.backoff, pool.failures, jitter.next()) / seats;
-    pool.not_before = now + pool.spacing;
 }
 
 // A pool with a ready worker never gives up, and while a rollout is under way that is the remedy.

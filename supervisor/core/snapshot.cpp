@@ -29,6 +29,7 @@ PoolView view(const Pool& pool, const Workers& workers, std::size_t lasting) {
     view_of_pool.drained = static_cast<std::uint32_t>(pool.slots.size() - pool.slots_in_use());
     view_of_pool.failures = pool.failures;
     view_of_pool.not_before = pool.not_before;
+    view_of_pool.pool_given_up = pool.breaker_open;
     // To the operator a slot that was given up is an open breaker too, whoever opened it.
     view_of_pool.breaker_open =
         pool.breaker_open ||

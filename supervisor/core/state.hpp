@@ -122,6 +122,7 @@ struct SupervisorCore::State {
     std::string bury_current(Pool& pool, Slot& slot, const Worker& dead, const Death& death);
     std::string say_next_try(const Pool& pool, const Slot& slot, const Worker& dead) const;
     void count_early_death(Pool& pool, Slot& slot);
+    void space_starts(Pool& pool);
     bool reaches_start_limit(Pool& pool, bool proven, bool quiet) const;
     void open_breaker(Pool& pool);
     [[nodiscard]] bool fails_rollout(const Pool& pool, const Worker& dead) const;

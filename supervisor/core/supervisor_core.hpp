@@ -54,8 +54,9 @@ struct PoolView {
     std::uint32_t drained = 0;     ///< of `wanted`: slots that the operator took out of use
     std::uint32_t failures = 0;    ///< early deaths in a row, of all slots
     TimePoint not_before{};        ///< its own delay, while nobody in it is ready
-    bool breaker_open = false;
-    Generation generation;  ///< the newest wanted
+    bool breaker_open = false;     ///< its own, or that of a slot which was given up
+    bool pool_given_up = false;    ///< its own
+    Generation generation;         ///< the newest wanted
     RolloutStage stage = RolloutStage::Idle;
     std::string rollout;  ///< "", "rolling 2/4", "rolled back: web/0: ..."
     std::vector<SlotView> slots;

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <optional>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,19 +19,30 @@ bool is_connected(int fd) noexcept {
     return ::poll(&entry, 1, 0) == 1;
 }
 
+std::optional<std::uint32_t> tcp_queue(int listening_socket) noexcept {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    if (::getsockopt(listening_socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) {
+        return std::nullopt;
+    }
+    // Of a listening socket this is the accept queue (tcp_get_info() in the kernel's tcp.c).
+    return info.tcpi_unacked;
+}
+
 }  // namespace
 
 std::uint32_t waiting_connections(int listening_socket) {
-    tcp_info info{};
-    socklen_t size = sizeof info;
-    if (::getsockopt(listening_socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0) {
-        // Of a listening socket this is the accept queue (tcp_get_info() in the kernel's tcp.c).
-        return info.tcpi_unacked;
+    if (const auto waiting = tcp_queue(listening_socket)) {
+        return *waiting;
     }
 
     struct stat status {};
 
     return ::fstat(listening_socket, &status) == 0 ? unix_queue(status.st_ino).waiting : 0;
+}
+
+bool is_surely_empty(int listening_socket) {
+    return tcp_queue(listening_socket) == 0U;
 }
 
 Result<UniqueFd> nudge(int listening_socket) {

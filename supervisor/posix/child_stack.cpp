@@ -1,5 +1,6 @@
 #include "supervisor/posix/child_stack.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <sys/mman.h>
 
@@ -8,7 +9,16 @@ namespace {
 
 constexpr std::size_t kGuardBytes = 65'536;  // likewise a multiple
 
+std::atomic<void*> kept_stack{nullptr};
+
 }  // namespace
+
+Result<ChildStack> ChildStack::take() {
+    if (void* const kept = kept_stack.exchange(nullptr)) {
+        return ChildStack(kept);
+    }
+    return map();
+}
 
 Result<ChildStack> ChildStack::map() {
     void* const lowest = ::mmap(nullptr, kGuardBytes + kBytes, PROT_NONE,
@@ -24,7 +34,8 @@ Result<ChildStack> ChildStack::map() {
 }
 
 ChildStack::~ChildStack() {
-    if (lowest_ != nullptr) {
+    void* nothing = nullptr;
+    if (lowest_ != nullptr && !kept_stack.compare_exchange_strong(nothing, lowest_)) {
         (void)::munmap(lowest_, kGuardBytes + kBytes);
     }
 }

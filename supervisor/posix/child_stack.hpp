@@ -8,14 +8,15 @@
 namespace topsman::posix {
 
 /// The stack of a child that runs on its parent's memory until its exec. Below it lies a page that
-/// nobody may touch: an overflow ends the child and writes nothing of the parent's.
+/// nobody may touch: an overflow ends the child and writes nothing of the parent's. One that is let
+/// go is kept for the next child: mapping and unmapping are a good part of a start.
 class ChildStack {
   public:
     // A multiple of every page size in use. The steps need less than a page, unoptimised a few.
     static constexpr std::size_t kBytes = 65'536;
 
     /// Errors: what mmap(2) refuses.
-    [[nodiscard]] static Result<ChildStack> map();
+    [[nodiscard]] static Result<ChildStack> take();
 
     ChildStack(ChildStack&& other) noexcept : lowest_(std::exchange(other.lowest_, nullptr)) {}
 
@@ -29,6 +30,8 @@ class ChildStack {
 
   private:
     explicit ChildStack(void* lowest) noexcept : lowest_(lowest) {}
+
+    [[nodiscard]] static Result<ChildStack> map();
 
     void* lowest_;
 };

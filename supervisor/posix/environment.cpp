@@ -1,13 +1,46 @@
 #include "supervisor/posix/environment.hpp"
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 #include <unistd.h>
+#include <utility>
 
 namespace topsman::posix {
 namespace {
 
-using Variables = std::map<std::string, std::string>;
+/// "NAME=value" lines, each name once. Some dozens of lines are looked through faster than a map of
+/// them is made.
+class Lines {
+  public:
+    void put(std::string_view name, std::string_view value) {
+        std::string line;
+        line.reserve(name.size() + 1 + value.size());
+        line.append(name).append("=").append(value);
+        if (const auto there = find(name); there != lines_.end()) {
+            *there = std::move(line);
+        } else {
+            lines_.push_back(std::move(line));
+        }
+    }
+
+    void erase(std::string_view name) {
+        if (const auto there = find(name); there != lines_.end()) {
+            lines_.erase(there);
+        }
+    }
+
+    [[nodiscard]] std::vector<std::string> take() { return std::move(lines_); }
+
+  private:
+    std::vector<std::string>::iterator find(std::string_view name) {
+        return std::find_if(lines_.begin(), lines_.end(), [name](const std::string& line) {
+            return line.size() > name.size() && line[name.size()] == '=' && line.starts_with(name);
+        });
+    }
+
+    std::vector<std::string> lines_;
+};
 
 /// Meant for the master, by its own service manager or by another topsman above it.
 bool is_the_masters(std::string_view name) {
@@ -15,16 +48,16 @@ bool is_the_masters(std::string_view name) {
            name.starts_with("TOPSMAN_") || name == "NOTIFY_SOCKET";
 }
 
-void put_user(Variables& variables, const Identity& user, const std::string& as_written) {
+void put_user(Lines& lines, const Identity& user, const std::string& as_written) {
     const std::string& name = user.name.empty() ? as_written : user.name;
     const std::array entries{std::pair{"HOME", user.home}, std::pair{"USER", name},
                              std::pair{"LOGNAME", name}, std::pair{"SHELL", user.shell}};
     for (const auto& [variable, value] : entries) {
         // Where an account does not say, the master's own would be a lie.
         if (value.empty()) {
-            variables.erase(variable);
+            lines.erase(variable);
         } else {
-            variables[variable] = value;
+            lines.put(variable, value);
         }
     }
 }
@@ -40,7 +73,12 @@ std::string joined_names(const ListenerFds& listeners) {
 }  // namespace
 
 std::vector<std::string> own_environment() {
-    std::vector<std::string> lines;
+    const auto lines = own_variables();
+    return {lines.begin(), lines.end()};
+}
+
+std::vector<std::string_view> own_variables() {
+    std::vector<std::string_view> lines;
     for (char** line = ::environ; line != nullptr && *line != nullptr; ++line) {
         lines.emplace_back(*line);
     }
@@ -48,39 +86,34 @@ std::vector<std::string> own_environment() {
 }
 
 std::vector<std::string> build_environment(const EnvironmentInputs& inputs) {
-    Variables variables;
-    for (const std::string& line : inputs.base) {
+    Lines lines;
+    for (const std::string_view line : inputs.base) {
         const std::size_t equals = line.find('=');
-        if (equals != std::string::npos && equals != 0 &&
-            !is_the_masters(std::string_view(line).substr(0, equals))) {
-            variables[line.substr(0, equals)] = line.substr(equals + 1);
+        if (equals != std::string_view::npos && equals != 0 &&
+            !is_the_masters(line.substr(0, equals))) {
+            lines.put(line.substr(0, equals), line.substr(equals + 1));
         }
     }
     if (inputs.identity != nullptr && !inputs.user.empty()) {
-        put_user(variables, *inputs.identity, inputs.user);
+        put_user(lines, *inputs.identity, inputs.user);
     }
     for (const auto* layer : {&inputs.env_file, &inputs.environment, &inputs.own}) {
         for (const auto& [name, value] : *layer) {
-            variables[name] = value;
+            lines.put(name, value);
         }
     }
     if (!inputs.listeners.empty()) {
-        variables["LISTEN_FDS"] = std::to_string(inputs.listeners.size());
-        variables["LISTEN_FDNAMES"] = joined_names(inputs.listeners);
+        lines.put("LISTEN_FDS", std::to_string(inputs.listeners.size()));
+        lines.put("LISTEN_FDNAMES", joined_names(inputs.listeners));
     }
     if (!inputs.notify_socket.empty()) {
-        variables["NOTIFY_SOCKET"] = inputs.notify_socket;
+        lines.put("NOTIFY_SOCKET", inputs.notify_socket);
     }
     if (inputs.watchdog.count() > 0) {
-        variables["WATCHDOG_USEC"] =
-            std::to_string(std::chrono::microseconds(inputs.watchdog).count());
+        lines.put("WATCHDOG_USEC",
+                  std::to_string(std::chrono::microseconds(inputs.watchdog).count()));
     }
-    std::vector<std::string> lines;
-    lines.reserve(variables.size());
-    for (const auto& [name, value] : variables) {
-        lines.push_back(name + "=" + value);
-    }
-    return lines;
+    return lines.take();
 }
 
 std::vector<std::string> expand_command(const std::vector<std::string>& command,

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace topsman::posix {
 using ListenerFds = std::vector<std::pair<std::string, int>>;
 
 struct EnvironmentInputs {
-    std::vector<std::string> base;  ///< "NAME=value": the master's own; see own_environment()
+    std::vector<std::string_view> base;  ///< "NAME=value": the master's own_variables()
     std::map<std::string, std::string> env_file;
     std::map<std::string, std::string> environment;
     /// Another user: HOME, USER, LOGNAME and SHELL are set to its.
@@ -35,6 +36,8 @@ struct EnvironmentInputs {
 
 /// This process's environment as it is now.
 [[nodiscard]] std::vector<std::string> own_environment();
+/// The same, as long as nobody changes it.
+[[nodiscard]] std::vector<std::string_view> own_variables();
 
 /// `${LISTENER_FD:name}` becomes the number of that listener's descriptor. Names of no listener are
 /// left as they are: the configuration's check has refused them.

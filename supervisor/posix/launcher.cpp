@@ -10,7 +10,9 @@
 
 #include "supervisor/posix/child_stack.hpp"
 #include "supervisor/posix/child_steps.hpp"
+#include "supervisor/posix/clock.hpp"
 #include "supervisor/posix/executable.hpp"
+#include "supervisor/posix/process_info.hpp"
 #include "supervisor/posix/system_call.hpp"
 
 // Header-only, the library forgets to include the first two, which the others need, and the last,
@@ -133,6 +135,17 @@ auto list_of(std::vector<Element>& elements) {
 template <class Element>
 auto list_of(const std::vector<Element>& elements) {
     return steps::List<const Element>{elements.data(), elements.size()};
+}
+
+/// When the child was started that was not there `before`: both clocks show the same tick nearly
+/// always. The kernel makes files in /proc for a process that is looked at there, and its end then
+/// takes twice as long.
+std::uint64_t start_ticks(std::uint64_t before, pid_t pid) {
+    if (boot_ticks() == before) {
+        return before;
+    }
+    const auto info = process_info(static_cast<std::uint32_t>(pid));
+    return info ? info->start_ticks : 0;
 }
 
 /// One launch: the library's launcher, its initialisers, and all that they read and write in the
@@ -270,11 +283,13 @@ Result<Launched> WorkerLauncher::start(std::unique_ptr<WorkerLauncher> self) {
 
     // Until its dispositions are reset no signal may run a handler of ours in the child.
     const SignalsBlocked guard;
+    const std::uint64_t before = boot_ticks();
     Result<Child> child = self->clone_child();
     if (!child) {
         return child.error();
     }
-    return Launched{std::move(*child), SpawnReport(std::move(read_end), std::move(self))};
+    const std::uint64_t ticks = start_ticks(before, child->pid());
+    return Launched{std::move(*child), SpawnReport(std::move(read_end), std::move(self)), ticks};
 }
 
 }  // namespace
@@ -283,7 +298,7 @@ Result<Launched> launch(ChildSetup setup) {
     if (setup.command.empty() || setup.command.front().empty()) {
         return plain_error("the command is empty");
     }
-    Result<ChildStack> stack = ChildStack::map();
+    Result<ChildStack> stack = ChildStack::take();
     if (!stack) {
         return stack.error();
     }

@@ -103,6 +103,7 @@ class SpawnReport {
 struct Launched {
     Child child;
     SpawnReport report;  ///< to be kept until it has been read, after a failure until the exit
+    std::uint64_t start_ticks = 0;  ///< as process_info() has them; 0: the child was gone already
 };
 
 /// Starts the child. Errors: what clone(2), pipe(2) and mmap(2) refuse.

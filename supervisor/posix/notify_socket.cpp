@@ -65,13 +65,20 @@ Result<NotifySocket> NotifySocket::bind(const std::string& path,
     if (!fd) {
         return system_error("notify socket");
     }
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-        return system_error("notify socket: unlink " + path);
-    }
     // The file is born with the socket's own mode (Linux), so it is never open to others.
     (void)::fchmod(fd.get(), 0600);
-    if (::bind(fd.get(), address->get(), address->length) != 0) {
-        return system_error("notify socket: bind " + path);
+    const auto bind_it = [&] { return ::bind(fd.get(), address->get(), address->length) == 0; };
+    if (!bind_it()) {
+        if (errno != EADDRINUSE) {
+            return system_error("notify socket: bind " + path);
+        }
+        // What a dead master left.
+        if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+            return system_error("notify socket: unlink " + path);
+        }
+        if (!bind_it()) {
+            return system_error("notify socket: bind " + path);
+        }
     }
     NotifySocket socket(std::move(fd), path);
     if (owner && (owner->first != ::geteuid() || owner->second != ::getegid()) &&

@@ -81,7 +81,7 @@ void Oracle::begin_again(const core::Inheritance& left, TimePoint now,
         if (is_under_way(left) || core.config().find_pool(pool.name) == nullptr) {
             continue;
         }
-        if (pool.breaker_open != view->breaker_open) {
+        if (pool.breaker_open != view->pool_given_up) {
             report("DecisionsOutliveTheMaster", pool.name + " had been given up, or had not been");
         }
         if (pool.configured == view->configured && view->wanted != pool.wanted) {

@@ -55,7 +55,7 @@ core::Inheritance Records::left(const LaneOf& lane_of) const {
         pool.wanted = view.wanted;
         pool.configured = view.configured;
         pool.generation = view.generation;
-        pool.breaker_open = view.breaker_open;
+        pool.breaker_open = view.pool_given_up;
         pool.failures = view.failures;
         pool.not_before = view.not_before;
         for (const core::SlotView& slot : view.slots) {

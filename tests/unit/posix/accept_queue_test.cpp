@@ -48,6 +48,14 @@ TEST_P(AcceptQueueTest, ANudgeIsOneConnectionThatWaitsAndSaysNothing) {
     EXPECT_EQ(::read(accepted.get(), &byte, 1), 0);
 }
 
+TEST_P(AcceptQueueTest, ThatNobodyWaitsIsCertainOfTcpAlone) {
+    EXPECT_EQ(is_surely_empty(socket()), GetParam() != "unix");
+    ASSERT_TRUE(nudge(socket()));
+    EXPECT_FALSE(is_surely_empty(socket()));
+    const UniqueFd accepted(::accept(socket(), nullptr, nullptr));
+    EXPECT_EQ(is_surely_empty(socket()), GetParam() != "unix");
+}
+
 TEST_P(AcceptQueueTest, EachSocketHasAQueueOfItsOwn) {
     const BoundListener other = bind("127.0.0.1:0");
     ASSERT_TRUE(nudge(other.sockets.front().get()));

@@ -6,6 +6,7 @@ namespace topsman::posix {
 namespace {
 
 using testing::ElementsAre;
+using testing::UnorderedElementsAre;
 
 TEST(EnvironmentTest, WhatWasMeantForTheMasterIsNotPassedOn) {
     EnvironmentInputs inputs;
@@ -13,7 +14,7 @@ TEST(EnvironmentTest, WhatWasMeantForTheMasterIsNotPassedOn) {
                    "NOTIFY_SOCKET=/n", "WATCHDOG_USEC=1",    "WATCHDOG_PID=7", "TOPSMAN_SLOT=3",
                    "LISTENER=stays",   "NOTIFY_SOCKETS=too", "=odd",           "nothing"};
     EXPECT_THAT(build_environment(inputs),
-                ElementsAre("LISTENER=stays", "NOTIFY_SOCKETS=too", "PATH=/bin"));
+                UnorderedElementsAre("LISTENER=stays", "NOTIFY_SOCKETS=too", "PATH=/bin"));
 }
 
 TEST(EnvironmentTest, TheFileIsOverriddenByEnvironmentAndThatByOurOwn) {
@@ -23,7 +24,7 @@ TEST(EnvironmentTest, TheFileIsOverriddenByEnvironmentAndThatByOurOwn) {
     inputs.environment = {{"C", "environment"}, {"D", "environment"}, {"E", ""}};
     inputs.own = {{"D", "own"}};
     EXPECT_THAT(build_environment(inputs),
-                ElementsAre("A=base", "B=file", "C=environment", "D=own", "E="));
+                UnorderedElementsAre("A=base", "B=file", "C=environment", "D=own", "E="));
 }
 
 TEST(EnvironmentTest, AnotherUserHasAnotherHome) {
@@ -34,7 +35,7 @@ TEST(EnvironmentTest, AnotherUserHasAnotherHome) {
     inputs.user = "33";
     inputs.environment = {{"USER", "said by hand"}};
     EXPECT_THAT(build_environment(inputs),
-                ElementsAre("HOME=/var/www", "LOGNAME=www-data", "USER=said by hand"));
+                UnorderedElementsAre("HOME=/var/www", "LOGNAME=www-data", "USER=said by hand"));
 }
 
 TEST(EnvironmentTest, AnotherGroupAloneIsStillTheSameUser) {
@@ -51,9 +52,10 @@ TEST(EnvironmentTest, ListenersNotifySocketAndWatchdogAreSaidAsSystemdSaysThem) 
     inputs.listeners = {{"http", 3}, {"admin", 4}};
     inputs.notify_socket = "/run/topsman/shop.notify.7";
     inputs.watchdog = std::chrono::milliseconds(1'500);
-    EXPECT_THAT(build_environment(inputs),
-                ElementsAre("LISTEN_FDNAMES=http:admin", "LISTEN_FDS=2",
-                            "NOTIFY_SOCKET=/run/topsman/shop.notify.7", "WATCHDOG_USEC=1500000"));
+    EXPECT_THAT(
+        build_environment(inputs),
+        UnorderedElementsAre("LISTEN_FDNAMES=http:admin", "LISTEN_FDS=2",
+                             "NOTIFY_SOCKET=/run/topsman/shop.notify.7", "WATCHDOG_USEC=1500000"));
 }
 
 TEST(ExpandCommandTest, AListenerBecomesItsDescriptorsNumber) {

@@ -3,6 +3,7 @@
 #include "supervisor/posix/launcher.hpp"
 
 #include "supervisor/posix/cpu_mask.hpp"
+#include "supervisor/posix/process_info.hpp"
 #include "tests/unit/posix/launch_fixture.hpp"
 
 #include <gtest/gtest.h>
@@ -37,6 +38,21 @@ TEST_F(LauncherTest, TheChildLeadsItsOwnSession) {
     EXPECT_EQ(facts.at("pid"), std::to_string(pid_));
     EXPECT_EQ(facts.at("session"), facts.at("pid"));
     EXPECT_EQ(facts.at("group"), facts.at("pid"));
+}
+
+TEST_F(LauncherTest, WhenItWasStartedIsWhatProcSays) {
+    setup_.command = {"sleep", "1000"};
+    // A tick is 10 ms: some starts lie across the end of one.
+    for (int n = 0; n < 100; ++n) {
+        auto launched = launch(setup_);
+        ASSERT_TRUE(launched);
+        const auto info = process_info(static_cast<std::uint32_t>(launched->child.pid()));
+        ASSERT_TRUE(info);
+        EXPECT_EQ(launched->start_ticks, info->start_ticks);
+        ASSERT_TRUE(launched->child.signal(SIGKILL));
+        (void)test::wait_report(*launched);
+        ASSERT_TRUE(test::wait_end(launched->child));
+    }
 }
 
 TEST_F(LauncherTest, TheChildHasNoBlockedAndNoIgnoredSignal) {

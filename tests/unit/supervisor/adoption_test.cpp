@@ -73,5 +73,22 @@ TEST_F(SpareOfADeadMaster, HasNoSeatThatThereCannotBe) {
     EXPECT_EQ(left().role, core::Role::Leaving);
 }
 
+TEST_F(SpareOfADeadMaster, ItsPoolIsNotGivenUpForTheSakeOfASlot) {
+    shm::MasterRecord master{};
+    master.pools = 1;
+    segment_.scoreboard().master.store(master);
+    shm::PoolRecord pool{};
+    shm::put_text(pool.name, "web");
+    const auto is_given_up = [&](shm::BreakerState breaker) {
+        pool.breaker = breaker;
+        segment_.scoreboard().pools[0].store(pool);
+        const Adoption adoption = adopt(segment_, {worker_}, {}, {}, {}, nullptr, {}).value();
+        return adoption.left.pools.at(0).breaker_open;
+    };
+    EXPECT_FALSE(is_given_up(shm::BreakerState::Slot));
+    EXPECT_TRUE(is_given_up(shm::BreakerState::Open));
+    EXPECT_FALSE(is_given_up(shm::BreakerState::Closed));
+}
+
 }  // namespace
 }  // namespace topsman::supervisor

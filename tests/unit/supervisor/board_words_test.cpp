@@ -28,6 +28,15 @@ TEST(BoardWordsTest, AParkedSpareIsAServingOneToTheCore) {
     EXPECT_EQ(to_board(core::WorkerState::Serving), shm::WorkerState::Serving);
 }
 
+TEST(BoardWordsTest, ASlotsBreakerIsNotItsPools) {
+    core::PoolView pool;
+    EXPECT_EQ(breaker_to_board(pool), shm::BreakerState::Closed);
+    pool.breaker_open = true;
+    EXPECT_EQ(breaker_to_board(pool), shm::BreakerState::Slot);
+    pool.pool_given_up = true;
+    EXPECT_EQ(breaker_to_board(pool), shm::BreakerState::Open);
+}
+
 TEST(BoardWordsTest, WhatNoMasterWritesIsNoWord) {
     EXPECT_EQ(from_board(shm::SlotPhase::Unused), std::nullopt);
     EXPECT_EQ(from_board(shm::WorkerRole::None), std::nullopt);
