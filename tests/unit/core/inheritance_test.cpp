@@ -10,25 +10,14 @@
 namespace topsman::core::test {
 namespace {
 
-/// The same master, executed anew at this time.
-class Anew {
-  public:
-    explicit Anew(const Stage& before) : after(before.core.config()) {
-        after.now = before.now;
-        after.step(Adopt{before.core.inheritance()});
-    }
-
-    Stage after;
-};
-
 void expect_unchanged(const Stage& before) {
     const Anew anew(before);
-    EXPECT_EQ(in_words(anew.after.core.snapshot()), in_words(before.core.snapshot()));
-    EXPECT_TRUE(anew.after.all<Spawn>().empty());
-    EXPECT_TRUE(anew.after.all<Signal>().empty());
-    EXPECT_TRUE(anew.after.all<Announce>().empty()) << "it was told already";
-    EXPECT_TRUE(!before.core.inheritance().is_up || anew.after.all<ServiceUp>().empty());
-    EXPECT_EQ(anew.after.core.next_deadline(), before.core.next_deadline());
+    EXPECT_EQ(in_words(anew.core.snapshot()), in_words(before.core.snapshot()));
+    EXPECT_TRUE(anew.all<Spawn>().empty());
+    EXPECT_TRUE(anew.all<Signal>().empty());
+    EXPECT_TRUE(anew.all<Announce>().empty()) << "it was told already";
+    EXPECT_TRUE(!before.core.inheritance().is_up || anew.all<ServiceUp>().empty());
+    EXPECT_EQ(anew.core.next_deadline(), before.core.next_deadline());
 }
 
 TEST(InheritanceTest, WhoServesServesOn) {
@@ -46,8 +35,8 @@ TEST(InheritanceTest, WhoStartsHasNoMoreTimeThanBefore) {
     stage.pass(7s);
     expect_unchanged(stage);
     Anew anew(stage);
-    anew.after.pass(24s);  // 30s in all
-    EXPECT_EQ(anew.after.worker(stage.holder(0)).state, WorkerState::Aborting);
+    anew.pass(24s);  // 30s in all
+    EXPECT_EQ(anew.worker(stage.holder(0)).state, WorkerState::Aborting);
 }
 
 TEST(InheritanceTest, WhoLeavesHasNoMoreTimeThanBefore) {
@@ -58,9 +47,9 @@ TEST(InheritanceTest, WhoLeavesHasNoMoreTimeThanBefore) {
     stage.pass(29s);
     expect_unchanged(stage);
     Anew anew(stage);
-    anew.after.pass(2s);
-    EXPECT_EQ(anew.after.all<Signal>().size(), 2U);
-    EXPECT_EQ(anew.after.all<Signal>().at(0).kind, SignalKind::Kill);
+    anew.pass(2s);
+    EXPECT_EQ(anew.all<Signal>().size(), 2U);
+    EXPECT_EQ(anew.all<Signal>().at(0).kind, SignalKind::Kill);
 }
 
 TEST(InheritanceTest, FailuresAndDelaysStay) {
@@ -104,10 +93,10 @@ TEST(InheritanceTest, NoIdIsUsedAgainAndWhatWasBeforeCanBeGoneBackTo) {
     ASSERT_FALSE(stage.core.legacy().base);
     expect_unchanged(stage);
     Anew anew(stage);
-    anew.after.step(Rollback{Ticket{7}});
-    ASSERT_EQ(anew.after.all<Spawn>().size(), 1U);
-    EXPECT_EQ(anew.after.all<Spawn>()[0].worker, WorkerId{3});
-    EXPECT_EQ(anew.after.all<Spawn>()[0].generation, Generation{1});
+    anew.step(Rollback{Ticket{7}});
+    ASSERT_EQ(anew.all<Spawn>().size(), 1U);
+    EXPECT_EQ(anew.all<Spawn>()[0].worker, WorkerId{3});
+    EXPECT_EQ(anew.all<Spawn>()[0].generation, Generation{1});
 }
 
 TEST(InheritanceTest, TheStartLimitRemembers) {
@@ -120,8 +109,8 @@ TEST(InheritanceTest, TheStartLimitRemembers) {
     stage.exit(stage.holder(0), exited(1));
     ASSERT_EQ(stage.slot(0).phase, SlotPhase::Occupied);
     Anew anew(stage);
-    anew.after.exit(anew.after.holder(0), exited(1));
-    EXPECT_EQ(anew.after.slot(0).phase, SlotPhase::Tripped);
+    anew.exit(anew.holder(0), exited(1));
+    EXPECT_EQ(anew.slot(0).phase, SlotPhase::Tripped);
 }
 
 TEST(InheritanceTest, RecyclingIsNotDrawnAnew) {
@@ -144,10 +133,10 @@ TEST(InheritanceTest, WhoLeavesWithItsPoolHasAsLongAsBefore) {
     ASSERT_EQ(stage.worker(leaver).state, WorkerState::Draining);
     stage.pass(1min);
     Anew anew(stage);
-    anew.after.pass(3min);
-    EXPECT_EQ(anew.after.worker(leaver).state, WorkerState::Draining);
-    anew.after.pass(2min);
-    EXPECT_EQ(anew.after.worker(leaver).state, WorkerState::Killing);
+    anew.pass(3min);
+    EXPECT_EQ(anew.worker(leaver).state, WorkerState::Draining);
+    anew.pass(2min);
+    EXPECT_EQ(anew.worker(leaver).state, WorkerState::Killing);
     // The next master, after a death, does not know since when.
     Inheritance left = stage.core.inheritance();
     left.same_master = false;
@@ -166,9 +155,9 @@ TEST(InheritanceTest, AnExitIsDealtWithAsEver) {
     stage.serve();
     stage.pass(2s);
     Anew anew(stage);
-    anew.after.exit(stage.holder(1), signaled(9));
-    ASSERT_EQ(anew.after.all<Spawn>().size(), 1U);
-    EXPECT_EQ(anew.after.slot(1).restarts, 1U);
+    anew.exit(stage.holder(1), signaled(9));
+    ASSERT_EQ(anew.all<Spawn>().size(), 1U);
+    EXPECT_EQ(anew.slot(1).restarts, 1U);
 }
 
 }  // namespace

@@ -237,6 +237,19 @@ TEST(Rollout, ACrashOfAnOldWorkerMeanwhileIsRepairedAtOnceWithTheOldGeneration) 
     EXPECT_EQ(stage.pool().rollout, "canary 0/3");
 }
 
+TEST(Rollout, ASeatIsFilledInTheStepThatSendsAnothersCanaryAhead) {
+    config::Pool pool = pool_of("web", 3);
+    Stage stage(cluster_of({pool}));
+    stage.serve();
+    for (const std::uint32_t slot : {1U, 2U}) {
+        stage.exit(stage.holder(slot), exited(kExitConfiguration));
+    }
+    pool.exec.command = {"serve", "better"};
+    stage.step(Reload{Ticket{1}, cluster_of({pool})});
+    EXPECT_EQ(stage.worker(stage.holder(1)).generation, kNew);
+    EXPECT_EQ(stage.worker(stage.holder(2)).generation, kOld) << "it goes on with what it was";
+}
+
 TEST(Restart, ReplacesAllWorkersByTheSameGeneration) {
     Stage stage(cluster_of({pool_of("web", 1), pool_of("api", 1)}));
     stage.serve();

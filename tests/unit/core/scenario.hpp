@@ -166,4 +166,12 @@ class Stage {
     std::vector<Action> actions;
 };
 
+/// The same master, executed anew at this time.
+struct Anew : Stage {
+    explicit Anew(const Stage& before) : Stage(before.core.config()) {
+        now = before.now;
+        step(Adopt{before.core.inheritance()});
+    }
+};
+
 }  // namespace topsman::core::test

@@ -1,6 +1,6 @@
 // Workers that wait for somebody to die: when they are started, parked, used, renewed and ended.
 
-#include "tests/unit/core/scenario.hpp"
+#include "tests/unit/core/spares_stage.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,61 +8,6 @@
 
 namespace topsman::core::test {
 namespace {
-
-config::Pool pool_with_spares(std::uint32_t workers, std::uint32_t spares) {
-    config::Pool pool = pool_of("web", workers);
-    pool.spares = spares;
-    return pool;
-}
-
-std::vector<WorkerId> spares_in(const Stage& stage) {
-    std::vector<WorkerId> spares;
-    for (const WorkerView& worker : stage.core.snapshot().workers) {
-        if (worker.role == Role::Spare) {
-            spares.push_back(worker.worker);
-        }
-    }
-    return spares;
-}
-
-std::vector<Spawn> spares_started(const Stage& stage) {
-    std::vector<Spawn> started = stage.all<Spawn>();
-    std::erase_if(started, [](const Spawn& spawn) { return spawn.slot.index != kNoSlot; });
-    return started;
-}
-
-std::vector<Spawn> workers_started(const Stage& stage) {
-    std::vector<Spawn> started = stage.all<Spawn>();
-    std::erase_if(started, [](const Spawn& spawn) { return spawn.slot.index == kNoSlot; });
-    return started;
-}
-
-/// All that start are ready, and what is to be parked is.
-void warm(Stage& stage) {
-    for (int turn = 0; turn < 2; ++turn) {
-        for (const WorkerView& worker : stage.core.snapshot().workers) {
-            if (worker.state != WorkerState::Starting) {
-                continue;
-            }
-            stage.step(Spawned{worker.worker});
-            stage.ready(worker.worker);
-            const auto parks = stage.all<Park>();
-            EXPECT_EQ(parks.size(), worker.role == Role::Spare ? 1U : 0U);
-            for (const Park& park : parks) {
-                stage.step(Parked{park.worker});
-            }
-        }
-    }
-}
-
-/// All workers serve, all spares are parked.
-struct Warmed : Stage {
-    explicit Warmed(const config::Pool& pool) : Stage(cluster_of({pool})) {
-        start();
-        EXPECT_TRUE(spares_started(*this).empty()) << "first those for whom somebody waits";
-        warm(*this);
-    }
-};
 
 TEST(Spares, AreStartedWhenAllServeAndCountAsNobody) {
     config::Pool pool = pool_with_spares(2, 2);
@@ -407,110 +352,6 @@ TEST(Spares, ARecyclingWithoutSurplusLeavesASeatForOne) {
     stage.exit(old, exited(0));
     EXPECT_EQ(stage.all<Release>().size(), 1U);
     EXPECT_EQ(stage.holder(0), spare);
-}
-
-LeftWorker left_spare(std::uint64_t id, WorkerState state, SpareStage stage) {
-    LeftWorker left;
-    left.worker = WorkerId{id};
-    left.pool = "web";
-    left.slot = kNoSlot;
-    left.generation = Generation{1};
-    left.role = Role::Spare;
-    left.state = state;
-    left.spare = stage;
-    left.spawned_at = TimePoint{1h};
-    left.ready_at = TimePoint{1h};
-    return left;
-}
-
-TEST(Spares, TheNextMasterGoesOnWithThem) {
-    Stage stage(cluster_of({pool_with_spares(1, 3)}));
-    Inheritance left;
-    left.generation = Generation{1};
-    left.last_worker = WorkerId{9};
-    LeftWorker worker = left_spare(1, WorkerState::Serving, SpareStage::None);
-    worker.slot = 0;
-    worker.role = Role::Current;
-    left.workers = {worker, left_spare(2, WorkerState::Serving, SpareStage::Parked),
-                    left_spare(3, WorkerState::Serving, SpareStage::None),
-                    left_spare(4, WorkerState::Starting, SpareStage::None)};
-    stage.step(Adopt{left});
-    ASSERT_EQ(stage.all<Park>().size(), 1U);
-    EXPECT_EQ(stage.all<Park>()[0].worker, WorkerId{3}) << "it was being parked, or could not be";
-    EXPECT_EQ(stage.signals(WorkerId{4}), std::vector{SignalKind::Terminate})
-        << "what it said meanwhile is lost";
-    EXPECT_EQ(spares_started(stage).size(), 1U);
-    stage.exit(WorkerId{1}, signaled(SIGKILL));
-    EXPECT_EQ(stage.holder(0), WorkerId{2});
-}
-
-TEST(Spares, OneThatADeadMasterHadReleasedHasThatSeat) {
-    LeftWorker spare = left_spare(2, WorkerState::Serving, SpareStage::Parked);
-    believe(spare, {.waits = true});
-    EXPECT_EQ(spare, left_spare(2, WorkerState::Serving, SpareStage::Parked));
-    believe(spare, {.waits = false});
-    EXPECT_EQ(spare.spare, SpareStage::None) << "somebody has continued it";
-    believe(spare, {.is_let_go = true, .seat = 1});
-    Stage stage(cluster_of({pool_with_spares(2, 1)}));
-    Inheritance left;
-    left.generation = Generation{1};
-    left.last_worker = WorkerId{9};
-    LeftWorker worker = left_spare(1, WorkerState::Serving, SpareStage::None);
-    worker.slot = 1;
-    worker.role = Role::Current;
-    left.workers = {worker, spare};
-    stage.step(Adopt{left});
-    EXPECT_TRUE(stage.all<Release>().empty());
-    EXPECT_TRUE(stage.all<Park>().empty());
-    EXPECT_EQ(stage.holder(1), WorkerId{2}) << "whose place it has taken is dead";
-    EXPECT_EQ(stage.worker(WorkerId{2}).ready_at, stage.now) << "what it was before proves nothing";
-    stage.exit(WorkerId{1}, signaled(SIGKILL));
-    EXPECT_EQ(stage.holder(1), WorkerId{2});
-}
-
-TEST(Spares, OneThatADeadMasterHadToldToLeaveLeaves) {
-    LeftWorker spare = left_spare(2, WorkerState::Serving, SpareStage::Parked);
-    believe(spare, {.is_let_go = true, .seat = {}});
-    Stage stage(cluster_of({pool_with_spares(1, 1)}));
-    Inheritance left;
-    left.generation = Generation{1};
-    left.last_worker = WorkerId{9};
-    left.workers = {spare};
-    stage.step(Adopt{left});
-    EXPECT_EQ(stage.signals(WorkerId{2}), std::vector{SignalKind::Terminate});
-    EXPECT_TRUE(stage.all<Release>().empty());
-    EXPECT_EQ(workers_started(stage).size(), 1U);
-}
-
-TEST(Spares, AMasterThatIsExecutedAnewPacesThemAsBefore) {
-    Warmed stage(pool_with_spares(1, 1));
-    for (int i = 0; i < 5; ++i) {
-        stage.exit(spares_in(stage).at(0), exited(1));
-        stage.pass(30s);
-    }
-    stage.exit(spares_in(stage).at(0), exited(1));
-    stage.pass(1s);
-    Stage next(cluster_of({pool_with_spares(1, 1)}));
-    next.now = stage.now;
-    next.step(Adopt{stage.core.inheritance()});
-    EXPECT_TRUE(next.all<Spawn>().empty());
-    EXPECT_EQ(next.core.next_deadline(), stage.core.next_deadline());
-    next.pass(30s);
-    ASSERT_EQ(spares_started(next).size(), 1U);
-    next.exit(spares_in(next).at(0), exited(1));
-    EXPECT_EQ(next.all<Obituary>().at(0).next, "another spare in 6.4s") << "the seventh in a row";
-}
-
-TEST(Spares, AMasterThatIsExecutedAnewHasTheSameOnes) {
-    Warmed stage(pool_with_spares(2, 2));
-    Stage next(cluster_of({pool_with_spares(2, 2)}));
-    next.now = stage.now;
-    next.step(Adopt{stage.core.inheritance()});
-    EXPECT_TRUE(next.all<Spawn>().empty());
-    EXPECT_TRUE(next.all<Signal>().empty());
-    EXPECT_TRUE(next.all<Park>().empty());
-    EXPECT_EQ(spares_in(next), spares_in(stage));
-    EXPECT_EQ(next.worker(spares_in(next)[0]).spare, SpareStage::Parked);
 }
 
 }  // namespace
