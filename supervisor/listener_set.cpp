@@ -10,6 +10,16 @@
 
 namespace topsman::supervisor {
 
+namespace {
+
+auto is_of(const config::Listener& spec) {
+    return [&spec](const posix::BoundListener& listener) {
+        return listener.spec.name == spec.name && listener.spec.socket() == spec.socket();
+    };
+}
+
+}  // namespace
+
 ListenerSet::ListenerSet(std::vector<posix::BoundListener> bound, std::vector<UniqueFd> spare,
                          posix::Owners owners)
     : bound_(std::move(bound)), spare_(std::move(spare)), owners_(std::move(owners)) {
@@ -21,9 +31,7 @@ ListenerSet::ListenerSet(std::vector<posix::BoundListener> bound, std::vector<Un
 }
 
 posix::BoundListener* ListenerSet::find(const config::Listener& spec) {
-    const auto found = std::find_if(bound_.begin(), bound_.end(), [&spec](const auto& listener) {
-        return listener.spec.name == spec.name && listener.spec.socket() == spec.socket();
-    });
+    const auto found = std::find_if(bound_.begin(), bound_.end(), is_of(spec));
     return found == bound_.end() ? nullptr : &*found;
 }
 
@@ -36,17 +44,33 @@ std::uint32_t ListenerSet::free_row() const {
     return row;
 }
 
-Result<void> ListenerSet::prepare(const std::vector<config::Listener>& wanted) {
+Result<std::vector<config::Listener>> ListenerSet::missing(
+    const std::vector<config::Listener>& wanted) const {
     std::vector<config::Listener> missing;
     std::copy_if(wanted.begin(), wanted.end(), std::back_inserter(missing),
-                 [this](const config::Listener& spec) { return find(spec) == nullptr; });
+                 [this](const config::Listener& spec) {
+                     return std::none_of(bound_.begin(), bound_.end(), is_of(spec));
+                 });
     if (bound_.size() + missing.size() > shm::kMaxListeners) {
         return plain_error("listeners: " + std::to_string(missing.size()) + " are new and " +
                            std::to_string(bound_.size()) +
                            " are there, as the workers of old ones have not left yet: at most " +
                            std::to_string(shm::kMaxListeners) + " can be open, try again later");
     }
-    auto made = posix::bind_beside(missing, spare_, bound_, owners_);
+    return missing;
+}
+
+Result<void> ListenerSet::try_to_prepare(const std::vector<config::Listener>& wanted) const {
+    const auto missing = this->missing(wanted);
+    return missing ? posix::try_beside(*missing, spare_, bound_) : missing.error();
+}
+
+Result<void> ListenerSet::prepare(const std::vector<config::Listener>& wanted) {
+    const auto missing = this->missing(wanted);
+    if (!missing) {
+        return missing.error();
+    }
+    auto made = posix::bind_beside(*missing, spare_, bound_, owners_);
     if (!made) {
         return made.error();
     }

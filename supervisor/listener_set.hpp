@@ -30,6 +30,9 @@ class ListenerSet {
     /// names the listener.
     Result<void> prepare(const std::vector<config::Listener>& wanted);
 
+    /// Could prepare() do it? Nothing stays bound.
+    [[nodiscard]] Result<void> try_to_prepare(const std::vector<config::Listener>& wanted) const;
+
     /// From now on these are it; they are prepared. Backlog, mode and owner take effect, gates that
     /// were closed are opened. Returns a sentence for each thing that could not be done.
     std::vector<std::string> put_in_force(const std::vector<config::Listener>& wanted);
@@ -63,6 +66,9 @@ class ListenerSet {
     [[nodiscard]] const std::vector<posix::BoundListener>& all() const { return bound_; }
 
   private:
+    /// What is wanted and not there. Error: there is no room for it.
+    [[nodiscard]] Result<std::vector<config::Listener>> missing(
+        const std::vector<config::Listener>& wanted) const;
     [[nodiscard]] posix::BoundListener* find(const config::Listener& spec);
     [[nodiscard]] std::uint32_t free_row() const;
 

@@ -224,7 +224,9 @@ void CommandLine::add_changes() {
         "plan",
         "Say what `topsman reload` would do to which workers, and do nothing. Ends with 0 if "
         "nothing "
-        "would change, 6 if something would, 1 if the file would be refused.",
+        "would change, 6 if something would, 1 if the file would be refused. What a reload would "
+        "bind is\n"
+        "tried and let go.",
         "  topsman plan", [this] { return control::plan(target(), output(), change_); });
     add_duration(plan, "--timeout", change_.timeout, "Wait so long at most (5m)");
 

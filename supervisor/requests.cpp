@@ -293,8 +293,17 @@ void Master::request_plan(core::Ticket ticket) {
         [file = base_.config_file] { return load_candidate(file); },
         [this, ticket](const Candidate& candidate) {
             const bool is_stopping = snapshot_.phase != core::Phase::Running;
+            std::vector<std::string> reasons = misfits(candidate);
+            if (candidate.loaded.config) {
+                // A reload tries it last, when nothing else is wrong.
+                const auto could =
+                    base_.listeners.try_to_prepare(candidate.loaded.config->listeners);
+                if (!could) {
+                    reasons.push_back(could.error().message);
+                }
+            }
             answer(ticket, is_stopping ? control::Response{"failed", kStopping, {}}
-                                       : plan_reload(core_, candidate, misfits(candidate)));
+                                       : plan_reload(core_, candidate, reasons));
         });
     if (!taken) {
         answer(ticket, {"failed", kStillReading, {}});

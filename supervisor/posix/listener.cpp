@@ -108,8 +108,10 @@ class Room {
     bool is_needed_ = false;
 };
 
+enum class Use : std::uint8_t { Listen, Try };
+
 Result<UniqueFd> bind_inet(const config::Listener& spec, const Address& address,
-                           const std::vector<BoundListener>& bound = {}) {
+                           const std::vector<BoundListener>& bound = {}, Use use = Use::Listen) {
     const Room room(address, bound);
     UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd) {
@@ -125,19 +127,23 @@ Result<UniqueFd> bind_inet(const config::Listener& spec, const Address& address,
         return refusal("bind", address, errno);
     }
     // Two sockets may be bound to one address with SO_REUSEADDR: then this is what refuses.
-    if (::listen(fd.get(), static_cast<int>(spec.backlog)) != 0) {
+    if (use == Use::Listen && ::listen(fd.get(), static_cast<int>(spec.backlog)) != 0) {
         return refusal("listen on", address, errno);
     }
     share_port(fd.get(), is_group);
     return fd;
 }
 
+bool is_bound_to(int fd, const Address& address) {
+    const auto bound = bound_address(fd);
+    return bound && *bound == address && is_listening(fd);
+}
+
 /// Moves those of `inherited` that are bound to `address` out of it.
 std::vector<UniqueFd> take_matching(const Address& address, std::vector<UniqueFd>& inherited) {
     std::vector<UniqueFd> taken;
     for (UniqueFd& fd : inherited) {
-        const auto bound = bound_address(fd.get());
-        if (fd && bound && *bound == address && is_listening(fd.get())) {
+        if (fd && is_bound_to(fd.get(), address)) {
             (void)make_nonblocking(fd.get());
             taken.push_back(std::move(fd));
         }
@@ -347,6 +353,42 @@ Result<std::vector<BoundListener>> bind_beside(const std::vector<config::Listene
         listeners.push_back(std::move(*listener));
     }
     return listeners;
+}
+
+Result<void> try_beside(const std::vector<config::Listener>& specs,
+                        const std::vector<UniqueFd>& inherited,
+                        const std::vector<BoundListener>& bound) {
+    std::vector<UniqueFd> tried;  // to the end: one may be in another's way
+    for (const config::Listener& spec : specs) {
+        const auto address = parse_address(spec.address);
+        if (!address) {
+            return named(spec, address.error());
+        }
+        const bool is_given =
+            std::any_of(inherited.begin(), inherited.end(),
+                        [&address](const UniqueFd& fd) { return is_bound_to(fd.get(), *address); });
+        BoundListener listener;
+        listener.spec = spec;
+        const Result<bool> shared = is_given ? true : share(listener, *address, bound);
+        if (!shared) {
+            return named(spec, shared.error());
+        }
+        if (*shared) {
+            continue;
+        }
+        if (address->family() == AF_UNIX) {
+            if (auto free = try_unix_socket(*address); !free) {
+                return named(spec, free.error());
+            }
+            continue;
+        }
+        auto fd = bind_inet(spec, *address, bound, Use::Try);
+        if (!fd) {
+            return named(spec, fd.error());
+        }
+        tried.push_back(std::move(*fd));
+    }
+    return {};
 }
 
 Result<void> tune(const BoundListener& listener, const Owners& owners) {

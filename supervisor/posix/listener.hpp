@@ -75,6 +75,12 @@ using KeptSockets = std::map<std::pair<std::string, std::string>, std::vector<Un
     const std::vector<config::Listener>& specs, std::vector<UniqueFd>& inherited,
     const std::vector<BoundListener>& bound, const Owners& owners = {});
 
+/// Could bind_beside() bind these? Each is bound and let go, and listens at no time, so that nobody
+/// gets in; of the path of a unix socket is asked who has it. The same errors.
+[[nodiscard]] Result<void> try_beside(const std::vector<config::Listener>& specs,
+                                      const std::vector<UniqueFd>& inherited,
+                                      const std::vector<BoundListener>& bound);
+
 /// Sets backlog, mode and owner as its specification says, whatever they are. Error: what was
 /// refused; the rest is done.
 Result<void> tune(const BoundListener& listener, const Owners& owners = {});

@@ -10,14 +10,14 @@
 namespace topsman::posix {
 namespace {
 
-/// Makes the path free for us, or says who has it.
-Result<void> clear_path(const Address& address) {
+/// Is there a socket in the way that nobody listens at? Error: who has the path.
+Result<bool> is_left_by_the_dead(const Address& address) {
     const std::string path = path_of(address);
 
     struct stat status {};
 
     if (::lstat(path.c_str(), &status) != 0) {
-        return {};  // nothing there, or a folder that bind(2) will name
+        return false;  // nothing there, or a folder that bind(2) will name
     }
     if (!S_ISSOCK(status.st_mode)) {
         return plain_error("bind unix:" + path + ": a file that is not a socket is in the way",
@@ -44,7 +44,17 @@ Result<void> clear_path(const Address& address) {
                                              std::errc::address_in_use)
                                : system_error("bind unix:" + path + ": a socket is there already");
     }
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+    return true;
+}
+
+/// Makes the path free for us, or says who has it.
+Result<void> clear_path(const Address& address) {
+    const std::string path = path_of(address);
+    const Result<bool> is_left = is_left_by_the_dead(address);
+    if (!is_left) {
+        return is_left.error();
+    }
+    if (*is_left && ::unlink(path.c_str()) != 0 && errno != ENOENT) {
         return system_error("unlink " + path);
     }
     return {};
@@ -104,6 +114,11 @@ Result<UnixSocket> bind_unix_socket(const config::Listener& spec, const Address&
         return give_up(system_error("listen on unix:" + path));
     }
     return made;
+}
+
+Result<void> try_unix_socket(const Address& address) {
+    const Result<bool> is_left = is_left_by_the_dead(address);
+    return is_left ? Result<void>() : is_left.error();
 }
 
 Result<void> set_socket_file(const config::Listener& spec, const Address& address,

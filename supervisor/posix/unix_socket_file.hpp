@@ -23,6 +23,9 @@ struct UnixSocket {
 [[nodiscard]] Result<UnixSocket> bind_unix_socket(const config::Listener& spec,
                                                   const Address& address, const Owners& owners);
 
+/// Is the path free, or what is there a dead process's? Changes nothing; the same errors.
+[[nodiscard]] Result<void> try_unix_socket(const Address& address);
+
 /// Gives an existing file the mode and owner that `spec` asks for, or those of a new one.
 Result<void> set_socket_file(const config::Listener& spec, const Address& address,
                              const Owners& owners);

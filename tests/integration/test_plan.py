@@ -4,12 +4,14 @@ import datetime
 import json
 import os
 import pty
+import socket
 import subprocess
 
 from harness import AT_ONCE, DEADLINE, TestCase, http_yaml, main
 
 CHANGES = 6
 BLUE = "    environment: { COLOR: blue }\n"
+JOBS_ALONE = "pools:\n  jobs:\n    command: [sleep, '1000']\n" + AT_ONCE
 JOBS = "  jobs:\n    command: [sleep, '1000']\n    workers: 2\n" + AT_ONCE
 
 
@@ -97,6 +99,20 @@ class Plan(TestCase):
             self.assertEqual(planned.stdout, done.stdout)
             self.assertIn("a reload would refuse the file", planned.stderr)
             self.assertEqual(self.details(c, 1)["result"], "failed")
+
+    def test_a_port_that_is_taken_is_said_before(self):
+        c = self.cluster(http_yaml(2)).start()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = "127.0.0.1:%d" % taken.getsockname()[1]
+            c.write_yaml(f'listeners: {{ other: {{ address: "{address}" }} }}\n' + JOBS_ALONE)
+            planned = c.cli("plan", expect=1)
+            done = c.cli("reload", expect=1)
+            self.assertIn(f"listener other: bind {address}: Address already in use", planned.stdout)
+            self.assertIn(planned.stdout.strip(), done.stdout + done.stderr)
+        listening = c.status()["listeners"]
+        self.assertIn(f"listener other: added, {address}", self.plan(c))
+        self.assertEqual(c.status()["listeners"], listening)
+        socket.create_server(("127.0.0.1", int(address.rsplit(":", 1)[1]))).close()
 
     def test_without_a_master_there_is_a_sentence(self):
         c = self.cluster(http_yaml(2)).start()

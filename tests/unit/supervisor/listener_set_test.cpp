@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 
+#include <optional>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -68,6 +69,20 @@ TEST_F(ListenerSetTest, AllOrNothing) {
     ASSERT_FALSE(done);
     EXPECT_THAT(done.error().message, HasSubstr("listener c: bind 192.0.2.1:80"));
     EXPECT_THAT(names(), ElementsAre("a"));
+}
+
+TEST_F(ListenerSetTest, WhatIsTriedIsLetGoAndWhatIsTakenIsSaidAsWhenItIsBound) {
+    std::optional other(make({spec("taken")}));
+    const std::string address = other->all().front().address;
+    const Wanted wanted{spec("a"), spec("b", address), spec("c", place())};
+    const auto tried = set_.try_to_prepare(wanted);
+    ASSERT_FALSE(tried);
+    EXPECT_THAT(tried.error().message, HasSubstr("listener b: bind 127.0.0.1:"));
+    EXPECT_EQ(tried.error().message, set_.prepare(wanted).error().message);
+    other.reset();
+    EXPECT_TRUE(set_.try_to_prepare(wanted));
+    EXPECT_THAT(names(), ElementsAre("a"));
+    other.emplace(make({spec("it was let go", address)}));
 }
 
 TEST_F(ListenerSetTest, EachHasItsRowAsLongAsItIsOpen) {
