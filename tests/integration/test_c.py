@@ -23,6 +23,9 @@ t.topsman_message_data.restype = ctypes.c_void_p
 t.topsman_message_data.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
 t.topsman_channel_send.argtypes = [ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64]
 t.topsman_channel_receive.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
+t.topsman_channel_receive_all.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64, ctypes.c_void_p]
+t.topsman_messages_data.restype = ctypes.c_void_p
+t.topsman_messages_data.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
 FOREVER, TO_ANY, TO_ALL = -1, -1, -2
 
 def check(result):
@@ -89,6 +92,27 @@ while not t.topsman_draining(worker):
         else:
             check(t.topsman_channel_send(news, 0, text, len(text), FOREVER))
         check(t.topsman_message_ack(message))
+"""
+
+# The first sends, the second dies over the row that it has received, and its successor has all of it again.
+ROWS = COMMON + """
+news, received = opened("channel", b"news"), opened("counter", b"received")
+sent = [b"one", b"two", b"three"]
+if t.topsman_name(worker) == b"python/0":
+    for text in sent:
+        assert check(t.topsman_channel_send(news, 1, text, len(text), FOREVER)) == 1
+check(t.topsman_ready(worker))
+row, size = ctypes.c_void_p(), ctypes.c_size_t()
+while (count := check(t.topsman_channel_receive_all(news, 4, FOREVER, ctypes.byref(row)))) != 0:
+    for number in range(count):
+        data = t.topsman_messages_data(row, number, ctypes.byref(size))
+        text = ctypes.string_at(data, size.value)
+        assert text == sent.pop(0), text
+    if not os.path.exists("killed"):
+        open("killed", "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    check(t.topsman_messages_ack(row))
+    t.topsman_counter_add(received, count)
 """
 
 # Submits the same key again and again; takes one in between.
@@ -174,6 +198,15 @@ class C(TestCase):
         # Whoever waits in poll for a message stops waiting when it is told to leave.
         self.assertEqual(c.stop(), 0)
         self.assertEqual(c.log().count("SIGKILL"), 1, "nobody had to be killed at the end")
+
+    def test_a_row_of_messages_is_received_again_if_its_receiver_dies_over_it(self):
+        c = self.up(ROWS)
+        c.wait_status(lambda s: s["counters"]["received"]["total"] == 3)
+        c.wait_up()
+        self.assertEqual([(e["pool"], e["slot"]) for e in c.events() if e["event"] == "worker.exited"],
+                         [("python", 1)], "the row was not whole, or not in its order")
+        self.assertEqual(c.stop(), 0)
+        self.assertEqual(c.log().count("SIGKILL"), 1, "whoever waits for messages leaves when it is told to")
 
 
 if __name__ == "__main__":

@@ -99,4 +99,40 @@ void topsman_message_put_back(topsman_message* message) {
     const std::unique_ptr<topsman_message> end(message);
 }
 
+int topsman_channel_receive_all(topsman_channel* channel, size_t most, int64_t timeout_ns,
+                                topsman_messages** messages) {
+    if (channel == nullptr || messages == nullptr) {
+        return null_argument(__func__);
+    }
+    return guarded([&] {
+        auto received = timeout_ns == 0
+                            ? channel->channel.try_receive_all(most)
+                            : channel->channel.receive_all_until(deadline_of(timeout_ns), most);
+        if (!received) {
+            return topsman::c::failed(received.error());
+        }
+        *messages = *received ? new topsman_messages{std::move(**received)} : nullptr;
+        return *messages != nullptr ? static_cast<int>((*messages)->messages.size()) : 0;
+    });
+}
+
+const void* topsman_messages_data(const topsman_messages* messages, size_t number, size_t* size) {
+    const bool is_there = messages != nullptr && number < messages->messages.size();
+    const auto data = is_there ? messages->messages.data(number) : std::span<const std::byte>();
+    if (size != nullptr) {
+        *size = data.size();
+    }
+    return data.data();
+}
+
+int topsman_messages_ack(topsman_messages* messages) {
+    const std::unique_ptr<topsman_messages> end(messages);
+    return messages == nullptr ? null_argument(__func__)
+                               : guarded([&] { return done(messages->messages.ack()); });
+}
+
+void topsman_messages_put_back(topsman_messages* messages) {
+    const std::unique_ptr<topsman_messages> end(messages);
+}
+
 }  // extern "C"

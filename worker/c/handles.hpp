@@ -55,6 +55,10 @@ struct topsman_message {
     topsman::Message message;
 };
 
+struct topsman_messages {
+    topsman::Messages messages;
+};
+
 namespace topsman::c {
 
 /// One handle for each name. Never destroyed: threads may use them while the process ends.

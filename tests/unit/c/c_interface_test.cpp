@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <vector>
 
 namespace {
 
@@ -147,6 +148,10 @@ TEST(CInterfaceTest, NullIsRefusedEverywhere) {
     EXPECT_EQ(topsman_channel_receive(nullptr, 0, &message), -EINVAL);
     EXPECT_EQ(topsman_channel_slots(nullptr), -EINVAL);
     EXPECT_EQ(topsman_channel_event_fd(nullptr), -EINVAL);
+    EXPECT_EQ(topsman_channel_receive_all(channel("null"), 8, 0, nullptr), -EINVAL);
+    EXPECT_EQ(topsman_messages_ack(nullptr), -EINVAL);
+    EXPECT_EQ(topsman_messages_data(nullptr, 0, nullptr), nullptr);
+    topsman_messages_put_back(nullptr);
     EXPECT_EQ(topsman_message_ack(nullptr), -EINVAL);
     EXPECT_EQ(topsman_message_data(nullptr, nullptr), nullptr);
     topsman_message_put_back(nullptr);
@@ -352,6 +357,37 @@ TEST(CInterfaceTest, MessagesAreReceivedInTheirOrderUntilTheyAreAcknowledged) {
     EXPECT_EQ(receive(news), "second");
     EXPECT_EQ(topsman_channel_receive(news, 1, &message), 0);
     EXPECT_EQ(message, nullptr);
+}
+
+TEST(CInterfaceTest, ARowOfMessagesIsAcknowledgedTogether) {
+    topsman_channel* news = channel("rows");
+    topsman_messages* row = nullptr;
+    EXPECT_EQ(topsman_channel_receive_all(news, 8, 0, &row), 0);
+    EXPECT_EQ(row, nullptr);
+    EXPECT_EQ(topsman_channel_receive_all(news, 0, 0, &row), -EINVAL);
+    EXPECT_NE(std::strstr(topsman_last_error(), "at least 1"), nullptr) << topsman_last_error();
+    const std::vector<std::string> sent = {std::string("a\0b", 3), "", "third", "fourth"};
+    for (const std::string& message : sent) {
+        ASSERT_EQ(send(news, message), 1);
+    }
+    const auto expect_row = [&](std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) {
+            std::size_t size = 99;
+            const auto* data = static_cast<const char*>(topsman_messages_data(row, i, &size));
+            EXPECT_EQ(std::string(data, size), sent[i]);
+        }
+        std::size_t size = 99;
+        EXPECT_EQ(topsman_messages_data(row, count, &size), nullptr);
+        EXPECT_EQ(size, 0U);
+    };
+    ASSERT_EQ(topsman_channel_receive_all(news, SIZE_MAX, TOPSMAN_FOREVER, &row), 4);
+    expect_row(4);
+    topsman_messages_put_back(row);
+    ASSERT_EQ(topsman_channel_receive_all(news, 3, 1'000'000'000, &row), 3);
+    expect_row(3);
+    EXPECT_EQ(topsman_messages_ack(row), 0);
+    EXPECT_EQ(receive(news), "fourth");
+    EXPECT_EQ(topsman_channel_receive_all(news, 8, 1, &row), 0);
 }
 
 TEST(CInterfaceTest, WhoCannotBeReachedIsSaid) {
