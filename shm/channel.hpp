@@ -24,7 +24,10 @@
 // What this buys: a sender touches what the receiver writes once for each filling of the inbox, and
 // the receiver nothing that senders write but the messages. A sender that stands still or dies
 // between claim and send holds up nobody as long as there is room: what others sent later is
-// received past its cells.
+// received past its cells. But `freed` stays before them, so once capacity less its own cells have
+// been sent after it the inbox is full for all, until it goes on, or is dead and swept; other
+// inboxes are not touched. Nobody can take its cells away: it may be amid its copy, and its READY
+// is a plain store.
 //
 // A view like std::span: it is made from a shape that was checked and copied, and trusts no word in
 // the segment; every number is checked before it is an index. Receiving is in inbox_reader.hpp.

@@ -1,113 +1,10 @@
-#include "shm/channel.hpp"
-
-#include "shm/inbox_reader.hpp"
-#include "shm_test_helper.hpp"
+#include "channel_fixture.hpp"
 
 #include <array>
-#include <atomic>
-#include <cstring>
-#include <thread>
-#include <vector>
+#include <cstdint>
 
-namespace topsman::shm {
+namespace topsman::shm::channel_test {
 namespace {
-
-constexpr Owner kSender{1, 1};
-constexpr Owner kReceiver{3, 3};
-constexpr Owner kNext{4, 5};
-using Values = std::vector<std::uint64_t>;
-
-bool never() noexcept {
-    return false;
-}
-
-class ChannelTest : public testing::Test {
-  protected:
-    ChannelTest() { channel_.set_slots(kShape.slots); }
-
-    bool send(std::uint64_t value, Owner by = kSender, std::uint32_t slot = 0) {
-        return channel_.send(by, slot, std::as_bytes(std::span(&value, 1)));
-    }
-
-    std::uint32_t send_run(const Values& values, Owner by = kSender) {
-        std::vector<Channel::Bytes> messages;
-        for (const std::uint64_t& value : values) {
-            messages.push_back(std::as_bytes(std::span(&value, 1)));
-        }
-        return channel_.send(by, 0, messages);
-    }
-
-    /// As a sender leaves it that stands still, or dies, after its claim.
-    void claim_only(Owner by, std::uint32_t count) {
-        std::atomic<std::uint64_t>& tail = channel_.inbox(0).tail;
-        const TailWord last = TailWord::unpack(tail.load());
-        channel_.inbox(0).users.insert(by.lane);
-        tail.store(TailWord{last.end(), count, by.lane, by.generation & 0xfU}.pack());
-    }
-
-    static std::uint64_t value_of(const ReceivedMessage& message) {
-        std::uint64_t value = 0;
-        EXPECT_EQ(message.bytes.size(), sizeof(value));
-        std::memcpy(&value, message.bytes.data(), std::min(message.bytes.size(), sizeof(value)));
-        return value;
-    }
-
-    /// Receives and ends all there is.
-    static Values drain(InboxReader& reader) {
-        Values values;
-        while (const auto message = reader.receive()) {
-            values.push_back(value_of(*message));
-            reader.done(message->position);
-        }
-        return values;
-    }
-
-    static Values values_of(const InboxReader& reader, const ReceivedRow& row) {
-        Values values;
-        for (std::uint32_t i = 0; i < row.count; ++i) {
-            const Position position = after(row.first, i);
-            values.push_back(value_of({position, reader.bytes_at(position)}));
-        }
-        return values;
-    }
-
-    /// As a sender that goes on after its claim of cells from `first` on.
-    static void put(Channel& channel, Position first, std::uint32_t count) {
-        for (std::uint32_t i = count; i-- != 0;) {
-            const std::uint64_t value = first + i + 1;
-            channel.cell(0, first + i).length.store(sizeof(value));
-            std::memcpy(channel.message(0, first + i), &value, sizeof(value));
-            const CellWord ready{CellState::Ready, kOther.lane, kOther.generation,
-                                 i == 0 ? count : 1U, 1};
-            channel.cell(0, first + i).word.store(ready.pack());
-        }
-    }
-
-    static void expect_whole(Channel& channel, InboxReader& reader) {
-        for (std::uint64_t round = 0; round < 3; ++round) {
-            std::uint32_t sent = 0;
-            while (channel.send(kSender, 0, std::as_bytes(std::span(&round, 1)))) {
-                ++sent;
-            }
-            EXPECT_EQ(sent, kShape.capacity);
-            EXPECT_EQ(drain(reader), Values(kShape.capacity, round));
-        }
-    }
-
-    static constexpr ChannelShape kShape{
-        .slots = 3, .capacity = 5, .message_size = 40, .delivery = Delivery::AtLeastOnce};
-
-    static ChannelShape at_most_once() {
-        ChannelShape shape = kShape;
-        shape.delivery = Delivery::AtMostOnce;
-        return shape;
-    }
-
-    std::byte* memory_ = static_cast<std::byte*>(shared_memory(channel_bytes(kShape)));
-    std::span<Lane> lanes_{static_cast<Lane*>(shared_memory(sizeof(Lane) * 32)), 32};
-    Channel channel_{memory_, kShape, lanes_};
-    InboxReader reader_{channel_, 0, kReceiver};
-};
 
 TEST_F(ChannelTest, MessagesComeWholeAndInTheirOrder) {
     for (std::uint64_t round = 0; round < 50; ++round) {
@@ -204,85 +101,6 @@ TEST_F(ChannelTest, AtMostOnceTheFirstOfALateRunIsGoneWithItsReceiver) {
     expect_whole(channel, next);
 }
 
-TEST_F(ChannelTest, ARowIsReceivedTogether) {
-    EXPECT_FALSE(reader_.receive_row(8));
-    for (std::uint64_t round = 0; round < 20; ++round) {
-        ASSERT_EQ(send_run({1, 2}), 2U);
-        ASSERT_TRUE(send(3, kOther));
-        ASSERT_EQ(send_run({4, 5}), 2U);
-        const ReceivedRow row = reader_.receive_row(3);
-        EXPECT_EQ(values_of(reader_, row), (Values{1, 2, 3}));
-        const ReceivedRow rest = reader_.receive_row(UINT32_MAX);
-        EXPECT_EQ(values_of(reader_, rest), (Values{4, 5}));
-        EXPECT_EQ(reader_.in_hand(), 5U);
-        EXPECT_EQ(channel_.unread(0), 5U);
-        reader_.done(round % 2 == 0 ? row : rest);
-        EXPECT_EQ(channel_.unread(0), round % 2 == 0 ? 2U : 5U);
-        reader_.done(round % 2 == 0 ? rest : row);
-        EXPECT_EQ(channel_.unread(0), 0U);
-        EXPECT_EQ(reader_.in_hand(), 0U);
-    }
-    expect_whole(channel_, reader_);
-}
-
-TEST_F(ChannelTest, ARowEndsWhereAMessageIsMissingAndAGapComesFirst) {
-    ASSERT_TRUE(send(1));
-    claim_only(kOther, 2);
-    ASSERT_EQ(send_run({4, 5}), 2U);
-    EXPECT_EQ(values_of(reader_, reader_.receive_row(8)), (Values{1}));
-    const ReceivedRow behind = reader_.receive_row(8);
-    EXPECT_EQ(values_of(reader_, behind), (Values{4, 5}));
-    reader_.done(behind);
-    put(channel_, 1, 2);
-    const ReceivedRow late = reader_.receive_row(8);
-    EXPECT_EQ(values_of(reader_, late), (Values{2, 3}));
-    reader_.done(late);
-    (void)channel_.sweep(kReceiver);
-    InboxReader next(channel_, 0, kNext);
-    EXPECT_EQ(drain(next), (Values{1})) << "the others were received past it";
-    expect_whole(channel_, next);
-}
-
-TEST_F(ChannelTest, ARowThatIsPutBackComesFirst) {
-    ASSERT_EQ(send_run({1, 2, 3, 4, 5}), 5U);
-    const ReceivedRow first = reader_.receive_row(2);
-    const ReceivedRow second = reader_.receive_row(2);
-    reader_.put_back(second);
-    reader_.put_back(first);
-    EXPECT_EQ(values_of(reader_, reader_.receive_row(8)), (Values{1, 2}));
-    EXPECT_EQ(values_of(reader_, reader_.receive_row(1)), (Values{3}));
-    EXPECT_EQ(values_of(reader_, reader_.receive_row(8)), (Values{4}));
-    EXPECT_EQ(values_of(reader_, reader_.receive_row(8)), (Values{5}));
-    EXPECT_FALSE(reader_.receive_row(8));
-}
-
-TEST_F(ChannelTest, AtMostOnceARowIsGoneWithItsReceiver) {
-    Channel channel(memory_, at_most_once(), lanes_);
-    InboxReader reader(channel, 0, kReceiver);
-    ASSERT_EQ(send_run({1, 2, 3, 4}), 4U);
-    EXPECT_EQ(values_of(reader, reader.receive_row(3)), (Values{1, 2, 3}));
-    EXPECT_EQ(channel.unread(0), 1U);
-    (void)channel.sweep(kReceiver);
-    InboxReader next(channel, 0, kNext);
-    EXPECT_EQ(drain(next), (Values{4}));
-    expect_whole(channel, next);
-}
-
-TEST_F(ChannelTest, ARowIsNeverLongerThanTheInboxWhateverItsWordsSay) {
-    for (Position at = 0; at < 3 * channel_.cells(); ++at) {
-        channel_.cell(0, at).length.store(UINT32_MAX);
-        channel_.cell(0, at).word.store(
-            CellWord{CellState::Ready, kOther.lane, 7, 1, channel_.turn_of(at)}.pack());
-        if ((at + 1) % channel_.cells() == 0) {
-            const ReceivedRow row = reader_.receive_row(UINT32_MAX);
-            EXPECT_EQ(row.count, channel_.cells());
-            EXPECT_EQ(reader_.bytes_at(row.first).size(), kShape.message_size);
-            EXPECT_FALSE(reader_.receive_row(UINT32_MAX));
-            reader_.done(row);
-        }
-    }
-}
-
 TEST_F(ChannelTest, TheReceiverLeavesAndAnotherComes) {
     ASSERT_EQ(send_run({1, 2}), 2U);
     const auto first = reader_.receive();
@@ -310,6 +128,19 @@ TEST_F(ChannelTest, ASenderThatStandsStillHoldsUpNobody) {
     EXPECT_TRUE(reader_.has_something());
     EXPECT_EQ(drain(reader_), Values{});
     EXPECT_EQ(channel_.unread(0), 0U);
+    expect_whole(channel_, reader_);
+}
+
+TEST_F(ChannelTest, BehindASenderThatStandsStillThereIsTheRestOfTheInbox) {
+    claim_only(kOther, 2);
+    for (std::uint64_t i = 0; i < kShape.capacity - 2; ++i) {
+        ASSERT_TRUE(send(i));
+        EXPECT_EQ(drain(reader_), (Values{i}));
+    }
+    EXPECT_FALSE(send(9)) << "its cells, and all behind them, are not free";
+    EXPECT_TRUE(send(9, kSender, 1)) << "another inbox";
+    put(channel_, 0, 2);
+    EXPECT_EQ(drain(reader_), (Values{1, 2}));
     expect_whole(channel_, reader_);
 }
 
@@ -432,80 +263,5 @@ TEST_F(ChannelTest, WhoeverHasAReceiverIsPreferred) {
     EXPECT_EQ(channel_.send_any(kSender, 0, bytes), std::nullopt);
 }
 
-TEST_F(ChannelTest, WhoWaitsForRoomInASlotThatGoesIsTold) {
-    while (send(1, kSender, 1)) {
-    }
-    const std::uint64_t value = 2;
-    const auto bytes = std::as_bytes(std::span(&value, 1));
-    EXPECT_EQ(channel_.send_until(kSender, 1, bytes, Deadline{}, never), Channel::Sent::Full);
-    std::atomic<bool> is_refused = false;
-    std::jthread waiter([&] {
-        is_refused =
-            channel_.send_until(kSender, 1, bytes, kNoDeadline, never) == Channel::Sent::NoSlot;
-    });
-    while (lanes_[kSender.lane].parked.load() == 0) {
-        std::this_thread::yield();
-    }
-    channel_.set_slots(1);
-    waiter.join();
-    EXPECT_TRUE(is_refused);
-    EXPECT_EQ(channel_.slots(), 1U);
-    channel_.set_slots(100);
-    EXPECT_EQ(channel_.slots(), kShape.slots) << "no more than it has inboxes";
-}
-
-TEST_F(ChannelTest, WhoWaitsForAMessageIsWoken) {
-    std::jthread receiver([&] {
-        const auto message = reader_.receive_until(kNoDeadline, never);
-        EXPECT_EQ(value_of(*message), 42U);
-    });
-    while (lanes_[kReceiver.lane].parked.load() == 0) {
-        std::this_thread::yield();
-    }
-    ASSERT_TRUE(send(42));
-}
-
-TEST_F(ChannelTest, WhoWaitsToBecomeTheReceiverIsWoken) {
-    ASSERT_TRUE(send(1));
-    EXPECT_TRUE(reader_.receive());
-    InboxReader next(channel_, 0, kNext);
-    std::jthread waiter([&] {
-        const auto message = next.receive_until(kNoDeadline, never);
-        EXPECT_EQ(value_of(*message), 1U);
-    });
-    while (lanes_[kNext.lane].parked.load() == 0) {
-        std::this_thread::yield();
-    }
-    (void)channel_.sweep(kReceiver);
-}
-
-TEST_F(ChannelTest, ThreadsAndProcessesSendAtOnce) {
-    constexpr std::uint64_t kEach = 4'000;
-    Values last(4, 0);
-    {
-        std::vector<std::jthread> senders;
-        for (std::uint64_t t = 1; t < 4; ++t) {
-            senders.emplace_back([this, t] {
-                for (std::uint64_t i = 1; i <= kEach; ++i) {
-                    const std::uint64_t value = t << 32U | i;
-                    const auto bytes = std::as_bytes(std::span(&value, 1));
-                    // Two of them share a lane, as threads of one process do.
-                    const Owner owner{static_cast<std::uint32_t>(t == 3 ? 2 : t), 1};
-                    EXPECT_EQ(channel_.send_until(owner, 0, bytes, kNoDeadline, never),
-                              Channel::Sent::Yes);
-                }
-            });
-        }
-        for (std::uint64_t i = 0; i < 3 * kEach; ++i) {
-            const auto message = reader_.receive_until(kNoDeadline, never);
-            const std::uint64_t value = value_of(*message);
-            EXPECT_EQ(value & 0xffff'ffffU, ++last.at(value >> 32U)) << "in each one's order";
-            reader_.done(message->position);
-        }
-    }
-    EXPECT_EQ(last, (Values{0, kEach, kEach, kEach}));
-    expect_whole(channel_, reader_);
-}
-
 }  // namespace
-}  // namespace topsman::shm
+}  // namespace topsman::shm::channel_test
