@@ -222,11 +222,9 @@ void CommandLine::add_changes() {
 
     CLI::App* plan = add_for_cluster(
         "plan",
-        "Say what `topsman reload` would do to which workers, and do nothing. Ends with 0 if "
-        "nothing "
-        "would change, 6 if something would, 1 if the file would be refused. What a reload would "
-        "bind is\n"
-        "tried and let go.",
+        "Say what `topsman reload` would do to which workers, and do nothing: what it would bind "
+        "is tried,\nand let go. Ends with 0 if nothing would change, 6 if something would, 1 if "
+        "the file would be refused.",
         "  topsman plan", [this] { return control::plan(target(), output(), change_); });
     add_duration(plan, "--timeout", change_.timeout, "Wait so long at most (5m)");
 
