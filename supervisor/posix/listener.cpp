@@ -1,13 +1,12 @@
 #include "supervisor/posix/listener.hpp"
 
 #include "supervisor/posix/address.hpp"
+#include "supervisor/posix/inet_socket.hpp"
 #include "supervisor/posix/launcher.hpp"
-#include "supervisor/posix/sock_diag.hpp"
 #include "supervisor/posix/unix_socket_file.hpp"
 
 #include <algorithm>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <set>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,109 +28,6 @@ bool make_nonblocking(int fd) noexcept {
         return false;
     }
     return ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
-}
-
-std::string hint_for(int number, const Address& address) {
-    switch (number) {
-        case EACCES:
-            return address.port() != 0 && address.port() < 1'024
-                       ? " (needs CAP_NET_BIND_SERVICE or a port above 1023)"
-                       : "";
-        case EADDRINUSE: {
-            const std::string holder = listening_process(address.port());
-            return holder.empty() ? "" : ": in use by " + holder;
-        }
-        case EADDRNOTAVAIL:
-            return " (no interface of this machine has it)";
-        case EAFNOSUPPORT:
-            return address.family() == AF_INET6 ? " (IPv6 is off on this machine)" : "";
-        default:
-            return "";
-    }
-}
-
-Error refusal(const std::string& what, const Address& address, int number) {
-    Error error = system_error(what + " " + to_string(address), number);
-    error.message += hint_for(number, address);
-    return error;
-}
-
-void switch_on(int fd, int level, int option) noexcept {
-    const int one = 1;
-    // The options here are of every Linux that has pidfds; a refusal shows at bind.
-    (void)::setsockopt(fd, level, option, &one, sizeof one);
-}
-
-void share_port(int fd, bool on) noexcept {
-    const int value = on ? 1 : 0;
-    (void)::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &value, sizeof value);
-}
-
-/// While it lives, those of our own sockets that are in the way of a new one let it in: in Linux
-/// two sockets listen at one port, one at an address of its own and one at all of them, only if
-/// both have SO_REUSEPORT (inet_csk_bind_conflict() looks at it anew at each bind and listen).
-/// After that another program of the same user may bind there if it sets the option, too: the port
-/// remembers it.
-class Room {
-  public:
-    Room(const Address& address, const std::vector<BoundListener>& bound) {
-        for (const BoundListener& other : bound) {
-            for (const UniqueFd& fd : other.sockets) {
-                const auto at = bound_address(fd.get());
-                if (!at || at->family() != address.family() || at->port() == 0 ||
-                    at->port() != address.port()) {
-                    continue;
-                }
-                is_needed_ = true;
-                if (other.spec.accept == config::Accept::Shared) {
-                    share_port(fd.get(), true);
-                    sockets_.push_back(fd.get());
-                }
-            }
-        }
-    }
-
-    ~Room() {
-        for (const int fd : sockets_) {
-            share_port(fd, false);
-        }
-    }
-
-    Room(const Room&) = delete;
-    Room& operator=(const Room&) = delete;
-
-    /// The new one needs the option, too.
-    [[nodiscard]] bool is_needed() const { return is_needed_; }
-
-  private:
-    std::vector<int> sockets_;
-    bool is_needed_ = false;
-};
-
-enum class Use : std::uint8_t { Listen, Try };
-
-Result<UniqueFd> bind_inet(const config::Listener& spec, const Address& address,
-                           const std::vector<BoundListener>& bound = {}, Use use = Use::Listen) {
-    const Room room(address, bound);
-    UniqueFd fd(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!fd) {
-        return refusal("socket for", address, errno);
-    }
-    switch_on(fd.get(), SOL_SOCKET, SO_REUSEADDR);
-    if (address.family() == AF_INET6) {
-        switch_on(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
-    }
-    const bool is_group = spec.accept == config::Accept::ReusePort;
-    share_port(fd.get(), is_group || room.is_needed());
-    if (::bind(fd.get(), address.get(), address.length) != 0) {
-        return refusal("bind", address, errno);
-    }
-    // Two sockets may be bound to one address with SO_REUSEADDR: then this is what refuses.
-    if (use == Use::Listen && ::listen(fd.get(), static_cast<int>(spec.backlog)) != 0) {
-        return refusal("listen on", address, errno);
-    }
-    share_port(fd.get(), is_group);
-    return fd;
 }
 
 bool is_bound_to(int fd, const Address& address) {
@@ -172,7 +68,7 @@ Result<void> bind_own(BoundListener& listener, Address address, const Sources& s
     const bool is_group = listener.spec.accept == config::Accept::ReusePort;
     const std::uint32_t count = is_group ? std::max(sources.reuse_port_sockets, 1U) : 1;
     for (std::uint32_t i = 0; i < count; ++i) {
-        auto fd = bind_inet(listener.spec, address, sources.bound);
+        auto fd = bind_inet(listener.spec, address, sources.bound, Use::Listen);
         if (!fd) {
             return fd.error();
         }
@@ -450,7 +346,7 @@ Result<void> fit_group(BoundListener& listener, std::uint32_t wanted,
         if (!address) {
             return plain_error("listener " + listener.spec.name + ": its address is not known");
         }
-        auto fd = bind_inet(listener.spec, *address);
+        auto fd = bind_inet(listener.spec, *address, {}, Use::Listen);
         if (!fd) {
             return named(listener.spec, fd.error());
         }

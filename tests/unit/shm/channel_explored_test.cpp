@@ -4,27 +4,18 @@
 #define shm_explored shm_explored_channel  // NOLINT: not what another test's file has
 #include "explored_shm.hpp"
 
-#include <gtest/gtest.h>
-
 namespace topsman::shm {
 namespace {
 
 constexpr ChannelShape kShape{.slots = 1, .capacity = 2, .message_size = 8};
-constexpr std::uint32_t kLanes = 4;
 
-class ChannelExploredTest : public testing::Test {
+class ChannelExploredTest : public ExploredMemory {
   protected:
-    ChannelExploredTest()
-        : bytes_(channel_bytes(kShape) + (kLanes + 1) * sizeof(Lane)),
-          memory_(new (std::align_val_t{kCacheLine}) std::byte[bytes_]),
-          lanes_(reinterpret_cast<Lane*>(memory_ + channel_bytes(kShape)), kLanes + 1) {}
+    ChannelExploredTest() : ExploredMemory(channel_bytes(kShape)) {}
 
-    ~ChannelExploredTest() override {
-        has_fences = true;
-        operator delete[](memory_, std::align_val_t{kCacheLine});
-    }
+    void TearDown() override { has_fences = true; }
 
-    Channel channel() { return Channel(memory_, kShape, lanes_); }
+    Channel channel() { return Channel(all().data(), kShape, lanes()); }
 
     static bool never() noexcept { return false; }
 
@@ -66,12 +57,10 @@ class ChannelExploredTest : public testing::Test {
         const std::vector<std::function<void()>>& processes, const std::vector<bool>& may_die,
         const std::function<void()>& begin = [] {}) {
         explorer::Scenario scenario;
-        scenario.arena = {memory_, bytes_};
+        scenario.arena = all();
         scenario.shared = scenario.arena;
         scenario.begin = [&] {
-            looks = 0;
-            times_in_vain = 0;
-            turn = 0;
+            forget_what_was_learned();
             received_ = 0;
             detail::fences_are_joined.store(true);
             channel().set_slots(1);
@@ -85,7 +74,7 @@ class ChannelExploredTest : public testing::Test {
         scenario.has_store_buffers = true;
         scenario.sweep = [&](std::size_t dead) {
             (void)channel().sweep({static_cast<std::uint32_t>(dead + 1), 1});
-            wake_everyone(lanes_);
+            wake_everyone(lanes());
         };
         scenario.end = [&](std::size_t /*dead*/, const std::vector<std::size_t>& asleep) {
             const std::uint32_t unread = channel().unread(0);
@@ -103,15 +92,7 @@ class ChannelExploredTest : public testing::Test {
     std::uint32_t received_ = 0;
     std::vector<bool> is_sender_ = {false, true, true};
     std::array<std::optional<InboxReader>, 2> readers_;
-    std::size_t bytes_;
-    std::byte* memory_;
-    std::span<Lane> lanes_;
 };
-
-void expect_right(const explorer::Explored& found) {
-    EXPECT_EQ(found.failure, "");
-    EXPECT_GT(found.runs, 1U);
-}
 
 TEST_F(ChannelExploredTest, AReceiverIsWokenByAMessage) {
     expect_right(explore({[this] { receive(1, 1); }, [this] { send(2, 1); }}, {true, true}));

@@ -11,14 +11,8 @@
 
 namespace topsman::shm {
 
-inline void expect_right(const explorer::Explored& found) {
-    EXPECT_EQ(found.failure, "");
-    EXPECT_GT(found.runs, 1U);
-}
-
-class ExploredQueue : public testing::Test {
+class ExploredQueue : public ExploredMemory {
   protected:
-    static constexpr std::uint32_t kLanes = 4;
     static constexpr Owner kVerifier{4, 1};  ///< the others are those of the processes, from 1 on
 
     using Processes = std::vector<std::function<void()>>;
@@ -27,19 +21,9 @@ class ExploredQueue : public testing::Test {
     using End = std::function<std::string(std::size_t dead, bool somebody_sleeps)>;
 
     explicit ExploredQueue(const QueueShape& shape)
-        : shape_(shape),
-          bytes_(queue_bytes(shape) + (kLanes + 1) * sizeof(Lane) + kCacheLine),
-          memory_(new (std::align_val_t{kCacheLine}) std::byte[bytes_]),
-          lanes_(reinterpret_cast<Lane*>(memory_ + queue_bytes(shape)), kLanes + 1) {}
+        : ExploredMemory(queue_bytes(shape)), shape_(shape) {}
 
-    ExploredQueue(const ExploredQueue&) = delete;
-    ExploredQueue& operator=(const ExploredQueue&) = delete;
-
-    ~ExploredQueue() override { operator delete[](memory_, std::align_val_t{kCacheLine}); }
-
-    JobQueue queue() { return JobQueue(memory_, shape_, lanes_); }
-
-    std::span<std::byte> all() { return {memory_, bytes_}; }
+    JobQueue queue() { return JobQueue(all().data(), shape_, lanes()); }
 
     /// From one part of the queue up to another.
     static std::span<std::byte> between(const void* first, const void* end) {
@@ -55,9 +39,7 @@ class ExploredQueue : public testing::Test {
         scenario.arena = all();
         scenario.shared = shared;
         scenario.begin = [this, &begin] {
-            looks = kLeastLooks;
-            times_in_vain = 0;
-            turn = 0;
+            forget_what_was_learned();
             for (const std::uint32_t lane : {1U, 2U, 3U}) {
                 queue().join({lane, 1});
             }
@@ -67,7 +49,7 @@ class ExploredQueue : public testing::Test {
         scenario.may_die = may_die;
         scenario.sweep = [this](std::size_t dead) {
             (void)queue().sweep({static_cast<std::uint32_t>(dead + 1), 1});
-            wake_everyone(lanes_);
+            wake_everyone(lanes());
         };
         scenario.end = [&end](std::size_t dead, const std::vector<std::size_t>& asleep) {
             return end(dead, !asleep.empty());
@@ -77,9 +59,6 @@ class ExploredQueue : public testing::Test {
 
   private:
     QueueShape shape_;
-    std::size_t bytes_;
-    std::byte* memory_;
-    std::span<Lane> lanes_;
 };
 
 }  // namespace topsman::shm

@@ -7,6 +7,8 @@
 
 #include "explorer.hpp"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -16,6 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -172,5 +175,42 @@ bool has_heavy_fence() noexcept {
 Deadline until_next_look(Deadline deadline) noexcept {
     return deadline;
 }
+
+inline void expect_right(const explorer::Explored& found) {
+    EXPECT_EQ(found.failure, "");
+    EXPECT_GT(found.runs, 1U);
+}
+
+/// What the processes of a scenario share: an object of so many bytes, and their lanes behind it.
+class ExploredMemory : public testing::Test {
+  protected:
+    static constexpr std::uint32_t kLanes = 4;
+
+    explicit ExploredMemory(std::size_t object_bytes)
+        : bytes_(object_bytes + (kLanes + 1) * sizeof(Lane)),
+          memory_(new (std::align_val_t{kCacheLine}) std::byte[bytes_]),
+          lanes_(reinterpret_cast<Lane*>(memory_ + object_bytes), kLanes + 1) {}
+
+    ExploredMemory(const ExploredMemory&) = delete;
+    ExploredMemory& operator=(const ExploredMemory&) = delete;
+
+    ~ExploredMemory() override { operator delete[](memory_, std::align_val_t{kCacheLine}); }
+
+    [[nodiscard]] std::span<std::byte> all() const { return {memory_, bytes_}; }
+
+    [[nodiscard]] std::span<Lane> lanes() const { return lanes_; }
+
+    /// Every run begins as a thread does that has not waited for anything yet.
+    static void forget_what_was_learned() {
+        looks = kLeastLooks;
+        times_in_vain = 0;
+        turn = 0;
+    }
+
+  private:
+    std::size_t bytes_;
+    std::byte* memory_;
+    std::span<Lane> lanes_;
+};
 
 }  // namespace topsman::shm

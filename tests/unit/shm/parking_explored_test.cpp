@@ -2,7 +2,7 @@
 // before any of its steps.
 
 #define shm_explored shm_explored_parking  // NOLINT: not what another test's file has
-#include "explored_queue.hpp"
+#include "explored_shm.hpp"
 
 namespace topsman::shm {
 namespace {
